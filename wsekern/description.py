@@ -7,6 +7,7 @@ is a table ``{ value = 0.85e9, unit = "Hz", source = "...", confidence = "A" }``
 import math
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -122,28 +123,31 @@ def _struct_of(annotation: Any) -> type[msgspec.Struct] | None:
     return None
 
 
-def with_value(description: Any, place: str, value: object, named: str) -> Any:
+def with_value(description: Any, place: str, value: object, named: str, unit: Unit | None = None) -> Any:
     """``description`` with another ``value`` for the number at ``place``, such as ``fabric.hop_latency``; its source says that
-    it was set. :class:`InputError` calls the place what the user ``named`` it."""
+    it was set. :class:`InputError` calls the place what the user ``named`` it. ``unit``: of a number, what it may be."""
     head, _, rest = place.partition(".")
     if isinstance(description, Quantity) and not place:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError(f"{named} is {value!r}, expected a number of {description.unit}")
-        return msgspec.structs.replace(description, value=value, source=f"set to {value:g}, instead of {description.source}")
+        found = msgspec.structs.replace(description, value=value, source=f"set to {value:g}, instead of {description.source}")
+        _check_quantity(found, unit, named)
+        return found
     names = list(description) if isinstance(description, dict) else list(getattr(description, "__struct_fields__", ()))
     if isinstance(description, Quantity | Listing) or head not in names:
         known = names and not isinstance(description, Quantity | Listing)
         ways = f": expected one of {', '.join(names)} here" if known else ""
         raise InputError(f"{named} is the place of no number{ways}")
     if isinstance(description, dict):
-        return {**description, head: with_value(description[head], rest, value, named)}
-    return msgspec.structs.replace(description, **{head: with_value(getattr(description, head), rest, value, named)})
+        return {**description, head: with_value(description[head], rest, value, named, unit)}
+    unit = _units_of(type(description))[head]
+    return msgspec.structs.replace(description, **{head: with_value(getattr(description, head), rest, value, named, unit)})
 
 
 def check_units(description: msgspec.Struct, where: str) -> None:
     """Check the unit, values and source of every quantity in ``description``."""
-    for field, annotation in get_type_hints(type(description), include_extras=True).items():
-        value, unit = getattr(description, field), _unit_of(annotation)
+    for field, unit in _units_of(type(description)).items():
+        value = getattr(description, field)
         many = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, tuple) else None
         items = ((None, value),) if many is None else many.items()
         for key, item in items:
@@ -169,6 +173,12 @@ def _check_quantity(quantity: Quantity | Listing, unit: Unit | None, place: str)
             raise InputError(f"{place}: value is {value:g}, expected a whole number")
     if not quantity.source.strip():
         raise InputError(f"{place}: source is empty, expected where the number comes from")
+
+
+@lru_cache(maxsize=256)
+def _units_of(cls: type[msgspec.Struct]) -> dict[str, Unit | None]:
+    """Every field of a class, with the unit of its numbers."""
+    return {field: _unit_of(annotation) for field, annotation in get_type_hints(cls, include_extras=True).items()}
 
 
 def _unit_of(annotation: Any) -> Unit | None:

@@ -6,13 +6,15 @@ import logging
 import pytest
 from pyarrow import parquet
 
-from tests.sweep.small import priced
+from tests.sweep.small import INPUTS, priced
 from wsekern.compare import compare
 from wsekern.errors import InputError
 from wsekern.machine import load_machine
 from wsekern.sweep.journal import Journal
+from wsekern.sweep.processes import record_of
 from wsekern.sweep.record import FACTS, SIDES
 from wsekern.sweep.run import run
+from wsekern.sweep.spec import Spec, plan_of
 from wsekern.workload import Request, load_config
 
 
@@ -84,7 +86,7 @@ def test_records_say_what_compare_says(whole):
 def test_processes_give_the_same_and_replace_one_that_ends(whole, tmp_path):
     from wsekern.sweep.processes import Processes
 
-    plan, workers = priced(6), Processes(2)
+    plan, workers = priced(6), Processes(1)
     found, killed = [], False
     for record in workers.records([list(plan.points[:3]), list(plan.points[3:])]):
         found.append(record)
@@ -109,3 +111,15 @@ def test_no_scheduler_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr("wsekern.sweep.many.TIMEOUT", "50ms")
     with pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"):
         run(priced(6), tmp_path / "points.jsonl", dask="tcp://127.0.0.1:1")
+
+
+def test_another_clock_of_a_lone_wafer_is_placed_as_a_search_at_that_clock_places():
+    """To the bit, although the search was at another clock."""
+    plan = plan_of(Spec(inputs=INPUTS, grid={"machine.clock": [0.7e9, 1.3e9]}))
+    for point in plan.points:
+        machine = point.case.pairing.machine
+        side = compare(load_config("qwen3-0.6b"), Request(64, 16), machine, 1, "h100x8").wafer
+        record = record_of(point.inputs)["wafer"]
+        assert {name: record[name] for name in side.figures()} == side.figures()
+        cycles = side.facts["cycles_per_token"]
+        assert side.lone_time_per_output_token_seconds * float(machine.clock) == pytest.approx(cycles)

@@ -15,7 +15,7 @@ import wsekern
 from wsekern.cluster import Cluster, load_cluster
 from wsekern.compare.pairing import Pairing
 from wsekern.compare.serving import Serving, WaferChoices
-from wsekern.description import check_units, with_value
+from wsekern.description import with_value
 from wsekern.errors import InputError
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.machine import check_machine
@@ -218,5 +218,4 @@ def _changed(description: Any, prefix: str, changes: tuple[tuple[str, Value], ..
     for name, value in changes:
         if name.startswith(prefix):
             description = with_value(description, name.removeprefix(prefix), value, name)
-    check_units(description, prefix.rstrip("."))
     return description
