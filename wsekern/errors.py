@@ -1,5 +1,8 @@
 """Every error a user can meet. Each message says what, where, and what would be accepted."""
 
+from numbers import Integral
+from typing import Any
+
 from wsekern._common import status_table
 
 
@@ -15,12 +18,46 @@ class BudgetError(InputError):
     """Something does not fit a PE or the wafer: memory, colors, queues, microthreads, task ids."""
 
 
+def one_line(error: object) -> str:
+    """What another library says, in the one line that a sentence has."""
+    return " ".join(str(error).split())
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number, of Python or numpy (no bool)."""
+    return type(value) is int or (isinstance(value, Integral) and not isinstance(value, bool))
+
+
+def check_whole(value: Any, what: str, least: int, most: int | None = None) -> int:
+    """``value`` as an int, if it is a whole number in the range; else :class:`InputError` with ``what`` in it."""
+    if is_whole(value) and least <= value and (most is None or value <= most):
+        return int(value)
+    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise InputError(f"{value!r} {what}: expected a whole number {limits}")
+
+
+def check_text(value: Any, what: str) -> str:
+    """``value``, if it is text; else :class:`InputError` with ``what`` it names."""
+    if isinstance(value, str) and value:
+        return value
+    raise InputError(f"{value!r} as {what}: expected text")
+
+
 class SimulationError(WsekernError, RuntimeError):
     """A run could not go on; ``report`` holds the PE, color, port, cycle and wait chain where known."""
 
     def __init__(self, message: str, report: dict | None = None):
         super().__init__(message)
         self.report = report or {}
+
+
+class ProgramError(SimulationError):
+    """A program did what the hardware allows and is hardly meant (:class:`ProgramWarning`), and the simulation is strict."""
+
+
+class ProgramWarning(UserWarning):
+    """A program did what the hardware allows and is hardly meant: words that nobody takes, routes replaced under words that
+    are on their way, queues that two threads use at once, odd numbers of packed elements, memory read and never written."""
 
 
 class RoutingError(SimulationError):

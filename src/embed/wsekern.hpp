@@ -341,6 +341,17 @@ public:
     }
     void load(const std::vector<std::uint8_t> &bytes) { told(wsk_simulation_load(get(), bytes.data(), bytes.size())); }
 
+    /* What the programs did that is hardly meant, a line for each kind. */
+    std::string findings()
+    {
+        std::string lines(static_cast<std::size_t>(check(wsk_simulation_findings(get(), nullptr, 0))) + 1, '\0');
+        wsk_simulation_findings(get(), lines.data(), lines.size());
+        lines.pop_back();
+        return lines;
+    }
+    /* From now on reads of memory that nobody has written are findings too. */
+    void watch_memory() { check(wsk_simulation_watch_memory(get())); }
+
     /* Where things stand, as a sentence. */
     std::string explain() const
     {

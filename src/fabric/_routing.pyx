@@ -10,7 +10,7 @@ from cpython.exc cimport PyErr_CheckSignals
 import numpy as np
 
 from wsekern._common cimport simd_level_code
-from wsekern.fabric.fabric_internal cimport wsk_fabric_inside
+from wsekern.fabric.fabric_internal cimport wsk_fabric_inside, wsk_words_at
 from wsekern.fabric.run cimport work
 from wsekern.fabric.running cimport WSK_RUNNING, WSK_STOPPED, wsk_begin_run, wsk_decide, wsk_running
 from wsekern.team cimport WSK_TEAM_MOST, wsk_team_run
@@ -365,6 +365,10 @@ cdef class State:
         cdef uint32_t[:, ::1] c = counts
         wsk_fabric_stall_counts(self.fabric, color, &c[0, 0])
         return counts
+
+    def words_at(self, int x, int y, int color):
+        """Words of a color in one router and on the way into it."""
+        return wsk_words_at(self.fabric, self.pe_of(x, y), color)
 
     def occupancy(self, int color):
         """Words that hold a place in each router's queue of a color: (height, width) uint8."""

@@ -392,6 +392,7 @@ int wsk_has_lone(const wsk_fabric *f, const wsk_strip *s);
 int wsk_lone_from(const wsk_fabric *f, const wsk_strip *s, int x, int y, int c, int port);
 void wsk_add_lone_counts(const wsk_fabric *f, const wsk_strip *s, int port, int color, u32 *counts);
 void wsk_add_lone_words(const wsk_fabric *f, const wsk_strip *s, int c, u8 *words);
+int wsk_lone_words_at(const wsk_fabric *f, const wsk_strip *s, int c, int x, int y);
 int64_t wsk_lone_moves(const wsk_fabric *f, const wsk_strip *s, wsk_delivery *list, int64_t n, int64_t room);
 
 /* switch.c: control words and switch positions. find_override: where the override of a key is, or would be. */
@@ -439,6 +440,9 @@ int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s);
 void wsk_turn_landed(wsk_fabric *f, wsk_strip *s);
 u64 wsk_inner_arrivals(const wsk_fabric *f, int i);
 u64 wsk_outer_arrivals(const wsk_fabric *f, int i);
+
+/* read.c: words of a color in a router, and on the way into it. */
+int wsk_words_at(const wsk_fabric *f, u32 pe, int color);
 
 /* report.c: forget what went wrong before. event.c: the clock set forward, at most to the next event. */
 void wsk_forget_reports(wsk_fabric *f);

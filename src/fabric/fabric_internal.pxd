@@ -1,6 +1,6 @@
 # cython: language_level=3
 # fabric_internal.h for Cython: the parts of a state, and the phases of a cycle, that the loops over the grid touch.
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from wsekern.fabric.wsekern_fabric cimport wsk_fabric
 
@@ -12,6 +12,7 @@ cdef extern from "fabric_internal.h" nogil:
         int height, strips, failed
         wsk_strip *strip
     int wsk_ctz(uint64_t m)
+    int wsk_words_at(const wsk_fabric *f, uint32_t pe, int color)
 
     int wsk_feed_strip(wsk_fabric *f, wsk_strip *s)
     int wsk_depart_strip(wsk_fabric *f, int i)

@@ -46,6 +46,19 @@ void wsk_add_lone_words(const wsk_fabric *f, const wsk_strip *s, int c, u8 *word
             }
 }
 
+/* Of one router: those that have no place in its queue. */
+int wsk_lone_words_at(const wsk_fabric *f, const wsk_strip *s, int c, int x, int y)
+{
+    int n = 0;
+    for (int b = 0; b < f->ring; b++)
+        for (int d = 0; d < SIDES; d++)
+            for (int i = 0; i < s->lone[b][d].n; i++) {
+                const wsk_lone *w = s->lone[b][d].of + i;
+                n += w->index == c && !w->state && w->x == x && w->y == y;
+            }
+    return n;
+}
+
 /* List the words that left in the cycle just stepped, from place n on; how many are listed then. */
 int64_t wsk_lone_moves(const wsk_fabric *f, const wsk_strip *s, wsk_delivery *list, int64_t n, int64_t room)
 {

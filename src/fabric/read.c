@@ -125,6 +125,15 @@ int wsk_fabric_occupancy(const wsk_fabric *f, int color, uint8_t *words)
     return 0;
 }
 
+int wsk_words_at(const wsk_fabric *f, u32 pe, int color)
+{
+    int c = wsk_color_at(f, pe, color), x = (int)(pe % (u32)f->width), y = (int)(pe / (u32)f->width);
+    if (c < 0)
+        return 0;
+    return wsk_bits_at(f->lane[wsk_lane_at(f, y, x / 64, c)].occupied, COUNT_BITS, x % 64)
+        + wsk_lone_words_at(f, wsk_strip_of(f, y), c, x, y);
+}
+
 int64_t wsk_fabric_moves(const wsk_fabric *f, wsk_delivery *list, int64_t room)
 {
     int64_t n = 0;

@@ -25,11 +25,11 @@ from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_STACK, PE_
                                       pe_descriptor_fields, pe_field, pe_form_names, pe_instruction,
                                       pe_instruction_fields, pe_kind_names, pe_latency, pe_latency_fields, pe_op_names,
                                       pe_program, pe_program_fields, pe_type_names)
-from wsekern.program.pe_state cimport (PE_PATIENCE, PE_RUNNING, pe_bytes_at, pe_close_cycle, pe_core, pe_core_at, pe_doing_of,
-                                       pe_failed, pe_free_pools, pe_give_credits, pe_grid, pe_input, pe_launch, pe_loaded,
-                                       pe_load, pe_make_pools, pe_make_programs, pe_open_fabric, pe_open_run, pe_output, pe_queue,
+from wsekern.program.pe_state cimport (PE_PATIENCE, PE_RULES, PE_RUNNING, pe_bytes_at, pe_close_cycle, pe_core, pe_core_at, pe_doing_of,
+                                       pe_failed, pe_find, pe_found, pe_free_pools, pe_give_credits, pe_grid, pe_input, pe_launch, pe_loaded,
+                                       pe_load, pe_make_pools, pe_make_programs, pe_mark, pe_open_fabric, pe_open_run, pe_output, pe_queue,
                                        pe_next_event, pe_queue_word, pe_receive,
-                                       pe_reset_cores, pe_run, pe_save, pe_seal, pe_step_cores, pe_strip, pe_thread,
+                                       pe_reset_cores, pe_run, pe_save, pe_seal, pe_step_cores, pe_strip, pe_thread, pe_watch,
                                        wsk_received)
 
 
@@ -113,6 +113,8 @@ LATENCY = record_of(pe_latency_fields, sizeof(pe_latency))
 STATES = ("idle", "ready", "busy", "input", "output", "fifo", "microthread", "starting")
 """What a thread does in the coming cycle: nothing; issue an instruction, if its turn has come; go on with one; wait for words, for
 room in an output queue, for a FIFO, for a microthread; begin a task, of which it has issued nothing yet."""
+RULES = ("unread", "rewritten", "shared-input", "shared-output", "odd", "unwritten")
+"""By number of ``enum pe_rule``."""
 COUNTERS = ("done", "input", "output", "fifo", "microthread", "instructions", "elements", "vector_cycles", "conflict_cycles",
             "words", "tasks")
 """Columns of :meth:`Cores.counters`: cycle at which a PE became idle; thread-cycles that it waited for words, for room in
@@ -189,6 +191,7 @@ cdef class Cores:
                 return WSK_ERR_MEMORY_RANGE
             if n:
                 memcpy(at, &data[i, 0], n)
+                pe_mark(&self.grid, at, n)
         return WSK_OK
 
     def copy_out(self, int64_t address, const int32_t[::1] pes, unsigned char[:, ::1] data):
@@ -275,6 +278,27 @@ cdef class Cores:
             if s.fault_pe >= 0:
                 return s.fault_pe, s.fault_color, s.fault_pc
         return -1, -1, -1
+
+    def watch(self):
+        """From now on note reads of memory that nothing has written since; ``copy_in`` writes it too."""
+        if not pe_watch(&self.grid):
+            raise MemoryError
+
+    def findings(self, FabricState fabric not None):
+        """What the programs did that is hardly meant: of each rule that was broken ``(rule, count, cycle, PE, color, program,
+        instruction, number)``, where ``cycle`` and what follows are those of the first time, -1 where there is none, and
+        ``instruction`` is counted in its program. ``number``: as ``enum pe_rule`` of ``pe_state.h`` says."""
+        cdef int rule, program
+        cdef pe_found found
+        cdef const pe_core *pe
+        rows = []
+        for rule in range(PE_RULES):
+            if pe_find(&self.grid, fabric.fabric, rule, &found):
+                pe = pe_core_at(&self.grid, found.at)
+                program = PE_NONE if pe == NULL else pe.program
+                at = PE_NONE if found.pc < 0 or pe == NULL else found.pc - self.grid.program[program].code.first
+                rows.append((RULES[rule], found.count, found.cycle, found.at, found.color, program, at, found.number))
+        return rows
 
     def counters(self):
         """int64 (PEs, 11): what each PE did so far, in the columns of ``COUNTERS``; zeros where a PE has no program."""

@@ -5,6 +5,7 @@
 
 #include "common/memory.h"
 #include "common/wsekern_status.h"
+#include "findings.h"
 #include "pe_run.h"
 #include "simulation.h"
 
@@ -169,6 +170,8 @@ static void add_wait(sentence *t, const pe_grid *g, const pe_core *pe, const wsk
     default: add(t, ", for microthread %d", th->queue); break;
     }
     add(t, " since cycle %lld", (long long)th->cycle);
+    if (th->word > 0)
+        add(t, ", after %d word%s", th->word, th->word == 1 ? "" : "s");
 }
 
 /* Threads that wait: how many, and the first in order of PEs. */
@@ -219,6 +222,54 @@ static void add_fault(sentence *t, const wsk_simulation *s)
     size_t room = t->length < t->room ? t->room - t->length : 0;
     int n = wsk_report_text(wsk_fabric_report(s->fabric), g->width, room ? t->text + t->length : NULL, room);
     t->length += n > 0 ? (size_t)n : 0;
+}
+
+/* The array in which an address of a PE's memory lies. */
+static const char *array_at(const wsk_simulation *s, int32_t p, int64_t address)
+{
+    wsk_array array = { 0 };
+    for (int i = 0; wsk_program_array(s->program, (uint32_t)p, i, &array) == WSK_OK; i++)
+        if (address >= array.address && address < array.address + array.bytes)
+            return array.name;
+    return "memory";
+}
+
+static void add_rule(sentence *t, const wsk_simulation *s, int rule, const pe_found *f)
+{
+    long long n = f->number;
+    switch (rule) {
+    case PE_UNREAD: add(t, "%lld word%s unread", n, n == 1 ? " lies" : "s lie"); break;
+    case PE_REWRITTEN: add(t, "its route is replaced with %lld word%s on the way", n, n == 1 ? "" : "s"); break;
+    case PE_SHARED_INPUT: add(t, "two threads read input queue %lld at once", n); break;
+    case PE_SHARED_OUTPUT: add(t, "two threads send by output queue %lld at once", n); break;
+    case PE_ODD: add(t, "%lld elements are handed on two to a word: on a WSE-3 an odd number never ends", n); break;
+    default: add(t, "byte %lld (%s) is read, which nothing has written", n, array_at(s, f->at, n)); break;
+    }
+}
+
+int wsk_simulation_findings(wsk_simulation *s, char *text, size_t room)
+{
+    sentence t = { text, room, 0 };
+    pe_found f;
+    if (!s || (room && !text))
+        return WSK_ERR_BAD_ARGUMENT;
+    if (room)
+        *text = 0;
+    for (int rule = 0; rule < PE_RULES; rule++) {
+        if (!pe_find(&s->grid, s->fabric, rule, &f))
+            continue;
+        const pe_core *pe = pe_core_at(&s->grid, f.at);
+        add(&t, "%sPE (%d, %d)", t.length ? "\n" : "", f.at % s->grid.width, f.at / s->grid.width);
+        if (f.color >= 0)
+            add(&t, ", color %d", f.color);
+        if (pe && f.pc >= 0)
+            add_code(&t, s, pe->program, f.pc - s->grid.program[pe->program].code.first);
+        add(&t, ", cycle %lld: ", (long long)f.cycle);
+        add_rule(&t, s, rule, &f);
+        if (f.count > (rule == PE_UNREAD ? f.number : 1))
+            add(&t, " (%lld in all)", (long long)f.count);
+    }
+    return (int)t.length;
 }
 
 int wsk_simulation_report(const wsk_simulation *s, char *text, size_t room)

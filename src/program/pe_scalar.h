@@ -26,11 +26,21 @@ static void scalar_operation(const pe_instruction *i, uint32_t *r)
     r[i->dst] = pe_compares(i->op) ? v.u : pe_encode(i->type, v);
 }
 
-static int load_or_store(pe_grid *g, const pe_core *pe, const pe_instruction *i, uint32_t *r)
+/* A scalar instruction reads or writes an element at a place in the pool. */
+static void watch_scalar(pe_grid *g, const pe_core *pe, int64_t at, int type, int reads, int64_t now, int32_t pc)
+{
+    if (g->written && reads)
+        watch_read(g, pe, at - pe->memory, type, now, pc);
+    else if (g->written)
+        pe_mark(g, g->memory + at, pe_type_bytes(type));
+}
+
+static int load_or_store(pe_grid *g, const pe_core *pe, const pe_instruction *i, uint32_t *r, int64_t now, int32_t pc)
 {
     int64_t at = checked_address(g, pe, i->imm, i->a >= 0 ? (int32_t)r[i->a] : 0, i->type);
     if (at == PE_NOBODY)
         return WSK_ERR_MEMORY_RANGE;
+    watch_scalar(g, pe, at, i->type, i->form == PE_LOAD, now, pc);
     if (i->form == PE_LOAD)
         r[i->dst] = pe_load_bits(i->type, g->memory + at);
     else
@@ -63,7 +73,7 @@ static void set_descriptor(pe_grid *g, const pe_core *pe, const pe_instruction *
 }
 
 /* An element of a memory descriptor from or to a register. */
-static int take_or_give(pe_grid *g, const pe_core *pe, const pe_instruction *i, uint32_t *r)
+static int take_or_give(pe_grid *g, const pe_core *pe, const pe_instruction *i, uint32_t *r, int64_t now, int32_t pc)
 {
     const pe_descriptor *d = descriptor_of(g, pe, i->b);
     pe_place place;
@@ -74,6 +84,7 @@ static int take_or_give(pe_grid *g, const pe_core *pe, const pe_instruction *i, 
     int64_t at = checked_address(g, pe, place.base, element, d->type);
     if (at == PE_NOBODY)
         return WSK_ERR_MEMORY_RANGE;
+    watch_scalar(g, pe, at, d->type, i->form == PE_TAKE, now, pc);
     if (i->form == PE_TAKE)
         r[i->dst] = pe_load_bits(d->type, g->memory + at);
     else
@@ -102,6 +113,7 @@ static int take_word(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *th,
         th->issued = th->pc;
         return 0;
     }
+    note_queue(g, pe, th, d, th->pc);
     uint32_t bits = pe_queue_word(g, q, 0)->bits;
     g->registers[pe->registers + i->dst] = pe_type_bytes(d->type) == 4 ? bits : bits & 0xffff;
     pop_input(fabric, pe, q);
@@ -121,6 +133,7 @@ static int give_word(pe_grid *g, pe_strip *s, int32_t p, pe_thread *th, const pe
         wait_for(g, pe, th, PE_WAIT_OUTPUT, d->queue);
         return 0;
     }
+    note_queue(g, pe, th, d, th->pc);
     if (pe_type_bytes(d->type) == 2) {
         bits &= 0xffff;
         if (d->index && i->a >= 0)
@@ -138,6 +151,22 @@ static uint32_t torn_down_colors(const wsk_fabric *fabric, const pe_core *pe)
         if (wsk_fabric_torn_down(fabric, (uint32_t)pe->at, color) > 0)
             mask |= (uint32_t)1 << color;
     return mask;
+}
+
+/* A core replaces a route. Words that wait for the end of a teardown are to follow the new one; others are on their way. */
+static void note_rewrite(pe_grid *g, const wsk_fabric *fabric, const pe_core *pe, int color, int32_t pc)
+{
+    const pe_loaded *program = g->program + pe->program;
+    int64_t words = wsk_words_at(fabric, (uint32_t)pe->at, color);
+    for (int k = 0; k < PE_QUEUES; k++) {
+        const pe_queue *q = program->out_slot[k] >= 0 ? pe_output(g, pe, k) : NULL;
+        for (int i = 0; q && i < q->count; i++) {
+            int of_word = *pe_word_color(g, q, i);
+            words += (of_word == PE_QUEUE_COLOR ? q->color : of_word) == color;
+        }
+    }
+    if (words > 0 && wsk_fabric_torn_down(fabric, (uint32_t)pe->at, color) == 0)
+        pe_note(g, pe, PE_REWRITTEN, g->cycle, color, pc, words);
 }
 
 /* An input queue takes words of another color: the router has room for as many as the queue has, and for none of the color
@@ -168,12 +197,14 @@ static int flush_ends(const pe_grid *g, pe_core *pe, int k)
 }
 
 /* Queues and the router: what depends on words that come and go while other code runs. */
-static int use_router(pe_grid *g, wsk_fabric *fabric, pe_core *pe, const pe_instruction *i, uint32_t *r)
+static int use_router(pe_grid *g, wsk_fabric *fabric, pe_core *pe, const pe_thread *th, const pe_instruction *i)
 {
-    uint32_t at = (uint32_t)pe->at;
+    uint32_t at = (uint32_t)pe->at, *r = g->registers + pe->registers;
     switch (i->form) {
     case PE_TORN_DOWN: r[i->dst] = torn_down_colors(fabric, pe); return WSK_OK;
-    case PE_ROUTE: return wsk_fabric_rewrite(fabric, at, i->imm, g->route + g->program[pe->program].code.route + i->a);
+    case PE_ROUTE:
+        note_rewrite(g, fabric, pe, i->imm, th->pc);
+        return wsk_fabric_rewrite(fabric, at, i->imm, g->route + g->program[pe->program].code.route + i->a);
     case PE_POSITION: return wsk_fabric_set_position(fabric, at, i->imm, (int)r[i->a]);
     case PE_BIND_INPUT: return bind_input(g, fabric, pe, i->imm, r[i->a]);
     case PE_BIND_OUTPUT:
@@ -231,7 +262,7 @@ static int local_operation(pe_grid *g, pe_core *pe, pe_thread *th, const pe_inst
     switch (i->form) {
     case PE_SCALAR: scalar_operation(i, r); break;
     case PE_CONSTANT: r[i->dst] = (uint32_t)i->imm; break;
-    case PE_LOAD: case PE_STORE: return load_or_store(g, pe, i, r);
+    case PE_LOAD: case PE_STORE: return load_or_store(g, pe, i, r, now, th->pc - 1);
     case PE_BRANCH:
         if (r[i->a] == 0) {
             th->pc = g->program[pe->program].code.first + i->imm;
@@ -239,7 +270,7 @@ static int local_operation(pe_grid *g, pe_core *pe, pe_thread *th, const pe_inst
         }
         break;
     case PE_JUMP: th->pc = g->program[pe->program].code.first + i->imm; break;
-    case PE_TAKE: case PE_GIVE: return take_or_give(g, pe, i, r);
+    case PE_TAKE: case PE_GIVE: return take_or_give(g, pe, i, r, now, th->pc - 1);
     case PE_PARAMETER: r[i->dst] = (uint32_t)g->param[pe->params + i->imm]; break;
     case PE_CONVERT: r[i->dst] = pe_encode(i->type, pe_convert(i->b, i->type, pe_decode(i->b, r[i->a]))); break;
     case PE_SPEND: *cycles = i->a < 0 ? i->imm : g->param[pe->params + i->a]; break;

@@ -84,6 +84,17 @@ typedef struct {
     int32_t color_queue[PE_COLORS];     /* input queue of a color, or PE_NONE */
 } pe_loaded;
 
+/* What is hardly meant. UNREAD: words that nobody has taken, when all is idle; REWRITTEN: a route that is replaced under words
+ * which are on their way through it (number: how many); SHARED_INPUT, SHARED_OUTPUT: a thread uses a queue that a microthread
+ * is still at (number: the queue); ODD: a microthread hands on an odd number (number) of 16-bit elements, two to a word;
+ * UNWRITTEN: an element is read that nothing has written (number: its byte address). */
+enum pe_rule { PE_UNREAD, PE_REWRITTEN, PE_SHARED_INPUT, PE_SHARED_OUTPUT, PE_ODD, PE_UNWRITTEN, PE_RULES };
+
+typedef struct {
+    int64_t cycle, count, number;
+    int32_t at, color, pc;              /* color, pc: PE_NONE where there is none */
+} pe_found;
+
 typedef struct {                        /* rows whose PEs one thread steps */
     int32_t *core_slot;                 /* first PE of each slot of the wheel of core events */
     int32_t *ramp_slot;                 /* the same for output queues that put words on the ramp */
@@ -94,6 +105,7 @@ typedef struct {                        /* rows whose PEs one thread steps */
     int64_t edge_count, edge_room;
     wsk_delivery *edge;                 /* words that left the wafer */
     int64_t *edge_cycle;
+    pe_found found[PE_RULES];
     char pad[32];
 } pe_strip;
 
@@ -114,6 +126,7 @@ typedef struct {                        /* all cores, and what they share */
     pe_fifo *fifo;
     uint32_t *registers;
     unsigned char *memory;
+    unsigned char *written;             /* of each byte of memory: whether it was written; NULL: nobody asks */
     int32_t *core_next;
     int32_t *core_before;
     int32_t *ramp_next;

@@ -32,6 +32,10 @@ cdef extern from "pe_state.h" nogil:
     ctypedef struct pe_loaded:
         pe_program code
         int32_t thread_slot[9]
+    enum: PE_RULES
+    ctypedef struct pe_found:
+        int64_t cycle, count, number
+        int32_t at, color, pc
     ctypedef struct pe_strip:
         int64_t ended
         int32_t fault_pe, fault_color, fault_pc
@@ -68,6 +72,11 @@ cdef extern from "pe_state.h" nogil:
     int pe_step_cores(pe_grid *g, wsk_fabric *fabric, int strip)
     int pe_launch(pe_grid *g, int64_t p, int task)
     int pe_doing_of(const pe_grid *g, const pe_core *pe, int k, int32_t *at)
+
+cdef extern from "findings.h" nogil:
+    int pe_find(const pe_grid *g, wsk_fabric *fabric, int rule, pe_found *found)
+    int pe_watch(pe_grid *g)
+    void pe_mark(pe_grid *g, const unsigned char *at, int64_t n)
 
 cdef extern from "pe_run.h" nogil:
     enum: PE_RUNNING, PE_PATIENCE

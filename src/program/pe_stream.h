@@ -120,6 +120,8 @@ static void push_fifo(pe_grid *g, pe_core *pe, const pe_descriptor *d, pe_value 
     pe_fifo *fifo = g->fifo + pe->fifos + d->queue;
     int64_t k = ring_element(d, (int64_t)fifo->head + fifo->count);
     pe_store(d->type, g->memory + pe->memory + d->base + k * pe_type_bytes(d->type), v);
+    if (g->written)
+        pe_mark(g, g->memory + pe->memory + d->base + k * pe_type_bytes(d->type), pe_type_bytes(d->type));
     fifo->count++;
     if (fifo->starved) {
         fifo->starved = 0;
@@ -148,6 +150,8 @@ static uint32_t compute_word(pe_grid *g, pe_core *pe, pe_thread *th, const pe_in
 {
     uint32_t bits = 0;
     for (int lane = 0; lane < n; lane++) {
+        if (g->written)
+            watch_element(g, pe, th, i, 0, k + lane, g->cycle);
         pe_value v = pe_apply(i->op, i->type, stream_value(g, pe, i->a, &th->place[1], k + lane, lane),
                               stream_value(g, pe, i->b, &th->place[2], k + lane, lane),
                               stream_value(g, pe, i->c, &th->place[3], k + lane, lane));

@@ -159,6 +159,15 @@ static int bind_sources(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *
     return 1;
 }
 
+/* Whether words of the fabric go straight back to it. */
+static int hands_on(const pe_grid *g, const pe_core *pe, const pe_instruction *i)
+{
+    int takes = 0;
+    for (int which = 1; which < 4; which++)
+        takes |= operand_number(i, which) >= 0 && descriptor_of(g, pe, operand_number(i, which))->kind == PE_FABIN;
+    return takes && descriptor_of(g, pe, i->dst)->kind == PE_FABOUT;
+}
+
 /* An asynchronous instruction onto its microthread. 0: the main thread waits until that is free. */
 static int launch(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *lead, const pe_instruction *i)
 {
@@ -179,6 +188,9 @@ static int launch(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *lead, 
     if (th->extent == 0) {
         end_vector(g, pe, th, i, 0);
     } else {
+        note_queues(g, pe, th, i, th->pc);
+        if (i->packing == 2 && th->extent & 1 && hands_on(g, pe, i))
+            pe_note(g, pe, PE_ODD, g->cycle, pe_output(g, pe, descriptor_of(g, pe, i->dst)->queue)->color, th->pc, th->extent);
         th->state = PE_READY;
         th->resume = g->cycle + i->cycles;
         pe->busy |= (uint16_t)(1 << (th - lead));
@@ -230,7 +242,7 @@ static int run_ahead(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instructio
         status = begin(g, pe, th, i);
         if (status < 0)
             return status;
-        *cycles = run_in_memory(g, pe, th, i);
+        *cycles = run_in_memory(g, pe, th, i, now);
         th->pc++;
     } else {
         *cycles = 0;
@@ -261,6 +273,7 @@ static int issue_stream(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, 
             th->pc++;
             return 1;
         }
+        note_queues(g, pe, th, i, th->pc);
         th->word = 0;
         if (i->cycles > 0) {
             th->resume = g->cycle + i->cycles;
@@ -315,7 +328,7 @@ static int issue_word(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, pe
         if (done <= 0)
             return done;
     } else {
-        int status = use_router(g, fabric, pe, i, g->registers + pe->registers);
+        int status = use_router(g, fabric, pe, th, i);
         if (status < 0)
             return status;
     }

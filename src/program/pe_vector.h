@@ -4,8 +4,8 @@
 #define WSEKERN_PE_VECTOR_H
 
 #include "common/wsekern_status.h"
+#include "findings.h"
 #include "pe_math.h"
-#include "pe_state.h"
 
 /* Take the first word of an input queue; where an instruction has bound it, no word comes in that it does not take. */
 static void pop_input(wsk_fabric *fabric, const pe_core *pe, pe_queue *q)
@@ -264,8 +264,71 @@ static void set_value(pe_grid *g, const pe_core *pe, const pe_descriptor *d, con
                  + (r * d->advance + element_of(d, place, k)) * pe_type_bytes(d->type), v);
 }
 
+/* Whether a microthread other than `self` is at a queue: SHARED_INPUT, a source of its instruction; SHARED_OUTPUT, its target.
+ * The main thread is at none while another thread begins: it begins them. */
+static int is_used(const pe_grid *g, const pe_core *pe, const pe_thread *self, int rule, int queue)
+{
+    const pe_thread *lead = g->thread + pe->threads;
+    for (uint32_t busy = pe->busy & ~(uint32_t)1; busy; busy &= busy - 1) {
+        const pe_thread *th = lead + pe_ctz(busy);
+        const pe_instruction *i = g->code + th->pc;
+        for (int which = rule == PE_SHARED_INPUT; which < (rule == PE_SHARED_INPUT ? 4 : 1) && th != self; which++) {
+            const pe_descriptor *d = operand_number(i, which) < 0 ? NULL : descriptor_of(g, pe, operand_number(i, which));
+            if (d && d->queue == queue && d->kind == (rule == PE_SHARED_INPUT ? PE_FABIN : PE_FABOUT))
+                return 1;
+        }
+    }
+    return 0;
+}
+
+/* A thread begins to use the queue of an operand, if it has one. */
+static void note_queue(pe_grid *g, const pe_core *pe, const pe_thread *self, const pe_descriptor *d, int32_t pc)
+{
+    int rule = d->kind == PE_FABIN ? PE_SHARED_INPUT : PE_SHARED_OUTPUT;
+    if ((d->kind != PE_FABIN && d->kind != PE_FABOUT) || !(pe->busy & ~(uint32_t)1) || !is_used(g, pe, self, rule, d->queue))
+        return;
+    const pe_queue *q = d->kind == PE_FABIN ? pe_input(g, pe, d->queue) : pe_output(g, pe, d->queue);
+    pe_note(g, pe, rule, g->cycle, q->color, pc, d->queue);
+}
+
+static void note_queues(pe_grid *g, const pe_core *pe, const pe_thread *self, const pe_instruction *i, int32_t pc)
+{
+    for (int which = 0; which < 4; which++)
+        if (operand_number(i, which) >= 0)
+            note_queue(g, pe, self, descriptor_of(g, pe, operand_number(i, which)), pc);
+}
+
+/* An element at byte `address` of a PE is read, and somebody asks whether it was written. */
+static void watch_read(pe_grid *g, const pe_core *pe, int64_t address, int type, int64_t now, int32_t pc)
+{
+    const unsigned char *written = g->written + pe->memory + address;
+    for (int k = 0; k < pe_type_bytes(type); k++)
+        if (!written[k]) {
+            pe_note(g, pe, PE_UNWRITTEN, now, PE_NONE, pc, address);
+            return;
+        }
+}
+
+/* The same of element k of each operand of an instruction (of its repeat r); what it writes is written from now on. */
+static void watch_element(pe_grid *g, const pe_core *pe, const pe_thread *th, const pe_instruction *i, int64_t r, int64_t k,
+                          int64_t now)
+{
+    for (int which = 1; which < 5; which++) {
+        int number = operand_number(i, which & 3);
+        const pe_descriptor *d = number < 0 ? NULL : descriptor_of(g, pe, number);
+        if (!d || !is_memory(d->kind) || d->kind == PE_FIFO)
+            continue;
+        const pe_place *place = &th->place[which & 3];
+        int64_t at = place->base + (r * d->advance + element_of(d, place, k)) * pe_type_bytes(d->type);
+        if (which < 4)
+            watch_read(g, pe, at, d->type, now, th->pc);
+        else
+            pe_mark(g, g->memory + pe->memory + at, pe_type_bytes(d->type));
+    }
+}
+
 /* All elements of a memory-to-memory instruction at once; its cycles. */
-static int64_t run_in_memory(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruction *i)
+static int64_t run_in_memory(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruction *i, int64_t now)
 {
     const pe_descriptor *d = descriptor_of(g, pe, i->dst);
     if (th->extent <= 0 || i->repeat <= 0) {
@@ -273,6 +336,8 @@ static int64_t run_in_memory(pe_grid *g, pe_core *pe, pe_thread *th, const pe_in
         return 0;
     }
     int64_t cycles = element_cycles(g, pe, th, i), repeat = i->repeat, extent = th->extent;
+    for (int64_t k = 0; g->written && k < repeat * extent; k++)
+        watch_element(g, pe, th, i, k / extent, k % extent, now);
     for (int64_t r = 0; r < repeat; r++)
         for (int64_t k = 0; k < extent; k++)
             set_value(g, pe, d, &th->place[0], r, k,

@@ -7,6 +7,7 @@
 
 #include "common/memory.h"
 #include "fabric/bytes.h"
+#include "findings.h"
 
 /* Of cycles, also of those to come. */
 #define LAST (WSK_LAST_CYCLE + ((int64_t)1 << 40))
@@ -369,6 +370,8 @@ int pe_load(pe_grid *g, wsk_fabric *fabric, const void *bytes, size_t n)
     if (b.bad)
         return WSK_ERR_BAD_BYTES;
     int status = make_like(&fresh, g);
+    if (!status && g->written && !pe_watch_written(&fresh))
+        status = WSK_ERR_NO_MEMORY;
     if (!status)
         status = read_into(&b, &fresh, fabric);
     if (status < 0) {

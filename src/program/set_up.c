@@ -127,6 +127,7 @@ void pe_free_pools(pe_grid *g)
     wsk_free(g->strip);
     wsk_free(g->pe);
     wsk_free(g->memory);
+    wsk_free(g->written);
     wsk_free(g->queue);
     wsk_free(g->words_held);
     wsk_free(g->word_color);
@@ -183,6 +184,7 @@ void pe_lay_out_cores(pe_grid *g)
         pe_strip *s = g->strip + i;
         s->core_events = s->ramp_events = s->progress = s->live = s->ended = s->edge_count = 0;
         s->fault_pe = s->fault_color = s->fault_pc = PE_NOBODY;
+        memset(s->found, 0, sizeof s->found);
         for (int k = 0; k < PE_WHEEL; k++)
             s->core_slot[k] = s->ramp_slot[k] = PE_NOBODY;
     }

@@ -6,6 +6,7 @@
 #include "common/memory.h"
 #include "common/wsekern_status.h"
 #include "fabric/fabric_internal.h"
+#include "findings.h"
 #include "pe_run.h"
 #include "save.h"
 
@@ -72,6 +73,12 @@ int wsk_simulation_reset(wsk_simulation *s)
     return WSK_OK;
 }
 
+static void fill(pe_grid *g, unsigned char *at, const pe_initial *initial)
+{
+    memcpy(at, initial->data, (size_t)initial->bytes);
+    pe_mark(g, at, initial->bytes);
+}
+
 int wsk_simulation_fill(wsk_simulation *s)
 {
     if (!s)
@@ -82,8 +89,7 @@ int wsk_simulation_fill(wsk_simulation *s)
         const pe_core *pe = s->grid.pe + p;
         const pe_names *names = s->program->names + pe->program;
         for (int32_t i = 0; i < names->initials; i++)
-            memcpy(s->grid.memory + pe->memory + names->initial[i].address, names->initial[i].data,
-                   (size_t)names->initial[i].bytes);
+            fill(&s->grid, s->grid.memory + pe->memory + names->initial[i].address, names->initial + i);
     }
     return WSK_OK;
 }
@@ -242,7 +248,25 @@ int wsk_simulation_write(wsk_simulation *s, uint32_t pe, int64_t address, const 
     unsigned char *to = bytes_at(s, pe, address, n);
     if (to && n)
         memcpy(to, bytes, n);
+    if (to)
+        pe_mark(&s->grid, to, (int64_t)n);
     return to ? WSK_OK : WSK_ERR_MEMORY_RANGE;
+}
+
+int wsk_simulation_watch_memory(wsk_simulation *s)
+{
+    int first = s && !s->grid.written;
+    if (!s)
+        return WSK_ERR_BAD_ARGUMENT;
+    if (!pe_watch(&s->grid))
+        return WSK_ERR_NO_MEMORY;
+    for (int32_t p = 0; first && p < s->grid.pes; p++) {
+        const pe_core *pe = s->grid.pe + p;
+        const pe_names *names = s->program->names + pe->program;
+        for (int32_t i = 0; i < names->initials; i++)
+            pe_mark(&s->grid, s->grid.memory + pe->memory + names->initial[i].address, names->initial[i].bytes);
+    }
+    return WSK_OK;
 }
 
 /* Where the first n bytes of an array lie; negative: a status. */

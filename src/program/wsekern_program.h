@@ -136,6 +136,14 @@ WSK_API int wsk_simulation_registers(const wsk_simulation *simulation, uint32_t 
 WSK_API int wsk_simulation_counters(const wsk_simulation *simulation, uint32_t pe, wsk_counters *counters);
 /* A thread of a PE, 0 to 7 or WSK_MAIN_THREAD; WSK_ERR_BAD_ARGUMENT: its program does not use it. */
 WSK_API int wsk_simulation_thread(const wsk_simulation *simulation, uint32_t pe, int thread, wsk_thread *state);
+/* What the programs did so far that the hardware allows and that is hardly meant, a line for each kind: words that lie unread
+ * (as things stand now: ask when all is idle), routes replaced under words that were on their way, queues that two threads used
+ * at once, odd numbers of packed elements, memory that was read and never written. Each says the PE, the color and the line of
+ * the first time, and how often. As wsk_simulation_report; empty where there is none. */
+WSK_API int wsk_simulation_findings(wsk_simulation *simulation, char *text, size_t room);
+/* From now on reads of memory that neither code nor host has written are findings too, until the simulation is freed; memory
+ * that was loaded counts as written. */
+WSK_API int wsk_simulation_watch_memory(wsk_simulation *simulation);
 /* Where things stand, as a sentence: what went wrong in the last run and where, or who waits for what. Writes at most `room`
  * bytes, the last of them 0, and returns the length of the whole sentence; text may be NULL if room is 0. */
 WSK_API int wsk_simulation_report(const wsk_simulation *simulation, char *text, size_t room);

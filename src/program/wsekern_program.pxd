@@ -63,4 +63,6 @@ cdef extern from "wsekern_program.h" nogil:
     int wsk_simulation_registers(const wsk_simulation *simulation, uint32_t pe, uint32_t *values, int room)
     int wsk_simulation_counters(const wsk_simulation *simulation, uint32_t pe, wsk_counters *counters)
     int wsk_simulation_thread(const wsk_simulation *simulation, uint32_t pe, int thread, wsk_thread *state)
+    int wsk_simulation_findings(wsk_simulation *simulation, char *text, size_t room)
+    int wsk_simulation_watch_memory(wsk_simulation *simulation)
     int wsk_simulation_report(const wsk_simulation *simulation, char *text, size_t room)

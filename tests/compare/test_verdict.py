@@ -1,11 +1,14 @@
 """Who is better, in words that agree with the numbers beside them."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wsekern.compare import Serving, compare
-from wsekern.compare.verdict import amount, speed
+from wsekern.compare.sweep import sweep
+from wsekern.compare.verdict import amount, ranking, speed
+from wsekern.errors import InputError
 from wsekern.machine import load_machine
 from wsekern.workload import Request, load_config
 
@@ -31,6 +34,18 @@ def test_equal_sides_are_as_fast_and_answer_as_many_requests():
 def test_an_answer_of_one_token_is_not_said_to_grow():
     assert not any("tokens of one answer" in line for line in compare(LLAMA, Request(output=1), WSE3, None, "h100x8").reasons())
     assert any("tokens of one answer" in line for line in compare(LLAMA, Request(output=2), WSE3, None, "h100x8").reasons())
+
+
+def test_machines_that_cost_nothing_are_compared_in_all_but_prices():
+    priceless = msgspec.structs.replace(WSE3.system.price_per_hour, value=0)
+    free = msgspec.structs.replace(WSE3, system=msgspec.structs.replace(WSE3.system, price_per_hour=priceless))
+    found = compare(LLAMA, Request(), free, 1, "h100x8")
+    assert "tokens_per_usd" not in found.ratios() and found.ratios()["tokens_per_joule"] > 0
+    assert any("do not compare: one of them costs nothing" in line for line in found.reasons())
+    assert ranking("price", {"a": (2.0, 2.0, 2.0), "b": (0.0, 0.0, 0.0), "c": (0.0, 0.0, 0.0)}) == (
+        "price first: b; c the same; a not free")
+    with pytest.raises(InputError, match="a system costs nothing"):
+        sweep(LLAMA, free, "h100x8", batches=(1,), prompts=(64,), mode="equal-cost")
 
 
 @pytest.mark.parametrize(("model", "asked", "said"), [

@@ -13,6 +13,7 @@ from wsekern.errors import RoutingError
 from wsekern.fabric import CounterFilter, Fabric, FabricPlan, Port, RangeFilter, Route, Rules, _host, _routing
 from wsekern.fabric.reference import OPPOSITE, STEP, BrokenRule, ReferenceFabric, Word
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*the route is replaced:wsekern.errors.ProgramWarning")
 FAST = settings(max_examples=80, deadline=None)
 
 
@@ -187,6 +188,7 @@ def meddle_with(fabric: Fabric, reference: ReferenceFabric, rng: random.Random) 
     else:
         route = reference.queues[x, y, color].route
         route = Route(tuple(ports | rng.randrange(32) for ports in route.rx), (1 << Port.RAMP,) * route.positions)
+        assert fabric.state.words_at(x, y, color) == reference.queues[x, y, color].reserved
         fabric.rewrite(x, y, color, route)
         reference.rewrite(x, y, color, route)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wsekern.errors import WsekernError
+from wsekern.errors import ProgramWarning, WsekernError
 from wsekern.fabric import Fabric, FabricPlan, make_route
 
 
@@ -39,7 +39,8 @@ def test_words_already_queued_follow_the_new_route():
     fabric.inject(0, 0, 2, [1, 2, 3])
     fabric.step(30)  # PE 1's core takes nothing: all three wait in its router
     assert fabric.occupancy(2)[0, 1] == 3 and len(fabric.drain()) == 0
-    fabric.rewrite(1, 0, 2, make_route(rx="WEST", tx="EAST"))
+    with pytest.warns(ProgramWarning, match="replaced with 3 words on the way"):
+        fabric.rewrite(1, 0, 2, make_route(rx="WEST", tx="EAST"))
     fabric.credit(2, 0, 2, 3)
     fabric.run_until_idle()
     heard = fabric.drain()

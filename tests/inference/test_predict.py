@@ -30,8 +30,7 @@ def test_causes_and_layers_add_up(phase, mapping):
     assert found["seconds"] == pytest.approx(found["cycles"] / 1e9)
     assert found["tokens_per_second"] == pytest.approx((1 if phase == "decode" else 4096) / found["seconds"])
     assert found["head_cycles"] > 0
-    if mapping == "waferllm":
-        assert sum(found["parts"].values()) == pytest.approx(found["cycles_per_layer"])
+    assert sum(found["parts"].values()) == pytest.approx(found["cycles_per_layer"])
 
 
 def test_larger_grids_decode_slower_and_prefill_faster_as_published():

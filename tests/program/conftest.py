@@ -42,12 +42,13 @@ class Author:
         for type in TYPES:
             for k in range(2):
                 self.arrays.setdefault(type, []).append(
-                    program.array(f"{type}{k}", type, ELEMENTS, values_of(rng, type, ELEMENTS)))
+                    program.array(f"{type}{k}", type, ELEMENTS, values_of(rng, type, ELEMENTS) if rng.random() < 0.9 else None))
         words = [control_payload(rng.choices([0, 0, 1, 2, 3], k=rng.randrange(1, 3)), entry_point=rng.randrange(3),
                                  ignore_in_core=rng.random() < 0.1) for _ in range(ELEMENTS)]
         self.commands = program.array("commands", "u32", ELEMENTS, np.array(words, np.uint32))
         self.stamps = program.array("stamps", "u16", 3)
         self.variables = {type: program.variable(f"v{type}", type, 1) for type in TYPES}
+        program.route("back", "RAMP", "RAMP")
         self.tasks = rng.sample(["one", "two", "three"], rng.randrange(1, 4))
         self.fifos = [program.fifo(f"fifo{k}", type, rng.randrange(2, 7), *(rng.choice([None, *self.tasks]) for _ in "io"))
                       for k, type in enumerate(rng.sample(TYPES, 2))]
@@ -342,6 +343,8 @@ class Author:
             code.leave_teardown(self.rng.choice(colors))
         elif kind < 0.85 and colors:
             code.set_position(self.rng.choice(colors), 0)
+        elif self.speaks and kind < 0.92:
+            code.set_route(self.rng.choice(self.speaks), "back")
         else:
             self.queue()
 

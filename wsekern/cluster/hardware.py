@@ -434,7 +434,8 @@ def load_cluster(name: str | os.PathLike[str] | Cluster, count: int | None = Non
 
 def _counted(text: str) -> tuple[str, int] | None:
     """A machine and how many of it: h100x8, 8xh100, tpu7x-64, own.toml:8; thor2 where the name ends in a letter."""
-    for pattern in (r"(?P<gpu>.+?)[x:-](?P<count>\d+)", r"(?P<count>\d+)x(?P<gpu>.+)", r"(?P<gpu>.*?[a-z])(?P<count>\d+)"):
+    for pattern in (r"(?P<gpu>.+?)[x:-](?P<count>\d{1,9})", r"(?P<count>\d{1,9})x(?P<gpu>.+)",
+                    r"(?P<gpu>.*?[a-z])(?P<count>\d{1,9})"):
         match = re.fullmatch(pattern, text, re.IGNORECASE)
         if match and _is_gpu(match["gpu"]):
             return match["gpu"], int(match["count"])

@@ -4,7 +4,7 @@ Both take names or objects; :func:`predict_on` and :func:`serve_on` take a deplo
 """
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 from wsekern.cluster.deploy import Degrees, deploy
 from wsekern.cluster.engine import Engine
@@ -13,9 +13,10 @@ from wsekern.cluster.hardware import Cluster, timed
 from wsekern.cluster.layout import Deployment, Layout, Memory, memory_of, require_fit
 from wsekern.cluster.power import Activity, activity, cluster_watts
 from wsekern.cluster.precision import Precision
+from wsekern.cluster.scoped import kept_while_shipped
 from wsekern.cluster.steady import SteadyState, kept_state
 from wsekern.cluster.step import decode_step, prefill_step
-from wsekern.cluster.trust import confidence, trust_of
+from wsekern.cluster.trust import Trust, confidence, trust_of
 from wsekern.errors import InputError
 from wsekern.shown import Shown
 from wsekern.workload.config import ModelConfig
@@ -180,10 +181,9 @@ def serve_on(
 ) -> Served:
     """:func:`serve` on a deployment, whose precision counts. The first ``cached`` tokens of every prompt need not be read: the
     request's shared ones unless given."""
-    memory = _memory(deployment, request.context, request.batch, check_memory, request.shared)
-    state = kept_state(replace(deployment, cluster=timed(deployment.cluster)), request.prompt, request.output, request.batch,
-                       think_seconds, request.shared, cached, check_memory)
-    measure, gpus, trust = state.measure, deployment.layout.gpus, trust_of(deployment)
+    known = _unpriced(replace(deployment, cluster=timed(deployment.cluster)), request, check_memory, think_seconds, cached)
+    state, memory, trust = known.state, known.memory, known.trust
+    measure, gpus = state.measure, deployment.layout.gpus
     watts = _watts(deployment, state.activity)
     usd_per_hour = gpus * float(deployment.gpu.price.per_hour)
     return Served(
@@ -211,12 +211,33 @@ def serve_on(
         breakdown=state.breakdown,
         layout=deployment.layout,
         engine_level=deployment.engine.title,
-        confidence=confidence(deployment),
-        nearest=nearest_points(deployment, request.batch, request.prompt + request.output // 2, "decode"),
+        confidence=known.confidence,
+        nearest=list(known.nearest),
         assumptions=[*trust.sentences, *assumptions(deployment), *_arrivals(request, deployment.layout, state)],
         not_measured=list(trust.lacking),
         time_factors=trust.factors,
     )
+
+
+class _Unpriced(NamedTuple):
+    """What is known of users on a deployment whatever it draws and costs."""
+
+    state: SteadyState
+    memory: Memory
+    trust: Trust
+    confidence: str
+    nearest: tuple[dict[str, Any], ...]
+
+
+@kept_while_shipped(maxsize=4096)
+def _unpriced(deployment: Deployment, request: Request, check_memory: bool, think_seconds: float,
+              cached: float | None) -> _Unpriced:
+    """Of a deployment on a :func:`wsekern.cluster.hardware.timed` cluster."""
+    memory = _memory(deployment, request.context, request.batch, check_memory, request.shared)
+    state = kept_state(deployment, request.prompt, request.output, request.batch, think_seconds, request.shared, cached,
+                       check_memory)
+    nearest = nearest_points(deployment, request.batch, request.prompt + request.output // 2, "decode")
+    return _Unpriced(state, memory, trust_of(deployment), confidence(deployment), tuple(nearest))
 
 
 def _memory(deployment: Deployment, context: int, batch: int, check: bool, shared: int = 0) -> Memory:

@@ -161,7 +161,8 @@ def cheapest_needed(kinds: Iterable[Kind], traffic: Traffic, slo: Slo, most: int
     refused = InputError("there is no system to serve the load")
     for kind in kinds:
         enough = best is not None and best[0].systems is not None
-        bound = min(most, int(best[1].usd_per_hour / kind.system.usd_per_hour * (1.0 + 1e-9))) if enough else most
+        price = kind.system.usd_per_hour
+        bound = min(most, int(best[1].usd_per_hour / price * (1.0 + 1e-9))) if enough and price else most
         if bound < 1:
             break
         try:

@@ -157,7 +157,7 @@ def _wafers(placement: Placement) -> Kind:
              "layers_per_region": placement.layers, "prompt_chunk_tokens": placement.chunk, "profile": placement.profile,
              "cache_tokens": request.context * request.batch, "users_placed_for": request.batch}
     room = f"room for {request.batch:,} requests as long as the longest ({request.context:,} tokens), or more that are shorter"
-    return Kind(WaferSystem(placement), facts, [room, *wafer_assumptions(placement, request, placement.machine.system)])
+    return Kind(WaferSystem(placement), facts, [room, *wafer_assumptions(placement, request)])
 
 
 def _longest(traffic: Traffic) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from wsekern.compare.load import Needed
 from wsekern.compare.load_report import LoadReport, Slo, percent
-from wsekern.compare.verdict import amount, ranking, speed
+from wsekern.compare.verdict import amount, ranking, speed, times_the_cost
 
 
 def load_sentences(reports: Mapping[str, LoadReport], needed: Mapping[str, Needed], slo: Slo) -> list[str]:
@@ -52,7 +52,7 @@ def _ratios(wafer: LoadReport, cluster: LoadReport) -> list[str]:
             how, than = speed(theirs["p99"] / ours["p99"]).rsplit(" ", 1)
             sentences.append(f"{what} are {how} on {wafer.name} {than} on {cluster.name} (99th percentile)")
     for unit, ours, theirs in (("per joule", wafer.joules, cluster.joules), ("per dollar", wafer.usd, cluster.usd)):
-        sentences.append(amount(unit, theirs / ours, wafer.name, cluster.name))
+        sentences.append(amount(unit, times_the_cost(theirs, ours), wafer.name, cluster.name))
     return sentences
 
 

@@ -21,6 +21,8 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 BUDGETS = {"equal-power": "watts", "equal-cost": "dollars an hour"}
 """What copies of the systems equalise, by mode."""
 MODES = ("as-given", *BUDGETS)
+_FREE = 1e-12
+"""USD that stand for nothing where the logarithm of a price is taken: far below any price of a token."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -118,6 +120,9 @@ def _equal_copies(pairings: Sequence[Pairing], request: Request, mode: str) -> t
     known = [budget for budget in budgets if budget is not None]
     if len(known) < 2:
         return None  # the cell says which sides cannot
+    if not min(known):
+        raise InputError(f"--equal {mode.removeprefix('equal-')}: a system costs nothing, and no number of them costs "
+                         "what the others do: give it a price, or leave --equal out")
     return tuple(1 if budget is None else max(1, round(max(known) / budget)) for budget in budgets)
 
 
@@ -170,9 +175,14 @@ def crossovers(cells: Sequence[Cell]) -> list[Crossover]:
             if name == "ideal GPUs" and not line:
                 continue
             for cost in COSTS:
-                ratios = [(float(batch), log2(getattr(wafer, cost) / getattr(side, cost))) for batch, wafer, side in line]
+                ratios = [(float(batch), _log2_times(getattr(wafer, cost), getattr(side, cost))) for batch, wafer, side in line]
                 crossings.append(_crossover(prompt, cost, ratios, name))
     return crossings
+
+
+def _log2_times(one: float, other: float) -> float:
+    """Logarithm of a cost over another; far beyond any ratio of two prices where one of them is nothing."""
+    return log2(max(one, _FREE) / max(other, _FREE))
 
 
 def _crossover(prompt: int, measure: str, ratios: list[tuple[float, float]], gpus: str) -> Crossover:

@@ -7,7 +7,8 @@ from wsekern.compare.side import Side
 
 def ratios(wafer: Side, cluster: Side) -> dict[str, float]:
     """How many times better the wafer is than the cluster (below 1: worse), all of it on whole requests under this load but for
-    the two figures of a lone user."""
+    the two figures of a lone user. Without ``tokens_per_usd`` where one of them costs nothing."""
+    per_usd = times_the_cost(cluster.usd_per_million_tokens, wafer.usd_per_million_tokens)
     return {
         "time_to_first_token": cluster.time_to_first_token_seconds / wafer.time_to_first_token_seconds,
         "lone_time_to_first_token": cluster.lone_time_to_first_token_seconds / wafer.lone_time_to_first_token_seconds,
@@ -16,8 +17,13 @@ def ratios(wafer: Side, cluster: Side) -> dict[str, float]:
         "tokens_per_second_per_user": wafer.tokens_per_second_per_user / cluster.tokens_per_second_per_user,
         "tokens_per_second": wafer.tokens_per_second / cluster.tokens_per_second,
         "tokens_per_joule": cluster.joules_per_token / wafer.joules_per_token,
-        "tokens_per_usd": cluster.usd_per_million_tokens / wafer.usd_per_million_tokens,
+        **({} if per_usd is None else {"tokens_per_usd": per_usd}),
     }
+
+
+def times_the_cost(of: float, other: float) -> float | None:
+    """How many times another cost one is; None where either costs nothing, and no number says how many times."""
+    return of / other if of > 0 and other > 0 else None
 
 
 _SPEEDS = {
@@ -64,6 +70,8 @@ def ranking(words: str, spreads: Mapping[str, tuple[float, float, float]], most:
 
 def _times(one: tuple[float, float, float], first: tuple[float, float, float]) -> str:
     """How many times the first one is, or between how many."""
+    if not first[1]:  # it costs nothing
+        return "not free" if one[2] else "the same"
     low, high = (f"{ratio:.2g}" if ratio < 1.0 else f"{ratio:.1f}" for ratio in (one[1] / first[2], one[2] / first[1]))
     if low == high:
         return "the same" if low in ("1", "1.0") else f"{low} times"
@@ -75,7 +83,7 @@ def _verdicts(wafer: Side, cluster: Side) -> list[str]:
     speeds = {key: words for key, words in _SPEEDS.items()
               if key != "tokens_per_second_per_user" or wafer.measure.output > 1}  # an answer of one token does not grow
     sentences = [f"{wafer.name} {words} {speed(found[key])} {cluster.name}" for key, words in speeds.items()]
-    return sentences + [amount(unit, found[key], wafer.name, cluster.name) for key, unit in _AMOUNTS.items()]
+    return sentences + [amount(unit, found.get(key), wafer.name, cluster.name) for key, unit in _AMOUNTS.items()]
 
 
 def speed(factor: float) -> str:
@@ -85,9 +93,11 @@ def speed(factor: float) -> str:
     return "as fast as" if times == "1.0" else f"{times} times {'faster' if factor > 1.0 else 'slower'} than"
 
 
-def amount(unit: str, factor: float, first: str, second: str) -> str:
+def amount(unit: str, factor: float | None, first: str, second: str) -> str:
     """The sentence on ``first``, which answers ``factor`` times the requests of ``second`` for the same ``unit``, such as per
-    joule."""
+    joule; None: one of them costs nothing."""
+    if factor is None:
+        return f"{unit}, {first} and {second} do not compare: one of them costs nothing"
     times = f"{max(factor, 1.0 / factor):.1f}"
     if times == "1.0":
         return f"{unit}, {first} answers as many requests as {second}"

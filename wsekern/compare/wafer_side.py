@@ -40,13 +40,23 @@ _known = lru_cache(maxsize=256)(place_model)
 
 def wafer_side(placement: Placement, system: System) -> Side:
     """How ``placement`` serves its request, with the power and prices of ``system``."""
+    side, before, behind = _unpriced(placement)
+    count = placement.all_wafers
+    return replace(
+        side, watts=count * system.watts(side.facts["active_share_of_pes"]), rated_watts=count * float(system.power),
+        usd_per_hour=count * float(system.price_per_hour), facts=dict(side.facts), shares=dict(side.shares),
+        assumptions=[*before, *_of_system(system), *behind])
+
+
+@lru_cache(maxsize=1024)
+def _unpriced(placement: Placement) -> tuple[Side, tuple[str, ...], tuple[str, ...]]:
+    """The side whatever it draws and costs, and the assumptions that come before those of the system and behind them."""
     served, decode = serve_on_wafers(placement), placement.decode()
-    return Side(
+    side = Side(
         name=f"{placement.all_wafers} x {placement.machine.title}", measure=served.measure,
         lone_time_to_first_token_seconds=served.lone_time_to_first_token_seconds,
         lone_time_per_output_token_seconds=served.lone_time_per_output_token_seconds,
-        watts=placement.all_wafers * system.watts(served.activity), rated_watts=placement.all_wafers * float(system.power),
-        usd_per_hour=placement.all_wafers * float(system.price_per_hour),
+        watts=0.0, rated_watts=0.0, usd_per_hour=0.0,
         memory_used_bytes=placement.memory_used(), memory_available_bytes=placement.memory_there(),
         shares=_shares(served),
         facts={"wafers": placement.all_wafers, "grid": f"{placement.width}x{placement.height}", "regions": placement.regions,
@@ -56,8 +66,8 @@ def wafer_side(placement: Placement, system: System) -> Side:
                "users_inside": served.users_inside, "decoding_users": served.decoding_users, "busy_share": served.busy,
                "active_share_of_pes": served.activity,
                "cycles_per_token": decode.cycles, "cycles_per_layer": decode.cycles / placement.config.layers,
-               "profile": placement.profile, "breakdown_cycles": decode.breakdown, "breakdown_seconds": served.breakdown},
-        assumptions=wafer_assumptions(placement, placement.request, system))
+               "profile": placement.profile, "breakdown_cycles": decode.breakdown, "breakdown_seconds": served.breakdown})
+    return side, tuple(_before(placement)), tuple(_behind(placement, placement.request))
 
 
 def check_cache(precision: str, cache: str | None, machine: Machine) -> None:
@@ -94,18 +104,28 @@ def _shares(served: WaferServed) -> dict[str, float]:
     return {name: value / whole for name, value in shares.items()}
 
 
-def wafer_assumptions(placement: Placement, request: Request, system: System) -> list[str]:
-    """What the figures of the wafers take for granted, a sentence each, with the power and prices of ``system``."""
+def wafer_assumptions(placement: Placement, request: Request) -> list[str]:
+    """What the figures of the wafers take for granted, a sentence each."""
+    return [*_before(placement), *_of_system(placement.machine.system), *_behind(placement, request)]
+
+
+def _before(placement: Placement) -> list[str]:
+    """Formats, programs and the clock."""
     clock = placement.machine.clock
-    assumptions = [
-        *_formats_and_programs(placement),
-        f"clock {float(clock) / 1e9:.2f} GHz: {clock.source}",
-        *system.describe_power(),
-        f"{float(system.price_per_hour):.2f} USD an hour a system: {system.price_per_hour.source}",
-        f"{float(system.io_latency) * 1e6:.0f} us from wafer to wafer: {system.io_latency.source}",
-        "weights and cache stay in SRAM, read at the cores' own speed: memory time is inside compute",
-        "host, tokenizer and sampling take no time on either side",
-    ]
+    return [*_formats_and_programs(placement), f"clock {float(clock) / 1e9:.2f} GHz: {clock.source}"]
+
+
+def _of_system(system: System) -> list[str]:
+    """Power, price and links."""
+    return [*system.describe_power(),
+            f"{float(system.price_per_hour):.2f} USD an hour a system: {system.price_per_hour.source}",
+            f"{float(system.io_latency) * 1e6:.0f} us from wafer to wafer: {system.io_latency.source}"]
+
+
+def _behind(placement: Placement, request: Request) -> list[str]:
+    """All others."""
+    assumptions = ["weights and cache stay in SRAM, read at the cores' own speed: memory time is inside compute",
+                   "host, tokenizer and sampling take no time on either side"]
     if placement.inside is not None:
         assumptions.append(f"{placement.users_inside} of {request.batch} users are read or answered at once, the others wait: "
                            "regions with room for the caches of all would serve them later")

@@ -74,7 +74,7 @@ class Build(Image):
 
 @contextmanager
 def deep() -> Iterator[None]:
-    """Room for :data:`RECURSION` frames."""
+    """Inside, calls of CSL may lie inside each other; the limit of the process stays what it was."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, RECURSION))
     try:

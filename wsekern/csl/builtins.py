@@ -14,6 +14,7 @@ from wsekern.csl.evaluator import _EVALUATE
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.mapping import map_elements
 from wsekern.csl.operands import OPERATIONS
+from wsekern.csl.operations import operation
 from wsekern.csl.places import load, member
 from wsekern.csl.types import Type
 from wsekern.csl.values import NOTHING, FunctionRef, Reg, Value, Varying, number_dtype, shown, zero_of
@@ -43,7 +44,7 @@ def builtin(*names: str, arguments: int | tuple[int, int] | None = None) -> Call
 def call_builtin(ev: Evaluator, node: syntax.Builtin, wanted: Type | None) -> Value:
     """``@name(...)``."""
     if node.name in OPERATIONS:
-        return dsds.operation(ev, node)
+        return operation(ev, node)
     handler = BUILTINS.get(node.name)
     if handler is None:
         near = get_close_matches(node.name, [*BUILTINS, *OPERATIONS], 1)

@@ -5,7 +5,7 @@ from typing import Any
 from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.coerce import coerce
-from wsekern.csl.evaluator import _EVALUATE
+from wsekern.csl.evaluator import _EVALUATE, SOFTWARE
 from wsekern.csl.flow import Exit, Intrinsic
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.ir import Frame
@@ -27,9 +27,9 @@ def call(ev: Evaluator, node: syntax.Call, wanted: Type | None) -> Value:
         return function.data.run(ev, node, [ev.evaluate(each) for each in node.arguments])
     if isinstance(function.type, t.Pointer) and isinstance(function.type.element, t.FunctionType):
         function = Value(function.type.element, function.data)
+    if isinstance(function.data, Reg) and isinstance(function.type, t.FunctionType):
+        return call_pointer(ev, function, node)
     if not isinstance(function.data, FunctionRef):
-        if isinstance(function.data, Reg):
-            ev.fail(node, "a call through a pointer that is known only at run time is not supported yet")
         ev.fail(node.function, f"a value of type {function.type} cannot be called")
     return call_function(ev, function.data, node)
 
@@ -53,6 +53,12 @@ def call_values(ev: Evaluator, function: FunctionRef, values: list[Value], node:
         arguments.append(coerce(ev, value, _type_in(ev, scope, parameter.type), node))
         scope.names[parameter.name] = Constant(arguments[-1], parameter.span)
     return _called(ev, function, scope, arguments, node)
+
+
+def call_library(ev: Evaluator, library: str, name: str, values: list[Value], node: syntax.Node) -> Value:
+    """A call of a function of a library by the compiler itself."""
+    binding = ev.unit.global_binding(ev.unit.library(library), name)
+    return call_values(ev, binding.value.data, values, node)
 
 
 def _check_call(ev: Evaluator, declared: syntax.Function, count: int, node: syntax.Node) -> None:
@@ -204,13 +210,13 @@ def instance_of(ev: Evaluator, function: FunctionRef, arguments: list[Value], re
         found.held = held
         ev.unit.instances[key] = found
         ev.unit.later(lambda: _compile(ev.unit, found, function, arguments, result))
-        _signature(found, result)
+        _signature(found, [leaf.type for leaf in flat], result)
     return found
 
 
-def _signature(instance: Instance, result: Type) -> None:
-    """Registers of the parameters and of the result, known before the code is."""
-    instance.parameters = [instance.new() for keep in instance.held if keep]
+def _signature(instance: Instance, given: list[Type], result: Type) -> None:
+    """Registers of the parameters (types of their scalars) and of the result, known before the code is."""
+    instance.parameters = [instance.new_for(kind) for keep, kind in zip(instance.held, given, strict=True) if keep]
     if isinstance(result, t.Void):
         instance.result = NOTHING
         return
@@ -218,7 +224,7 @@ def _signature(instance: Instance, result: Type) -> None:
     if isinstance(result, t.DsdType):
         instance.result = Value(result, Dsd(result.kind, *(Value(t.I32, instance.new()) for _ in range(3))))
         return
-    instance.result = with_leaves(zero, iter([Value(leaf.type, instance.new()) for leaf in leaves(zero)]))
+    instance.result = with_leaves(zero, iter([Value(leaf.type, instance.new_for(leaf.type)) for leaf in leaves(zero)]))
 
 
 def _compile(unit: Any, instance: Instance, function: FunctionRef, arguments: list[Value], result: Type) -> None:
@@ -232,6 +238,75 @@ def _compile(unit: Any, instance: Instance, function: FunctionRef, arguments: li
         scope.names[parameter.name] = Constant(own, parameter.span)
         instance.begin(parameter.name, scope.names[parameter.name])
     run_body(ev, function.node, result)
+
+
+# ---- calls through pointers ----
+
+
+class Dispatcher:
+    """Calls of functions of one type through pointers that only run time knows: a function of its own that compares the pointer
+    (a number) with those of all functions whose address is taken, and calls the one that it is."""
+
+    def __init__(self, unit: Any, kind: t.FunctionType, node: syntax.Node) -> None:
+        self.unit, self.kind, self.node = unit, kind, node
+        self.instance = Instance(unit.unique("pointed"), "function", span=node.span)
+        self.known = 0
+        """Functions of the unit that were looked at."""
+        leaves_of = [leaf for each in kind.parameters for leaf in leaves(zero_of(each))]
+        self.instance.held = [True] * (1 + len(leaves_of))
+        _signature(self.instance, [t.U32, *(leaf.type for leaf in leaves_of)], kind.result)
+
+    def extend(self) -> bool:
+        """Code for functions whose addresses have been taken since; whether there were any."""
+        waiting = self.unit.pointed[self.known:]
+        self.known += len(waiting)
+        for number, function in enumerate(waiting, self.known - len(waiting) + 1):
+            if self.unit.type_of_function(function) == self.kind:
+                self._add(number, function)
+        return bool(waiting)
+
+    def _add(self, number: int, function: FunctionRef) -> None:
+        ev = Evaluator(self.unit, Scope(function.module), self.instance)
+        ev.emit.span = self.node.span
+        pointer, *registers = self.instance.parameters
+        other, taken, left = self.instance.label(), self.instance.taken, iter(registers)
+        same = ev.emit.scalar("eq", "u32", pointer, ev.emit.constant(number, "u32"))
+        ev.emit.emit("branch", a=same, target=other)
+        arguments = [with_leaves(zero, iter([Value(leaf.type, next(left)) for leaf in leaves(zero)]))
+                     for zero in map(zero_of, self.kind.parameters)]
+        found = jump(ev, function, arguments, self.kind.result, self.node)
+        if self.instance.result is not NOTHING:
+            for target, leaf in zip(leaves(self.instance.result), leaves(found), strict=True):
+                ev.emit.set(target.data, leaf)
+        ev.emit.emit("return")
+        self.instance.place(other)
+        self.instance.release(taken)
+
+    def end(self) -> None:
+        """Where no function is the one: nothing happens."""
+        self.instance.emit("return", self.node.span)
+
+
+def call_pointer(ev: Evaluator, function: Value, node: syntax.Call) -> Value:
+    """A call of a function that only run time knows."""
+    kind: t.FunctionType = function.type
+    if len(node.arguments) != len(kind.parameters):
+        ev.fail(node, f"{kind} takes {len(kind.parameters)} arguments, found {len(node.arguments)}")
+    if any(isinstance(each, (t.DsdType, t.Array)) for each in (*kind.parameters, kind.result)):
+        ev.fail(node, f"descriptors and arrays are not passed through pointers that are known only at run time: {kind}")
+    instance = ev.unit.dispatcher(kind, node, Dispatcher).instance
+    values = [ev.evaluate(each, wanted) for each, wanted in zip(node.arguments, kind.parameters, strict=True)]
+    ev.frame.calls.add(instance)
+    flat = [Value(t.U32, function.data), *(leaf for value in values for leaf in leaves(value))]
+    ready = [ev.emit.register(leaf) for leaf in flat]
+    for target, source, leaf in zip(instance.parameters, ready, flat, strict=True):
+        ev.emit.set(target, Value(leaf.type, source))
+    ev.emit.span = node.span
+    ev.emit.emit("call", target=instance)
+    if isinstance(kind.result, t.Void):
+        return NOTHING
+    return with_leaves(instance.result, iter([
+        ev.copied(leaf) if isinstance(leaf.data, Reg) else leaf for leaf in leaves(instance.result)]))
 
 
 def run_body(ev: Evaluator, node: syntax.Function, result: Type) -> None:
@@ -257,3 +332,12 @@ def run_task(unit: Any, frame: Frame, function: FunctionRef, words: list[Value])
 
 
 _EVALUATE[syntax.Call] = call
+
+
+def _divide_wide(ev: Evaluator, operator: str, a: Value, b: Value, node: syntax.Node) -> Value:
+    """``a / b`` or ``a % b`` of 64-bit integers: a function of the library."""
+    name = ("divided" if operator == "/" else "remainder") + ("_signed" if a.type.signed else "")
+    return call_library(ev, "<wide>", name, [a, b], node)
+
+
+SOFTWARE["/"] = SOFTWARE["%"] = _divide_wide

@@ -84,6 +84,8 @@ def _structure(ev: Context, value: Value, wanted: Type, node: Node) -> Value | N
             ev.fail(node, f"expected {wanted}, found '{value.data.name}', which is {given}")
         return value
     if isinstance(wanted, t.Pointer) and isinstance(wanted.element, t.FunctionType) and isinstance(given, t.FunctionType):
+        if isinstance(value.data, FunctionRef):
+            ev.unit.function_number(value.data)
         return Value(wanted, value.data)
     if isinstance(given, t.FunctionType) and isinstance(wanted, t.Opaque) and isinstance(value.data, FunctionRef):
         task = ev.unit.task_of(value.data)  # the name of a task stands for its id

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from wsekern.csl import types as t
@@ -54,6 +55,10 @@ class DsrLinker(ABC):
     dsrs: dict[Dsr, DsrUse]
     reaching: Reaching
     first_kept: int
+    chosen: dict[Dsr, Load]
+    """What DSRs hold where that was asked while the program runs."""
+    several: dict[Dsr, tuple[int, dict[Any, int]]]
+    """Register of a DSR that says what was loaded last, as numbers of kinds."""
     frame: Frame | None
     op: Op
     """The instruction that is being linked."""
@@ -92,6 +97,10 @@ class DsrLinker(ABC):
         """A FIFO of the program."""
 
     @abstractmethod
+    def keep(self) -> int:
+        """A register that nothing else uses."""
+
+    @abstractmethod
     def temporary(self, number: int) -> int:
         """A register that holds a number until the next instruction."""
 
@@ -120,6 +129,9 @@ class DsrLinker(ABC):
         for kind in self.dsrs[dsr].types:
             named = self._dsr_name(dsr, value, kind, fields["options"])
             self._set_parts(named, value.data, TYPE_BYTES[kind])
+        if dsr in self.several:
+            held, kinds = self.several[dsr]
+            self.append(Scalar("constant", type="i32", dst=held, imm=kinds[self._kind(dsr, (value, fields["options"]))]))
 
     def _set_parts(self, name: str, data: Dsd, size: int) -> None:
         if data.base is not None:
@@ -152,22 +164,56 @@ class DsrLinker(ABC):
             return []
         return self.reaching.of(self.op, dsr) or use.loads
 
+    def kinds_of(self, dsr: Dsr) -> dict[Any, Load]:
+        """Of what a DSR may hold at the instruction that is being linked, one load of each kind: shape, queue, marks, tasks."""
+        if dsr in self.chosen:
+            return {"": self.chosen[dsr]}
+        return {self._kind(dsr, load): load for load in self.loads_of(dsr)}
+
     def load_of(self, dsr: Dsr) -> Load:
-        """What a DSR holds there: of loads that differ, the last one of the text, with a warning."""
-        loads = self.loads_of(dsr)
-        kinds = {(self._dsr_name(dsr, value, "", options, False), _asynchronous(options)) for value, options in loads}
-        if len(kinds) > 1:
-            self.unit.diagnostics.warn(f"{dsr.kind} {dsr.number} may hold descriptors of several kinds here, by the loads that "
-                                       "can come before; it is taken for what the last one of the text loads", self.span)
-        return loads[-1]
+        """What a DSR holds there, which is of one kind."""
+        return next(iter(self.kinds_of(dsr).values()))
+
+    def _kind(self, dsr: Dsr, load: Load) -> tuple[Any, ...]:
+        value, options = load
+        tasks = [(name, each if isinstance(each := options[name].data, int) else id(each))
+                 for name in ("async", "activate", "unblock") if name in options]
+        return self._dsr_name(dsr, value, "", options, False), *tasks
+
+    def find_several(self, frames: list[Frame]) -> None:
+        """DSRs that may hold descriptors of several kinds at one operation: a register says which one was loaded last."""
+        for frame in frames:
+            for op in frame.ops:
+                if op.form != "vector":
+                    continue
+                self.op, self.span = op, op.span or self.span
+                for operand in op.fields["operands"]:
+                    dsr = operand.value.data
+                    if isinstance(dsr, Dsr) and dsr not in self.several and len(self.kinds_of(dsr)) > 1:
+                        kinds = dict.fromkeys(self._kind(dsr, load) for load in self.dsrs[dsr].loads)
+                        self.several[dsr] = self.keep(), {kind: k for k, kind in enumerate(kinds)}
+
+    def combinations(self, operands: list[Operand]) -> list[dict[Dsr, Load]]:
+        """What the DSRs of an operation that may hold several kinds may hold, together."""
+        several = {each.value.data: self.kinds_of(each.value.data) for each in operands if isinstance(each.value.data, Dsr)}
+        several = {dsr: kinds for dsr, kinds in several.items() if len(kinds) > 1}
+        return [dict(zip(several, loads, strict=True)) for loads in product(*(kinds.values() for kinds in several.values()))]
+
+    def unless_held(self, combination: dict[Dsr, Load], label: str) -> None:
+        """Go on at ``label`` where DSRs hold something else than these."""
+        for dsr, load in combination.items():
+            held, kinds = self.several[dsr]
+            number, same = self.temporary(kinds[self._kind(dsr, load)]), self.first_kept - 2
+            self.append(Scalar("scalar", op="eq", type="i32", dst=same, a=held, b=number))
+            self.append(Scalar("branch", a=same, target=label))
 
     def _on_dsr_base(self, fields: dict[str, Any]) -> None:
         dsr, pointer = fields["target"], fields["a"]
-        value, options = self.load_of(dsr)
-        for kind in self.dsrs[dsr].types:
-            name = self._dsr_name(dsr, value, kind, options)
-            data = value.data.with_fields(base=pointer, extent=None, stride=None)
-            self._set_parts(name, data, TYPE_BYTES[kind])
+        for value, options in self.kinds_of(dsr).values():
+            for kind in self.dsrs[dsr].types:
+                name = self._dsr_name(dsr, value, kind, options)
+                data = value.data.with_fields(base=pointer, extent=None, stride=None)
+                self._set_parts(name, data, TYPE_BYTES[kind])
 
     def _dsr_name(self, dsr: Dsr, value: Value, kind: str, options: dict[str, Value], stated: bool = True) -> str:
         """The descriptor that stands for a DSR while it holds one of this shape, with these marks on words that leave, and that
@@ -217,8 +263,3 @@ class DsrLinker(ABC):
                 if name in given:
                     found[name] = given[name]
         return found
-
-
-def _asynchronous(options: dict[str, Value]) -> tuple[Any, ...]:
-    """What of the options of a load says how operations run."""
-    return tuple((name, str(options[name].data)) for name in ("async", "activate", "unblock") if name in options)

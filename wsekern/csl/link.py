@@ -3,7 +3,7 @@
 from typing import Any
 
 from wsekern.csl import types as t
-from wsekern.csl.dsds import Dsr, is_scalar
+from wsekern.csl.dsds import Dsr
 from wsekern.csl.dsrs import MEMORY, DsrLinker, DsrUse, element_type
 from wsekern.csl.emit import machine_type
 from wsekern.csl.image import Variable
@@ -11,12 +11,14 @@ from wsekern.csl.ir import Frame, Op
 from wsekern.csl.library import HOST_COLOR
 from wsekern.csl.memory import has_pointers, layout_of, words_of
 from wsekern.csl.operands import CORE_NAMES, Operand
+from wsekern.csl.operations import is_scalar
 from wsekern.csl.queues import QueueLinker
+from wsekern.csl.reaching import Load
 from wsekern.csl.registers import bases_of, tail_calls
 from wsekern.csl.source import CslError, Diagnostic
 from wsekern.csl.tasks import FifoBuffer, task_label
 from wsekern.csl.unit import Unit
-from wsekern.csl.values import Address, Dsd, FunctionRef, Reg, Symbol, Value, Varying
+from wsekern.csl.values import Address, Dsd, Reg, Symbol, Value, Varying
 from wsekern.csl.variables import locals_of
 from wsekern.program.instructions import Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named, Ring
@@ -34,6 +36,8 @@ class Linker(QueueLinker, DsrLinker):
         self.bases: dict[Frame, int] = {}
         self.variables: list[Variable] = []  # of functions
         self.dsrs: dict[Dsr, DsrUse] = {}
+        self.several: dict[Dsr, tuple[int, dict[Any, int]]] = {}
+        self.chosen: dict[Dsr, Load] = {}
 
     # ---- memory
 
@@ -58,7 +62,7 @@ class Linker(QueueLinker, DsrLinker):
         for symbol in self.unit.symbols:  # pointers in memory, now that all have addresses
             if symbol.used and symbol.initial is not None and has_pointers(symbol.type):
                 kind, count = layout_of(symbol.type)
-                values = words_of(symbol, kind, count, self.addresses)
+                values = words_of(symbol, kind, count, self.addresses, self.unit.function_number)
                 if values is not None:
                     self.program.initial[symbol.name] = values
 
@@ -115,8 +119,6 @@ class Linker(QueueLinker, DsrLinker):
         data = fields["imm"]
         if isinstance(data, Address):
             fields["imm"] = self.addresses[data.symbol.name] + data.offset
-        elif isinstance(data, FunctionRef):
-            self.fail(f"the address of '{data.name}' at run time is not supported yet")
         self.append(Scalar("constant", **fields))
 
     def _on_parameter(self, fields: dict[str, Any]) -> None:
@@ -179,6 +181,21 @@ class Linker(QueueLinker, DsrLinker):
     # ---- vector instructions
 
     def _vector(self, op: Op) -> None:
+        """A vector instruction; where its DSRs may hold several kinds of descriptors, one for each combination."""
+        combinations, labels = self.combinations(op.fields["operands"]), len(self.program.code)
+        for k, combination in enumerate(combinations):
+            if k + 1 < len(combinations):
+                self.unless_held(combination, f"held {labels}.{k}")
+            self.chosen = combination
+            self._issue(op)
+            self.chosen = {}
+            if k + 1 < len(combinations):
+                self.append(Scalar("jump", target=f"held {labels}"))
+                self._label(f"held {labels}.{k}")
+        if len(combinations) > 1:
+            self._label(f"held {labels}")
+
+    def _issue(self, op: Op) -> None:
         fields = op.fields
         operands: list[Operand] = fields["operands"]
         options = self._dsr_options(operands, fields["options"])
@@ -246,7 +263,7 @@ class Linker(QueueLinker, DsrLinker):
         sources = [each.value.data for each in operands[1:] if isinstance(each.value.data, Dsr)]
         if not sources:
             return None
-        held = [value for value, _ in self.loads_of(sources[0])]
+        held = [value for value, _ in ([self.chosen[sources[0]]] if sources[0] in self.chosen else self.loads_of(sources[0]))]
         extents = {each.data.extent.data if each.data.base is not None and each.data.extent is not None
                    and not is_scalar(each.data) else None for each in held}
         length = extents.pop() if len(extents) == 1 else None
@@ -371,6 +388,7 @@ class Linker(QueueLinker, DsrLinker):
         self.find_queues(frames)
         self.bind_queues()
         self.find_loads(frames)
+        self.find_several(frames)
         for entry, frame in entries:
             self.program.tasks[entry.name] = entry
             self.code_of(frame, entry.label)

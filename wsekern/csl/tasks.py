@@ -6,8 +6,9 @@ from typing import Any
 from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.builtins import builtin, function_of, text_of
-from wsekern.csl.dsds import Dsr, fields_of, task_value
+from wsekern.csl.dsds import Dsr, fields_of
 from wsekern.csl.functions import Evaluator
+from wsekern.csl.operations import for_each_task, task_value
 from wsekern.csl.places import InMemory, load
 from wsekern.csl.source import Note
 from wsekern.csl.unit import Queue, Task
@@ -26,6 +27,13 @@ def _id(ev: Evaluator, node: syntax.Expression, *kinds: t.Type) -> Value:
     if value.type not in kinds:
         ev.fail(node, f"expected a {' or '.join(map(str, kinds))}, found {shown(value)}")
     return value
+
+
+def known_task(ev: Evaluator, value: Value, node: syntax.Node) -> Value:
+    """A task id that is known while the program is compiled."""
+    if isinstance(value.data, Reg):
+        ev.fail(node, "a task id that is known only at run time is not supported here: give it to the operation")
+    return task_value(ev, value, node)
 
 
 def task_label(task: Task) -> str:
@@ -74,6 +82,10 @@ def _check_parameters(ev: Evaluator, function: FunctionRef, kind: str, node: syn
                 Note("declared here", function.node.span))
 
 
+HOST_QUEUES = {("wse2", "input"): {0}, ("wse2", "output"): {0}, ("wse3", "input"): {0, 1}, ("wse3", "output"): {0}}
+"""Queues that <memcpy/memcpy> uses itself (SDK documentation, task and queue maps)."""
+
+
 @builtin("initialize_queue", arguments=(1, 2))
 def initialize_queue(ev: Evaluator, node: syntax.Builtin) -> Value:
     """A queue's color and priority."""
@@ -87,6 +99,11 @@ def initialize_queue(ev: Evaluator, node: syntax.Builtin) -> Value:
         ev.fail(node, f"this queue has color {bound[number].color} already", Note("here", bound[number].span))
     if color is None and ev.unit.options.arch == "wse3":
         ev.fail(node, "queues of wse3 need a color: @initialize_queue(queue, .{ .color = c })")
+    what = "input" if queue.type == t.INPUT_QUEUE else "output"
+    if number in HOST_QUEUES[ev.unit.options.arch, what] and any("memcpy/memcpy" in module.name or "memcpy_multi/memcpy" in
+                                                                 module.name for module in ev.unit.modules):
+        ev.unit.diagnostics.warn(f"{what} queue {number} is reserved for the host's copies, as this program imports "
+                                 "<memcpy/memcpy>: use another one", node.span)
     priority = next((name for name, each in fields["priority"].data.items() if each.data), "") if "priority" in fields else ""
     bound[number] = Queue(color, node.span, priority)
     return NOTHING
@@ -158,26 +175,12 @@ def activate(ev: Evaluator, node: syntax.Builtin) -> Value:
     """Start a task; in comptime, at the beginning."""
     task = _id(ev, node.arguments[0], t.LOCAL_TASK, t.DATA_TASK, t.COLOR)
     if isinstance(task.data, Reg):
-        _activate_one_of(ev, task.data)
+        for_each_task(ev, task.data, lambda one: ev.emit.emit("activate", target=one))
     elif ev.runtime:
         ev.emit.emit("activate", target=task)
     else:
         ev.unit.effects.activated.add(ev.known_int(task, node))
     return NOTHING
-
-
-def _activate_one_of(ev: Evaluator, number: Reg) -> None:
-    """Start the local task whose id a register holds: one comparison for each task that is bound."""
-    ended = ev.frame.label()
-    for bound in [each for each in ev.unit.effects.tasks if each.kind == "local"]:
-        other, taken = ev.frame.label(), ev.frame.taken
-        same = ev.emit.scalar("eq", "u16", number, ev.emit.constant(bound.number, "u16"))
-        ev.emit.emit("branch", a=same, target=other)
-        ev.emit.emit("activate", target=Value(t.LOCAL_TASK, bound.number))
-        ev.emit.jump(ended)
-        ev.frame.place(other)
-        ev.frame.release(taken)
-    ev.frame.place(ended)
 
 
 @builtin("block", "unblock", arguments=1)
@@ -186,6 +189,11 @@ def block(ev: Evaluator, node: syntax.Builtin) -> Value:
     value = _id(ev, node.arguments[0], t.LOCAL_TASK, t.DATA_TASK, t.COLOR, t.INPUT_QUEUE, t.UT)
     if value.type == t.UT:
         ev.fail(node, f"@{node.name} of a microthread is not supported yet")
+    if ev.runtime and isinstance(value.data, Reg):
+        if value.type != t.LOCAL_TASK:
+            ev.fail(node, f"@{node.name} of a {value.type} that is known only at run time: only local tasks are told so")
+        for_each_task(ev, value.data, lambda one: ev.emit.emit(node.name, target=one))
+        return NOTHING
     if ev.runtime:
         ev.emit.emit(node.name, target=value)
         return NOTHING
@@ -200,18 +208,25 @@ def block(ev: Evaluator, node: syntax.Builtin) -> Value:
 # ---- registers of descriptors, FIFOs ----
 
 
-@builtin("load_to_dsr", arguments=(2, 3))
+_BESIDE = {"load_to_dsr": 0, "load_to_dsr_xdsr": 1, "load_to_dsr_xdsr_sr": 2}
+"""Arguments between the DSR and the DSD: registers for more dimensions or a wrap-around, which a DSR has here."""
+
+
+@builtin(*_BESIDE, arguments=(2, 5))
 def load_to_dsr(ev: Evaluator, node: syntax.Builtin) -> Value:
     """A DSD into a DSR, at the start or while the program runs."""
-    dsr, value = ev.evaluate(node.arguments[0]), ev.evaluate(node.arguments[1])
+    at = 1 + _BESIDE[node.name]
+    if not at < len(node.arguments) <= at + 2:
+        ev.fail(node, f"@{node.name} takes {at + 1} arguments, and perhaps options; found {len(node.arguments)}")
+    dsr, value = ev.evaluate(node.arguments[0]), ev.evaluate(node.arguments[at])
     if not isinstance(dsr.data, Dsr):
         ev.fail(node.arguments[0], f"expected a DSR, found {shown(dsr)}")
     if not isinstance(value.data, Dsd):
-        ev.fail(node.arguments[1], f"expected a DSD, found {shown(value)}")
-    options = fields_of(ev, node.arguments[2])[0] if len(node.arguments) > 2 else {}
+        ev.fail(node.arguments[at], f"expected a DSD, found {shown(value)}")
+    options = fields_of(ev, node.arguments[at + 1])[0] if len(node.arguments) > at + 1 else {}
     for name in ("activate", "unblock"):
         if name in options:
-            options[name] = task_value(ev, options[name], node)
+            options[name] = known_task(ev, options[name], node)
     ev.unit.loaded(ev, dsr.data, value, options, node)
     return NOTHING
 
@@ -248,7 +263,7 @@ def allocate_fifo(ev: Evaluator, node: syntax.Builtin) -> Value:
     options = fields_of(ev, node.arguments[1])[0] if len(node.arguments) > 1 else {}
     for name in ("activate_push", "activate_pop"):
         if name in options:
-            options[name] = task_value(ev, options[name], node)
+            options[name] = known_task(ev, options[name], node)
     symbol = place.memory.symbol
     ev.unit.use(symbol)
     fifo = FifoBuffer(symbol, options, symbol.name)

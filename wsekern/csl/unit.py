@@ -100,6 +100,10 @@ class Unit:
         self.together = False
         """Whether all rounds of a loop of the layout are done at once."""
         self.exported: dict[str, Symbol] = {}
+        self.pointed: list[FunctionRef] = []
+        """Functions whose address is taken."""
+        self._dispatchers: dict[Type, Any] = {}
+        self._libraries: dict[str, Module] = {}
         self._pending: list[Callable[[], None]] = []
         self._assigned: dict[syntax.Node, dict[str, set[str]]] = {}
         self._members: set[str] = set()
@@ -133,6 +137,12 @@ class Unit:
             if span is not None and "memcpy" not in name:
                 self.diagnostics.warn(f"'{name}' has no parameter '{extra}'", span)
         return module
+
+    def library(self, name: str) -> Module:
+        """A library that the compiler itself needs, once."""
+        if name not in self._libraries:
+            self._libraries[name] = self.open(name, None, {}, None)
+        return self._libraries[name]
 
     def global_binding(self, module: Module, name: str) -> Binding | None:
         """What a name of a module stands for; it is evaluated when it is first asked for."""
@@ -287,11 +297,34 @@ class Unit:
 
     def finish(self) -> None:
         """Compile all functions that were called; errors are kept, and others looked for."""
-        while self._pending:
-            try:
-                self._pending.pop(0)()
-            except CslError as error:
-                self.diagnostics.found += [each for each in error.diagnostics if each not in self.diagnostics.found]
+        more = True
+        while more:
+            while self._pending:
+                try:
+                    self._pending.pop(0)()
+                except CslError as error:
+                    self.diagnostics.found += [each for each in error.diagnostics if each not in self.diagnostics.found]
+            more = any([each.extend() for each in self._dispatchers.values()])
+        for each in self._dispatchers.values():
+            each.end()
+
+    def function_number(self, function: FunctionRef) -> int:
+        """The value of a pointer to a function: its number among those whose address is taken, from 1 on."""
+        if function not in self.pointed:
+            self.pointed.append(function)
+        return self.pointed.index(function) + 1
+
+    def type_of_function(self, function: FunctionRef) -> Type | None:
+        """The type of a declared function."""
+        binding = self.global_binding(function.module, function.name)
+        return binding.value.type if isinstance(binding, Constant) else None
+
+    def dispatcher(self, kind: Type, node: syntax.Node, make: Any) -> Any:
+        """What calls functions of a type through pointers."""
+        if kind not in self._dispatchers:
+            self._dispatchers[kind] = make(self, kind, node)
+            self.instances["pointed", kind] = self._dispatchers[kind].instance
+        return self._dispatchers[kind]
 
     def frame_name(self, function: FunctionRef) -> str:
         """A name for a function's code."""

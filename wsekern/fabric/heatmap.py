@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wsekern.errors import InputError
-from wsekern.fabric.routes import Port, check_whole
+from wsekern.errors import InputError, check_whole
+from wsekern.fabric.routes import Port
 from wsekern.fabric.simulation import Fabric
 from wsekern.output import write_file
 

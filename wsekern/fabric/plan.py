@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.errors import BudgetError, InputError
+from wsekern.errors import BudgetError, InputError, check_whole, is_whole
 from wsekern.fabric import _host, _routing
 from wsekern.fabric._wafers import Ways
 from wsekern.fabric.routes import (
@@ -19,8 +19,6 @@ from wsekern.fabric.routes import (
     Position,
     RangeFilter,
     Route,
-    check_whole,
-    is_whole,
     make_route,
     ports_of,
 )
@@ -50,8 +48,7 @@ class Rules:
     @classmethod
     def of(cls, machine: str | Machine, profile: str = "vendor-simulator", **changes: Any) -> "Rules":
         """The rules of ``machine`` ("wse2", "wse3", a TOML path, or loaded), with a timing profile; ``changes`` override."""
-        if not isinstance(machine, Machine):
-            machine = load_machine(machine)
+        machine = load_machine(machine)
         fabric, timing = machine.fabric, machine.profile(profile)
         inputs = int(fabric.inputs_per_position)
         values = dict(
@@ -146,7 +143,7 @@ class FabricPlan(Shown):
             self.rules = machine
         _check_rules(self.rules, width, height)
         self.width, self.height = width, height
-        self.open_edges, self.allow_reserved = open_edges, allow_reserved
+        self.open_edges, self.allow_reserved = bool(open_edges), bool(allow_reserved)
         self._routes: dict[Route, int] = {}
         self._rects: list[tuple[int, int, int, int, int, int]] = []
         self._filters: list[PlacedFilter] = []
@@ -192,6 +189,8 @@ class FabricPlan(Shown):
 
     def route_at(self, color: int, x: int, y: int) -> Route | None:
         """The route of ``color`` at PE (x, y), as it was painted last; None where there is none."""
+        if not all(map(is_whole, (color, x, y))):
+            raise InputError(f"color {color!r} at ({x!r}, {y!r}): expected whole numbers")
         routes = list(self._routes)
         for painted, left, top, width, height, number in reversed(self._rects):
             if painted == color and left <= x < left + width and top <= y < top + height:

@@ -4,9 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-import numpy as np
-
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_whole, is_whole
 
 
 class Port(IntEnum):
@@ -36,19 +34,6 @@ Ports = Port | str | Iterable["Port | str"]
 """One port or several: ``Port.EAST``, ``"EAST"``, ``"E"``, ``"E RAMP"``, ``["EAST", "RAMP"]``."""
 
 _BY_NAME = {port.name: port for port in Port} | {port.name[0]: port for port in Port}
-
-
-def is_whole(value: object) -> bool:
-    """Whether a value is a whole number (no bool)."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
-
-
-def check_whole(value: object, what: str, least: int, most: int | None = None) -> int:
-    """``value`` as an int, if it is a whole number in the range; else :class:`InputError` with ``what`` in it."""
-    if is_whole(value) and least <= value and (most is None or value <= most):
-        return int(value)
-    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
-    raise InputError(f"{value!r} {what}: expected a whole number {limits}")
 
 
 def port_of(name: Port | str) -> Port:
@@ -103,7 +88,8 @@ class Route:
 
     def __post_init__(self) -> None:
         masks = (*self.rx, *self.tx) if isinstance(self.rx, tuple) and isinstance(self.tx, tuple) else ()
-        if not 1 <= len(self.rx) <= 4 or 2 * len(self.rx) != len(masks) or not all(is_whole(m) and 0 < m < 32 for m in masks):
+        alike = 2 <= len(masks) <= 8 and 2 * len(self.rx) == len(masks)
+        if not alike or not all(is_whole(mask) and 0 < mask < 32 for mask in masks):
             raise InputError(f"a route with rx {self.rx!r} and tx {self.tx!r}: expected as many masks of ports (1 to 31) of "
                              "each, for 1 to 4 switch positions; make_route makes them from names")
         check_whole(self.initial, "as initial switch position", 0, len(self.rx) - 1)
@@ -118,7 +104,7 @@ class Route:
 def make_route(rx: Ports, tx: Ports, switches: Iterable[Position] = (), *, initial: int = 0, ring_mode: bool = False,
                pop_mode: str = "no_pop", swap: str = "", teardown: bool = False) -> Route:
     """A route from ports ``rx`` to ports ``tx``; ``switches`` are positions 1 to 3; ``swap`` is "", "EW", "NS" or "EW NS"."""
-    switches = tuple(switches)
+    switches = tuple(switches) if isinstance(switches, Iterable) else (switches,)
     if not all(isinstance(position, Position) for position in switches):
         raise InputError(f"switches are {switches!r}: expected positions such as Position(rx='WEST')")
     if len(switches) > 3:

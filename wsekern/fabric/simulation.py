@@ -1,6 +1,7 @@
 """Run wavelets over a compiled plan: inject, step, drain, read."""
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from enum import IntFlag
 from functools import lru_cache
@@ -10,14 +11,17 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import DeadlineError, InputError
+from wsekern.errors import DeadlineError, InputError, ProgramError, ProgramWarning, check_whole, is_whole
 from wsekern.fabric import _host, _routing
 from wsekern.fabric._host import HostPort
 from wsekern.fabric.plan import FabricPlan, route_record
-from wsekern.fabric.routes import Port, Route, check_whole, is_whole, port_of
+from wsekern.fabric.routes import Port, Route, port_of
 from wsekern.output import write_file
 from wsekern.shown import Shown
 
+REPLACED = ("the route is replaced with {number} word{s} on the way, which may follow the old one or the new one: replace it "
+            "once they are through, or in a teardown")
+"""What is told where a route is replaced under words."""
 SINKS = {"count": 0, "log": 1, "core": 2}
 
 
@@ -57,11 +61,12 @@ class Fabric(Shown):
 
     ``sink`` says what becomes of words that leave for a core: "log" (kept for :meth:`drain`), "count" (only counted and
     summed) or "core" (as log, but a word leaves only after :meth:`credit`); one for all, or a dict by color.
-    ``patience``: cycles without movement, while words wait, that count as a deadlock (0: never).
+    ``patience``: cycles without movement, while words wait, that count as a deadlock (0: never). A route that :meth:`rewrite`
+    replaces under words on their way is told in a warning, once for each router and color; ``strict``: it is refused.
     """
 
     def __init__(self, plan: FabricPlan | _routing.Plan, sink: str | Mapping[int, str] = "log", *, threads: int = 1,
-                 patience: int = 50):
+                 patience: int = 50, strict: bool = False):
         plan = plan.build() if isinstance(plan, FabricPlan) else plan
         sinks = np.full(24, SINKS["log"], np.uint8)
         if not isinstance(sink, str | Mapping):
@@ -71,10 +76,11 @@ class Fabric(Shown):
                 raise InputError(f"sink {name!r} does not exist: use one of {', '.join(SINKS)}")
             sinks[check_color(color)] = SINKS[name]
         threads, patience = _count(threads, "threads", 1), _count(patience, "cycles of patience", 0)
-        self._hold(_routing.State(plan, sinks, min(threads, 64)), patience)
+        self._hold(_routing.State(plan, sinks, min(threads, 64)), patience, strict)
 
-    def _hold(self, state: _routing.State, patience: int) -> Self:
-        self.plan, self.state, self.patience = state.plan, state, patience
+    def _hold(self, state: _routing.State, patience: int, strict: bool = False) -> Self:
+        self.plan, self.state, self.patience, self.strict = state.plan, state, patience, strict
+        self._told: set[tuple[int, int, int]] = set()
         self.height, self.width = self.plan.shape
         self._ports: dict[tuple[int, int, int], HostPort] = {}
         return self
@@ -105,11 +111,7 @@ class Fabric(Shown):
         if words.ndim > 2 or (words.ndim == 2 and words.shape[0] not in (1, len(pes))):
             raise InputError(f"data of shape {words.shape} for {len(pes)} PEs: expected (n,) or ({len(pes)}, n)")
         words = np.ascontiguousarray(np.broadcast_to(words, (len(pes), words.shape[-1] if words.ndim else 1)))
-        try:
-            marks = np.broadcast_to(np.asarray(control, bool) * np.uint8(1) + np.asarray(advance, bool) * np.uint8(2),
-                                    words.shape)
-        except ValueError:
-            raise InputError("control and advance do not fit the data: expected one flag, or one per word") from None
+        marks = marks_of(words.shape, control, advance)
         check_entry(self.plan, pes, port)
         self.state.inject(pes, port, color, words, np.ascontiguousarray(marks) if marks.any() else None)
 
@@ -249,7 +251,8 @@ class Fabric(Shown):
             raise InputError(f"color {color} at ({x}, {y}) has no switch position {position!r}") from None
 
     def rewrite(self, x: int, y: int, color: int, route: Route) -> None:
-        """Replace a route from a core program; words already queued follow the new one. No color swap."""
+        """Replace a route from a core program; words already queued follow the new one (of which you are told, unless the color
+        is in teardown there: the wafer promises it only then). No color swap."""
         place = self._router(x, y, color)
         if not isinstance(route, Route):
             raise InputError(f"{route!r} is not a route: use make_route")
@@ -257,7 +260,18 @@ class Fabric(Shown):
             raise InputError(f"color {color} at ({x}, {y}): a route with a color swap is for the plan, not for a rewrite")
         if isinstance(self.plan.description, FabricPlan):
             self.plan.description.check_route(color, route, x, y)
+        self._tell_of_words(*place)
         self.state.rewrite(*place, route_record(route))
+
+    def _tell_of_words(self, x: int, y: int, color: int) -> None:
+        words = self.state.words_at(x, y, color)
+        if not words or (x, y, color) in self._told or self.state.torn_down(x, y, color):
+            return
+        message = f"PE ({x}, {y}), color {color}, cycle {self.cycle}: " + REPLACED.format(number=words, s="s" * (words != 1))
+        if self.strict:
+            raise ProgramError(message)
+        self._told.add((x, y, color))
+        warnings.warn(message, ProgramWarning, stacklevel=3)
 
     def teardown(self, x: int, y: int, color: int, frozen: bool = False) -> None:
         """Leave (or enter) teardown from a core program."""
@@ -290,8 +304,8 @@ class Fabric(Shown):
         _host.load_state(self.state, saved_bytes(saved))
 
     def __reduce__(self) -> tuple:
-        return _fabric_again, (type(self), self.plan, self.state.sinks, self.state.threads, self.patience, self.to_bytes(),
-                               *self.state.log(False))
+        return _fabric_again, (type(self), self.plan, self.state.sinks, self.state.threads, self.patience, self.strict,
+                               self.to_bytes(), *self.state.log(False))
 
     def __copy__(self) -> "Fabric":
         return self.snapshot()
@@ -300,7 +314,7 @@ class Fabric(Shown):
         """A second fabric in the same state, of the same plan."""
         state = _routing.State(self.plan, np.array(self.state.sinks, np.uint8), self.state.threads)
         state.copy_from(self.state)
-        return object.__new__(type(self))._hold(state, self.patience)
+        return object.__new__(type(self))._hold(state, self.patience, self.strict)
 
     def restore(self, snapshot: "Fabric") -> None:
         """Back to the state of a snapshot of the same plan."""
@@ -341,12 +355,12 @@ class Fabric(Shown):
         return int(x), int(y)
 
 
-def _fabric_again(cls: type[Fabric], plan: _routing.Plan, sinks: tuple[int, ...], threads: int, patience: int, data: bytes,
-                  cycles: NDArray[np.int64], words: NDArray[np.void]) -> Fabric:
+def _fabric_again(cls: type[Fabric], plan: _routing.Plan, sinks: tuple[int, ...], threads: int, patience: int, strict: bool,
+                  data: bytes, cycles: NDArray[np.int64], words: NDArray[np.void]) -> Fabric:
     """A pickled fabric."""
     state = _routing.State(plan, np.array(sinks, np.uint8), threads)
     _host.load_state(state, data, cycles, words)
-    return object.__new__(cls)._hold(state, patience)
+    return object.__new__(cls)._hold(state, patience, strict)
 
 
 def saved_bytes(saved: bytes | str | os.PathLike[str]) -> bytes:
@@ -387,12 +401,18 @@ def _count(value: int, what: str, least: int) -> int:
     return min(int(value), _routing.LAST_CYCLE)
 
 
-@lru_cache(maxsize=64)
 def stops_of(names: str) -> Stop:
     """Reasons to stop, by their names."""
+    if not isinstance(names, str):
+        raise InputError(f"{names!r} is no reason to stop: use {', '.join(_STOP_OF)}")
+    return _stops_of(names)
+
+
+@lru_cache(maxsize=64)
+def _stops_of(names: str) -> Stop:
     found = NEVER
-    for name in names.replace(",", " ").split() if isinstance(names, str) else [names]:
-        if not isinstance(name, str) or name.lower() not in _STOP_OF:
+    for name in names.replace(",", " ").split():
+        if name.lower() not in _STOP_OF:
             raise InputError(f"{name!r} is no reason to stop: use {', '.join(_STOP_OF)}")
         found |= _STOP_OF[name.lower()]
     return found
@@ -402,6 +422,14 @@ def _callable(call: Callable | None) -> Callable | None:
     if call is not None and not callable(call):
         raise InputError(f"{call!r} cannot be called: expected a function, or None")
     return call
+
+
+def marks_of(shape: tuple[int, ...], control: ArrayLike | bool, advance: ArrayLike | bool) -> NDArray[np.uint8]:
+    """Flags of words of ``shape``: which are control words, which turn switches."""
+    try:
+        return np.broadcast_to(np.asarray(control, bool) * np.uint8(1) + np.asarray(advance, bool) * np.uint8(2), shape)
+    except (ValueError, TypeError):
+        raise InputError("control and advance do not fit the data: expected one flag, or one per word") from None
 
 
 def words_of(data: ArrayLike) -> NDArray[np.uint32]:

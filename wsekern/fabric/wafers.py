@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.errors import DeadlineError, InputError
+from wsekern.errors import DeadlineError, InputError, check_whole
 from wsekern.fabric import _routing
 from wsekern.fabric._wafers import LINK_WORD, Lanes
-from wsekern.fabric.routes import Port, check_whole, port_of
+from wsekern.fabric.routes import Port, port_of
 from wsekern.fabric.simulation import NEVER, Fabric, Stop, check_color, words_of
 
 _MOST_LANES, _LONGEST, _MOST_WORDS, _LONGEST_FRAME = 65536, 1_000_000_000, 65536, 1_000_000

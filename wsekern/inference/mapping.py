@@ -82,8 +82,8 @@ class Mapping(Grid):
     def single_layers(self) -> tuple["Mapping", ...]:
         """The grid with one layer and one user, for each kind of block in the order of :attr:`ModelConfig.kinds`: its steps and
         sizes are those of that layer here, and for all requests alike for which rows have as many slots."""
-        alone = replace(self, context=self.slots * self.height, shared=0, layers=1, users=1, with_head=False)
-        return tuple(replace(alone, config=one) for one in _single_blocks(self.config))
+        alone = {"context": self.slots * self.height, "shared": 0, "layers": 1, "users": 1, "with_head": False}
+        return tuple(replace(self, config=one, **alone) for one in _single_blocks(self.config))
 
     @cached_property
     def _regions(self) -> list[tuple[int, float, float]]:

@@ -18,6 +18,7 @@ from wsekern.inference.grid import Grid
 from wsekern.inference.layer import check_formats
 from wsekern.inference.layer_memory import Kept, MemoryAt, TileSizes, check_layer, grids_needed, layer_layout
 from wsekern.inference.mapping import DEFAULT_ACTIVATIONS, Mapping
+from wsekern.inference.operation_times import layer_operations
 from wsekern.inference.programs import Programs, program_set
 from wsekern.inference.step_times import CHUNKS, StepCycles, time_layers
 from wsekern.machine import Machine, load_machine
@@ -192,10 +193,10 @@ def _clocks(machine: Machine, grid: int, profile: str, precision: str) -> FlowEn
 
 
 def _waferllm(config: ModelConfig, phase: str, engine: FlowEngine, context: int, batch: int,
-              choices: Choices) -> tuple[StepCycles, dict[str, int], int]:
+              choices: Choices) -> tuple[StepCycles, dict[str, float], int]:
     """(one layer, its parts, the head) for one token of each sequence, or the whole prompt of each."""
     t = TileSizes.of(config, _width(config), engine.width, context, batch if phase == "decode" else 1)
-    parts: dict[str, int] = {}
+    parts: dict[str, float] = {}
     for part, operations in (decode_steps(t) if phase == "decode" else prefill_steps(t, engine.width)).items():
         before = engine.cycles
         for operation in operations:
@@ -209,28 +210,41 @@ def _waferllm(config: ModelConfig, phase: str, engine: FlowEngine, context: int,
 
 
 def _ours(config: ModelConfig, phase: str, engine: FlowEngine, context: int, batch: int,
-          choices: Choices) -> tuple[StepCycles, dict[str, int], int]:
+          choices: Choices) -> tuple[StepCycles, dict[str, float], int]:
     """The executed mapping: decode at the full context; prefill in chunks, each against half of the prompt on average."""
     machine, grid, precision, profile = engine.machine, engine.width, engine.precision, engine.profile
 
     def layout(chunk: int) -> Mapping:
         return layer_layout(config, grid, precision, context, batch, chunk, *choices)
 
-    def layer_of(chunk: int, slots: int) -> StepCycles:
-        return time_layers(machine, layout(chunk), chunk, slots, profile).times(1 / config.layers)
+    def layer_of(chunk: int, slots: int, times: int) -> StepCycles:
+        return time_layers(machine, layout(chunk), chunk, slots, profile).times(1 / config.layers).times(times)
 
     if phase == "decode":
-        layer = layer_of(batch, -(-context // grid))
+        chunk, slots, times = batch, -(-context // grid), 1
     else:
         slots = -(-(context // 2 + 1) // grid)
-        layer = min((layer_of(chunk, slots).times(batch * -(-context // chunk)) for chunk in CHUNKS
-                     if chunk <= context and layout(chunk).fits(machine)), key=lambda time: time.cycles)
+        counts = {one: batch * -(-context // one) for one in CHUNKS if one <= context and layout(one).fits(machine)}
+        chunk = min(counts, key=lambda one: layer_of(one, slots, counts[one]).cycles)
+        times = counts[chunk]
+    layer = layer_of(chunk, slots, times)
+    parts = _mean_parts(machine, layout(chunk), chunk, slots, profile, times)
     for operation in _head_steps(TileSizes.of(config, _width(config), grid, context, batch), config, grid):
         engine.time(operation)
-    return layer, {}, engine.cycles
+    return layer, parts, engine.cycles
 
 
-_MAPPINGS: dict[str, Callable[..., tuple[StepCycles, dict[str, int], int]]] = {"waferllm": _waferllm, "ours": _ours}
+def _mean_parts(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str, times: float) -> dict[str, float]:
+    """Cycles of the operations of a layer, the mean of all layers, ``times`` over."""
+    sums: dict[str, float] = {}
+    for one, (block, count) in zip(mapping.single_layers, mapping.config.kinds, strict=True):
+        for operation in layer_operations(machine, one, tokens, slots, profile, block):
+            name = f"{operation.part} {operation.name}"
+            sums[name] = sums.get(name, 0.0) + operation.cycles * count * times / mapping.config.layers
+    return sums
+
+
+_MAPPINGS: dict[str, Callable[..., tuple[StepCycles, dict[str, float], int]]] = {"waferllm": _waferllm, "ours": _ours}
 
 
 def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, grid: int, context: int,
@@ -250,7 +264,7 @@ def predict_layer(model: str | ModelConfig, phase: str, machine: str | Machine, 
     :class:`Grid`.
     """
     config = load_config(model) if isinstance(model, str) else model
-    machine = load_machine(machine) if isinstance(machine, str) else machine
+    machine = load_machine(machine)
     _check(config, phase, context, batch, clock, mapping)
     if activations is not None and mapping == "waferllm":
         raise InputError("activations go with mapping=ours: the published kernels have their own")

@@ -43,7 +43,7 @@ def time_steps(machine: Machine, mapping: Mapping, steps: Steps, profile: str) -
     return StepCycles(engine.cycles, dict(engine.breakdown))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str, block: Block) -> StepCycles:
     """One layer, a ``block``, for ``tokens`` tokens against ``slots`` cached positions per row.
 
@@ -70,7 +70,7 @@ def loaded_grids(mapping: Mapping, block: Block, tokens: int) -> Iterator[tuple[
         yield mapping if load == mapping.expert_load else replace(mapping, expert_load=load), share
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def _time_operations(machine: Machine, width: int, height: int, precision: str, operations: tuple[Operation, ...],
                      profile: str) -> StepCycles:
     """Blocks that differ in what takes no time (where a window ends) are timed once."""
@@ -80,7 +80,7 @@ def _time_operations(machine: Machine, width: int, height: int, precision: str, 
     return StepCycles(engine.cycles, dict(engine.breakdown))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def time_layers(machine: Machine, mapping: Mapping, tokens: int, slots: int, profile: str) -> StepCycles:
     """All layers of the model, one after the other on a region such as ``mapping``."""
     kinds = zip(mapping.single_layers, mapping.config.kinds, strict=True)

@@ -9,11 +9,13 @@ from typing import Annotated
 import msgspec
 
 from wsekern.description import Listing, Quantity, Unit, load_description
-from wsekern.errors import InputError
+from wsekern.errors import InputError, is_whole
 from wsekern.shown import Shown
 
 Cycles = Annotated[Quantity, Unit("cycles")]
 WholeCycles = Annotated[Quantity, Unit("cycles", 1, whole=True)]
+Latency = Annotated[Quantity, Unit("cycles", 1, 8, whole=True)]
+"""Of a hop or a ramp: words that are under way are kept for so many cycles."""
 Pes = Annotated[Quantity, Unit("PEs", 1, 100_000, whole=True)]
 Count = Annotated[Quantity, Unit("count", whole=True)]
 Some = Annotated[Quantity, Unit("count", 1, whole=True)]
@@ -32,9 +34,9 @@ class Fabric(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user_width: Pes
     user_height: Pes
     colors: Some
-    hop_latency: WholeCycles
-    ramp_latency: WholeCycles
-    buffer_depth: Annotated[Quantity, Unit("wavelets", 1, whole=True)]
+    hop_latency: Latency
+    ramp_latency: Latency
+    buffer_depth: Annotated[Quantity, Unit("wavelets", 1, 7, whole=True)]
     switch_colors: Colors
     reserved_colors: Colors
     inputs_per_position: Some
@@ -159,7 +161,7 @@ class Machine(Shown, msgspec.Struct, frozen=True, eq=False, dict=True, forbid_un
 
     def profile(self, name: str) -> Profile:
         """Timing profile ``name``; :class:`InputError` lists the machine's profiles if there is none."""
-        if name not in self.profiles:
+        if not isinstance(name, str) or name not in self.profiles:
             raise InputError(f"machine {self.name} has no timing profile {name!r}; use one of "
                              f"{', '.join(self.profiles)}")
         return self.profiles[name]
@@ -167,8 +169,8 @@ class Machine(Shown, msgspec.Struct, frozen=True, eq=False, dict=True, forbid_un
     def check_grid(self, width: int, height: int) -> None:
         """Refuse a grid of PEs that is empty or larger than the user's part of the wafer."""
         most_wide, most_high = int(self.fabric.user_width), int(self.fabric.user_height)
-        if not (1 <= width <= most_wide and 1 <= height <= most_high):
-            raise InputError(f"a grid of {width}x{height} PEs does not lie on {self.name}: expected 1x1 to "
+        if not all(map(is_whole, (width, height))) or not (1 <= width <= most_wide and 1 <= height <= most_high):
+            raise InputError(f"a grid of {width!r}x{height!r} PEs does not lie on {self.name}: expected 1x1 to "
                              f"{most_wide}x{most_high}")
 
 
@@ -258,8 +260,13 @@ def _check_keys(machine: Machine, path: str) -> None:
                 raise InputError(f"{path}: {place}: unknown key {key!r}, expected one of {', '.join(sorted(known))}")
 
 
-def load_machine(machine: str | os.PathLike[str]) -> Machine:
-    """The wafer ``machine``: a bundled name (``wse1``, ``wse2``, ``wse3``) or the path of a TOML description."""
+def load_machine(machine: str | os.PathLike[str] | Machine) -> Machine:
+    """The wafer ``machine``: a bundled name (``wse1``, ``wse2``, ``wse3``), the path of a TOML description, or one that is
+    loaded already."""
+    if isinstance(machine, Machine):
+        return machine
+    if not isinstance(machine, str | os.PathLike):
+        raise InputError(f"{machine!r} is no machine: expected a name, a file or a Machine")
     if str(machine) in bundled_machines():
         path = Path(str(files("wsekern.machine") / "data" / f"{machine}.toml"))
         return _load(str(path), 0)

@@ -20,6 +20,7 @@ from wsekern.ops.lines.tree_reduce import KTreeAllReduce, ReduceTree, TreeAllRed
 from wsekern.ops.local.gemv import Gemv
 from wsekern.ops.operation import Axis, check_line
 from wsekern.ops.registry import algorithms
+from wsekern.output import write_figure
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def _some_sizes(pes: int) -> list[int]:
 
 
 def _loaded(machine: Machine | str) -> Machine:
-    return load_machine(machine) if isinstance(machine, str) else machine
+    return load_machine(machine)
 
 
 def _line(axis: Axis, pes: int) -> tuple[int, int]:
@@ -255,4 +256,4 @@ def plot_crossover(found: Crossover, path: str) -> None:
     axes.set(yscale="log", xlabel="PEs of the line", ylabel="cycles",
              title=f"{found.kind} of {found.elements} words on {found.machine}")
     figure.legend(loc="outside right upper", frameon=False)
-    figure.savefig(path)
+    write_figure(path, figure)

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, is_whole
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.repeated import Repeated
@@ -270,23 +270,30 @@ class LocalOperation(Operation):
         engine.spend(compute=compute, overhead=overhead)
 
 
-def check_count(name: str, count: int) -> None:
-    """Refuse numbers so far past what a PE holds that their cycles would not be worth waiting for."""
+def check_count(name: str, count: int, least: int = 0) -> None:
+    """Refuse what is no whole number of at least ``least``, and numbers so far past what a PE holds that their cycles would not
+    be worth waiting for."""
+    if not is_whole(count) or count < least:
+        raise InputError(f"{name} is {count!r}: expected a whole number of at least {least}")
     if count > MAX_COUNT:
         raise InputError(f"{name} is {count}: expected at most {MAX_COUNT:,}, hundreds of times what a PE holds")
 
 
-def check_line(elements: int, axis: str, segment: int, **counts: int) -> None:
+def check_line(elements: int, axis: str, segment: int, root: int = 0, tail: int = 0, **counts: int) -> None:
     """Refuse what no line operation accepts; ``counts`` are further numbers that must be at least one."""
     if axis not in ("x", "y"):
         raise InputError(f"axis is {axis!r}: expected 'x' or 'y'")
-    if elements < 0 or segment < 0:
-        raise InputError(f"elements is {elements} and segment {segment}: expected numbers that are not negative")
-    check_count("elements", elements)
-    for name, count in counts.items():
-        if count < 1:
-            raise InputError(f"{name} is {count}: expected at least 1")
+    for name, count in {"elements": elements, "segment": segment, "root": root, "tail": tail}.items():
         check_count(name, count)
+    for name, count in counts.items():
+        check_count(name, count, 1)
+
+
+def check_arrays(tiles: Sequence[object]) -> None:
+    """Refuse tiles that are no arrays."""
+    for tile in tiles:
+        if not isinstance(tile, np.ndarray):
+            raise InputError(f"a tile is of type {type(tile).__name__}: expected an array (height, width, ...)")
 
 
 def check_tile(engine: Clocks, tile: np.ndarray, *shape: int) -> np.ndarray:

@@ -115,8 +115,10 @@ def predict_op(name: str, machine: str | Machine, profile: str = "silicon", *, g
     cycles of every algorithm against PEs and where the fastest changes, drawn to the file ``plot`` where one is given.
     :func:`operation_table` lists all names.
     """
+    if not isinstance(name, str):
+        raise InputError(f"{name!r} is no name of an operation")
     levels = groups if isinstance(groups, tuple) else ()
-    request = OpRequest(name=name, machine=load_machine(machine) if isinstance(machine, str) else machine, profile=profile,
+    request = OpRequest(name=name, machine=load_machine(machine), profile=profile,
                         grid=grid, tile=tile, groups=None if isinstance(groups, tuple) else groups, levels=levels,
                         relays=relays, words=words, receivers=receivers, precision=precision, conflict=conflict, engine=engine,
                         plot=plot, along=axis, tail=tail)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, is_whole
 from wsekern.machine import Machine
 from wsekern.ops.operation import Axis, check_count
 
@@ -47,7 +47,7 @@ class OpRequest:
     def tile_of(self, meaning: str) -> tuple[int, ...]:
         """The tile, of as many sizes as ``meaning`` names."""
         sizes = len(meaning.split("x"))
-        if self.tile is None or len(self.tile) != sizes or min(self.tile) < 1:
+        if self.tile is None or len(self.tile) != sizes or not all(is_whole(size) and size > 0 for size in self.tile):
             given = "missing" if self.tile is None else "x".join(map(str, self.tile))
             raise InputError(f"tile is {given}: expected {meaning}, sizes of one PE's tile")
         return self.tile
@@ -66,6 +66,8 @@ class OpRequest:
     def _grid(self) -> tuple[int, int]:
         if self.grid is None:
             raise InputError("grid is missing: expected WIDTHxHEIGHT PEs")
+        if not isinstance(self.grid, tuple) or len(self.grid) != 2:
+            raise InputError(f"grid is {self.grid!r}: expected (width, height) in PEs")
         return self.grid
 
     @property
@@ -83,7 +85,7 @@ def check_size(field: str, value: int | None, meaning: str) -> int:
     """``value`` of a size that must be given and at least one."""
     if value is None:
         raise InputError(f"{field} is missing: expected {meaning}")
-    if value < 1:
-        raise InputError(f"{field} is {value}: expected {meaning}, at least 1")
+    if not is_whole(value) or value < 1:
+        raise InputError(f"{field} is {value!r}: expected {meaning}, at least 1")
     check_count(field, value)
     return value

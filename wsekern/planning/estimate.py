@@ -24,7 +24,7 @@ from wsekern.ops import AllGather, Broadcast, FlowEngine, Operation
 from wsekern.ops._timing import CAUSE_NAMES
 from wsekern.ops.operation import LocalOperation
 from wsekern.planning.layout import TIMED, Placement
-from wsekern.workload.decoder import Block
+from wsekern.workload.decoder import Attention, Block
 
 STEADY = 32
 """PEs of a line from which on a gather takes as long at each as at the one a frame of the link before it."""
@@ -83,6 +83,7 @@ class Estimator:
         self.machine, self.profile, self.precision = machine, profile, precision
         self._engine = FlowEngine(machine, 1, 1, profile=profile, precision=precision)
         self._known: dict[tuple[Operation, int, int], int] = {}
+        self._alike: dict[Mapping, Mapping] = {}
         self._layers: dict[tuple[Mapping, int, int], float] = {}
         self._beside: dict[tuple[Mapping, int], list[tuple[int, float]]] = {}
         self._heads: dict[Mapping, int] = {}
@@ -131,7 +132,11 @@ class Estimator:
                    for one, (_, count) in zip(mapping.single_layers, mapping.config.kinds, strict=True))
 
     def _layer(self, mapping: Mapping, tokens: int, slots: int) -> float:
-        """One layer; all regions of a size share it, however many layers they have."""
+        """One layer; all regions of a size share it, however many layers they have, and all requests and chunks for which its
+        steps are the same."""
+        if mapping not in self._alike:
+            self._alike[mapping] = _plainest(mapping)
+        mapping = self._alike[mapping]
         key = mapping, tokens, slots
         if key not in self._layers:
             block = mapping.config.blocks[0]
@@ -159,6 +164,16 @@ class Estimator:
             steps = [*head_steps(mapping), *embedding_steps(mapping, [0])]
             self._heads[mapping] = self.steps(steps, mapping.width, mapping.height)
         return self._heads[mapping]
+
+
+def _plainest(mapping: Mapping) -> Mapping:
+    """``mapping``, which has one layer, with the shortest context and chunk for which its steps are the same: attention that
+    looks back over all positions has the same steps for all, but for the blocks into which short ones can be cut."""
+    block = mapping.config.blocks[0]
+    if not all(type(mixer) is Attention and not mixer.reach and mixer.indexer is None and mixer.compression == 1
+               for mixer in block.mixers):
+        return mapping
+    return replace(mapping, context=min(mapping.slots, mapping.programs.position_blocks) * mapping.height, chunk=1)
 
 
 @lru_cache(maxsize=64)
@@ -193,10 +208,10 @@ class QuickPlacement(Placement):
         """One token's embedding and logits."""
         return self._estimator.head(self.head_mapping)
 
-    def costs(self, most: int, between: tuple[int, int], slots: float,
-              context: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def costs(self, most: int, between: tuple[int, int], slots: float, context: float,
+              whole: bool = False) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Seconds of the slowest region for 1 to ``most`` tokens, whatever their context."""
-        slots, timed = round(slots), sorted({1, min(most, TIMED), most})
+        slots, timed = round(slots), self.timed(most, whole)
         if most <= TIMED:
             return np.full(most, self.region_seconds(most, slots)), np.zeros(most)
         bases = [self.region_seconds(tokens, slots) for tokens in timed]

@@ -313,16 +313,18 @@ class Placement:
         pes = sum(shape.count * shape.area * own for shape, own in zip(self.shapes, seconds, strict=True))
         return self.expert_wafers * pes / max(seconds)
 
-    def costs(self, most: int, between: tuple[int, int], slots: float,
-               context: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Seconds of the slowest region for 1 to ``most`` tokens at context 0, and more per token of context.
+    def timed(self, most: int, whole: bool) -> list[int]:
+        """Numbers of tokens, up to ``most``, whose times the others follow; ``whole``: none but the most are asked for."""
+        return [most] if whole else sorted({1, min(most, TIMED), most})
 
-        Straight lines through 1, :data:`TIMED` and ``most`` tokens, and through the times ``between`` two numbers of cached
-        positions a row; ``slots`` of them are those of ``context``.
-        """
+    def costs(self, most: int, between: tuple[int, int], slots: float, context: float,
+              whole: bool = False) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Seconds of the slowest region for 1 to ``most`` tokens at context 0, and more per token of context: straight lines
+        through the numbers of :meth:`timed`, and through the times ``between`` two numbers of cached positions a row; ``slots``
+        of them are those of ``context``."""
         low, high = between
-        height, timed = self.shapes[self.slowest].height, sorted({1, min(most, TIMED), most})
-        bases, slopes = [], []
+        height, timed = self.shapes[self.slowest].height, self.timed(most, whole)
+        bases, slopes = list[float](), list[float]()
         for tokens in timed:
             at_low, at_high = self.region_seconds(tokens, low), self.region_seconds(tokens, high)
             slope = (at_high - at_low) / (high - low) if high > low else 0.0
@@ -339,7 +341,8 @@ class Placement:
         prompt, token = -(-self.prompt_position // height), -(-self.token_position // height)
         together = min(self.mapping.chunk, self._together(self.regions))
         group = self.costs(together, (prompt, token), token, self.unread + 0.5 * request.output)
-        chunk = self.costs(self.chunk, (prompt, token), prompt, 0.5 * (self.unread + 1))
+        whole = self.unread % self.chunk == 0  # no chunk is shorter
+        chunk = self.costs(self.chunk, (prompt, token), prompt, 0.5 * (self.unread + 1), whole)
         return self._line(group, chunk)
 
     def general_line(self) -> LineCosts:
@@ -352,8 +355,7 @@ class Placement:
     def _line(self, group: tuple[NDArray[np.float64], NDArray[np.float64]],
               chunk: tuple[NDArray[np.float64], NDArray[np.float64]]) -> LineCosts:
         """As many regions as pass at the pace of the slowest one; the last of them takes what is left of the sum."""
-        regions = max(1, ceil(self.passed - 1e-9))
-        drafting, (slots, slot_tokens) = self.drafting, self._cache
+        regions, drafting, (slots, slot_tokens) = max(1, ceil(self.passed - 1e-9)), self.drafting, self._cache
         return LineCosts(
             regions=regions, group_base=group[0], group_slope=group[1], chunk_base=chunk[0], chunk_slope=chunk[1],
             head_seconds=self.head_seconds, crossing_seconds=self.crossing_seconds(0) + drafting.crossing_seconds,

@@ -6,7 +6,7 @@ the fewest are so full that regions have to be slow.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,11 +15,12 @@ from wsekern.inference.grid import Grid
 from wsekern.inference.layer import check_formats
 from wsekern.inference.programs import ProgramSet, program_set
 from wsekern.machine import Machine
+from wsekern.machine.machine import in_cycles
 from wsekern.ops.local.rows import Form
 from wsekern.planning.candidates import Demand
 from wsekern.planning.causes import too_large_part, unplaceable_part, why_not
 from wsekern.planning.drafting import check_speculation
-from wsekern.planning.layout import Placement, turned
+from wsekern.planning.layout import Placement, sides_of, turned
 from wsekern.planning.search import Search
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
@@ -65,7 +66,23 @@ def place_service(config: ModelConfig, mix: Iterable[tuple[Request, float]], mac
     each of ``users`` users, on which the mean request is served soonest. Other requests: :meth:`Placement.serving`."""
     if wafers is not None and wafers < 1:
         raise InputError(f"wafers is {wafers}, expected at least 1, or auto")
-    return _placed(config, Demand.of(mix, context, users), machine, wafers, programs, tuple(sorted(load.items())))
+    service, choices = Demand.of(mix, context, users), tuple(sorted(load.items()))
+    if wafers == 1 and not load.get("think_seconds") and load.get("speculation") is None:
+        # all times are cycles then: whatever the clock, one placement is the best
+        found = _placed(config, service, in_cycles(machine), wafers, programs, choices)
+        return _clocked(found, machine if sides_of(found.machine) == sides_of(machine) else turned(machine))
+    return _placed(config, service, machine, wafers, programs, choices)
+
+
+_IN_CYCLES = ("mappings", "head_mapping", "places", "rectangles", "crossings", "all_wafers", "_cache")
+"""What a placement keeps that depends on no clock."""
+
+
+def _clocked(placement: Placement, machine: Machine) -> Placement:
+    """``placement`` on a machine with the same cycles; what is known of it and depends on no clock is known of the new one."""
+    found = replace(placement, machine=machine)
+    found.__dict__.update({name: getattr(placement, name) for name in _IN_CYCLES})
+    return found
 
 
 @lru_cache(maxsize=256)

@@ -186,12 +186,16 @@ class Code(InstructionNames):
 
     def read(self, symbol: Array, index: Number | None = None) -> Value:
         """Element ``index`` of a symbol."""
+        if not isinstance(symbol, Array):
+            raise InputError(f"program {self.program.name}: {symbol!r} is no symbol to read from")
         value = self._new(symbol.type)
         self._emit(Scalar("load", type=symbol.type, dst=value.register, a=self._index(index), target=str(symbol)))
         return value
 
     def write(self, symbol: Array, index: Number | None, number: Number) -> None:
         """Element ``index`` of a symbol = ``number``."""
+        if not isinstance(symbol, Array):
+            raise InputError(f"program {self.program.name}: {symbol!r} is no symbol to write to")
         value = self.value(number, symbol.type)
         held = None if index is None else self.value(index, "i32")
         self._emit(Scalar("store", type=symbol.type, a=None if held is None else held.register, b=value.register,

@@ -14,10 +14,15 @@ class Layout(ProgramPlan):
     the flow engine does.
     """
 
-    def compile(self, threads: int = 1, taps: tuple[int, ...] = ()) -> Simulation:
+    def compile(self, threads: int = 1, taps: tuple[int, ...] = (), *, strict: bool = False,
+                watch_memory: bool = False) -> Simulation:
         """Check every budget, and make the simulation; it steps strips of 64 rows on up to ``threads`` threads. Words of colors
-        in ``taps`` that routers give to their cores go to the host instead, which receives them."""
-        return Simulation(self, threads, taps)
+        in ``taps`` that routers give to their cores go to the host instead, which receives them.
+
+        What programs do that the hardware allows and that is hardly meant is told at the end of a run, in one warning for each
+        kind; ``strict``: in an error. ``watch_memory``: memory that is read and that nobody has written is told as well.
+        """
+        return Simulation(self, threads, taps, strict=strict, watch_memory=watch_memory)
 
     def to_bytes(self) -> bytes:
         """Check every budget, and all that a simulation is made from as bytes: ``wsk_program_open`` of the C library

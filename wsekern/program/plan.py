@@ -6,9 +6,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_text, check_whole, is_whole
 from wsekern.fabric import FabricPlan, Position
-from wsekern.fabric.routes import Ports, check_whole, is_whole
+from wsekern.fabric.routes import Ports
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
 from wsekern.program.program import Program
@@ -21,7 +21,7 @@ class ProgramPlan(Shown):
 
     def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "vendor-simulator", *,
                  open_edges: bool = False, banks: bool = True) -> None:
-        self.machine = load_machine(machine) if isinstance(machine, str) else machine
+        self.machine = load_machine(machine)
         self.machine.check_grid(check_whole(width, "PEs of width", 1), check_whole(height, "PEs of height", 1))
         self.width, self.height, self.profile, self.banks = width, height, profile, banks
         self.timing = Timing(self.machine, profile, "fp32")
@@ -55,6 +55,8 @@ class ProgramPlan(Shown):
     def set_programs(self, programs: list[Program], which: np.ndarray) -> None:
         """Put ``programs[which[y, x]]`` on PE (x, y) of the whole grid."""
         which = np.asarray(which)
+        if not isinstance(programs, list) or not all(isinstance(program, Program) for program in programs):
+            raise InputError(f"programs are {programs!r}: expected a list of Program")
         if which.shape != (self.height, self.width) or which.dtype.kind not in "iu":
             raise InputError(f"a map of programs of shape {which.shape} and type {which.dtype}: expected whole numbers of "
                              f"shape {(self.height, self.width)}")
@@ -73,6 +75,9 @@ class ProgramPlan(Shown):
 
     def set_parameter(self, program: Program, name: str, values: ArrayLike) -> None:
         """Give parameter ``name`` of ``program`` a value on each PE: integers, broadcast to (height, width)."""
+        check_text(name, "a parameter")
+        if not isinstance(program, Program):
+            raise InputError(f"{program!r} is no program")
         if name not in program.parameters:
             raise InputError(f"program {program.name} has no parameter {name!r}: it has "
                              f"{', '.join(program.parameters) or 'none'}")
@@ -88,6 +93,8 @@ class ProgramPlan(Shown):
         return self._numbers[program]
 
     def _index(self, program: Program) -> int:
+        if not isinstance(program, Program):
+            raise InputError(f"{program!r} is no Program")
         if program not in self._numbers:
             self._numbers[program] = len(self.programs)
             self.programs.append(program)

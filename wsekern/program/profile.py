@@ -51,7 +51,7 @@ class Profile:
         self.spent = np.zeros((self.first[-1], len(STATES)), np.int64)
         """And thread-cycles, by what a thread did (``wsekern.program._pe.STATES``)."""
 
-    def run(self) -> None:
+    def run(self, *, quiet: bool = False) -> None:
         """Until all is done, as :meth:`Simulation.run`, which raises where the simulation is stuck."""
         simulation = self.simulation
         while True:
@@ -62,7 +62,7 @@ class Profile:
             cycles = max(1, event - simulation.cycle)
             self._look(cycles)
             simulation.step(cycles)
-        simulation.run()
+        simulation.run(quiet=quiet)
 
     def _look(self, cycles: int) -> None:
         """What threads do for so many cycles; with 0, only which instructions begin."""

@@ -1,21 +1,23 @@
 """A layout in its running state, and the host's side of it: copies, streams, launches, and what one can look at."""
 
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import STATUS, InputError, raise_for_status
+from wsekern.errors import STATUS, InputError, ProgramError, ProgramWarning, check_text, check_whole, raise_for_status
 from wsekern.fabric._host import inject
 from wsekern.fabric._routing import LAST_CYCLE, State
-from wsekern.fabric.routes import Port, check_whole, port_of
-from wsekern.fabric.simulation import NEVER, Stop, Word, check_color, check_entry, saved_bytes, stops_of, words_of
+from wsekern.fabric.routes import Port, port_of
+from wsekern.fabric.simulation import NEVER, Stop, Word, check_color, check_entry, marks_of, saved_bytes, stops_of, words_of
 from wsekern.output import write_file
 from wsekern.program._pe import COUNTERS, Cores
 from wsekern.program.compiled import compile_plan
+from wsekern.program.findings import Finding, findings_of
 from wsekern.program.instructions import COLORS
 from wsekern.program.operands import NUMPY_TYPES
 from wsekern.program.places import Places, state_of
@@ -34,12 +36,19 @@ _FEW = 256          # cycles that one step takes without a look at Ctrl-C
 class Simulation(Shown):
     """A layout in its running state: memory of every PE, cores, fabric, and the cycle.
 
-    Time is in cycles. The host's own time costs nothing: copies happen and functions begin in the coming cycle.
+    Time is in cycles. The host's own time costs nothing: copies happen and functions begin in the coming cycle. ``strict`` and
+    ``watch_memory``: as :meth:`wsekern.program.Layout.compile` says.
     """
 
-    def __init__(self, layout: ProgramPlan, threads: int = 1, taps: tuple[int, ...] = ()) -> None:
+    def __init__(self, layout: ProgramPlan, threads: int = 1, taps: tuple[int, ...] = (), *, strict: bool = False,
+                 watch_memory: bool = False) -> None:
         check_whole(threads, "threads", 1, MAX_THREADS)
-        self.layout, self.threads = layout, threads
+        if not isinstance(layout, ProgramPlan):
+            raise InputError(f"{layout!r} is no layout of programs")
+        if not isinstance(taps, Iterable):
+            raise InputError(f"taps are {taps!r}: expected colors")
+        self.layout, self.threads, self.strict = layout, threads, strict
+        self.watches_memory, self._told = watch_memory, set[tuple]()
         self._on_delivery: Callable[[Word], object] | None = None
         compiled = compile_plan(layout)
         self._placed, self.parameters = compiled.placed, compiled.parameters
@@ -47,11 +56,13 @@ class Simulation(Shown):
         self._cores = Cores(compiled.programs, compiled.code, compiled.descriptors, compiled.routes,
                             layout.program_of.reshape(-1), compiled.parameters, compiled.latency, layout.width)
         sinks = np.full(COLORS, _SINK_CORE, np.uint8)
-        sinks[list(taps)] = _SINK_LOG
+        sinks[[check_color(color) for color in taps]] = _SINK_LOG
         self._fabric = State(layout.fabric.build(), sinks)
         self._cores.attach(self._fabric)
         self._places = Places(layout.programs, self._placed)
         self._waits = Waits(layout, self._cores, self._places, self._fabric)
+        if watch_memory:
+            self._cores.watch()
         self.fill_memory()
 
     def _facts(self) -> dict[str, Any]:
@@ -123,6 +134,7 @@ class Simulation(Shown):
         return rows.reshape(-1).astype(np.int32), self.layout.program_of[y:y + height, x:x + width].reshape(-1)
 
     def _holders(self, symbol: str, x: int, y: int, width: int, height: int) -> list[tuple]:
+        check_text(symbol, "a symbol")
         numbers, programs = self._pes(x, y, width, height)
         found = []
         for index, program in enumerate(self.layout.programs):
@@ -154,6 +166,7 @@ class Simulation(Shown):
 
     def launch(self, function: str, x: int = 0, y: int = 0, width: int | None = None, height: int | None = None) -> None:
         """Let ``function`` (a local task) begin on every PE of a rectangle whose program has it, in the coming cycle."""
+        check_text(function, "a function")
         numbers, programs = self._pes(x, y, *self._rectangle(x, y, width, height))
         found = False
         for index, placed in enumerate(self._placed):
@@ -165,14 +178,15 @@ class Simulation(Shown):
             raise InputError(f"no program has a function {function!r}")
 
     @overload
-    def run(self, deadline: int = 1 << 40) -> int: ...
+    def run(self, deadline: int = 1 << 40, *, quiet: bool = False) -> int: ...
     @overload
     def run(self, *, until: int | None = None, stop: Stop | str, patience: int = 0) -> Stop: ...
 
     def run(self, deadline: int = 1 << 40, *, until: int | None = None, stop: Stop | str | None = None,
-            patience: int = 0) -> int | Stop:
+            patience: int = 0, quiet: bool = False) -> int | Stop:
         """Run until every core is idle and no word is on its way; the cycle at which the last core became idle. Raises where it
-        is stuck, or at cycle ``deadline``.
+        is stuck, or at cycle ``deadline``. Then it tells what the programs did that is hardly meant (:meth:`tell`), unless
+        ``quiet``: words may lie unread for a function that is still to be launched.
 
         With ``stop`` ("delivery": a word that left the grid waits to be received; "idle", "deadlock") until one of these holds
         or the clock reads ``until`` (None: without end): answers which, and raises on a broken rule only. ``patience``: cycles
@@ -189,7 +203,25 @@ class Simulation(Shown):
         found = self._run(check_whole(deadline, "as deadline in cycles", 0, LAST_CYCLE), Stop.IDLE | Stop.DEADLOCK)
         if not found & Stop.IDLE:
             self._refuse(_DEADLOCK if found & Stop.DEADLOCK else _DEADLINE)
+        if not quiet:
+            self.tell()
         return self._cores.ended
+
+    def findings(self) -> list[Finding]:
+        """What the programs did so far that the hardware allows and that is hardly meant
+        (:data:`wsekern.program.findings.RULES`): the first of each kind, with PE, color, line and cycle. Words count as unread
+        if they lie in a queue or a router now: ask when all is idle."""
+        return findings_of(self.layout, self._cores, self._places, self._fabric)
+
+    def tell(self) -> None:
+        """A :class:`~wsekern.errors.ProgramWarning` for each of :meth:`findings` that was not told yet; ``strict``: a
+        :class:`~wsekern.errors.ProgramError` with all of them. :meth:`run` to the end calls it."""
+        found = [item for item in self.findings() if item.key not in self._told]
+        self._told |= {item.key for item in found}
+        if found and self.strict:
+            raise ProgramError("; ".join(map(str, found)), {"findings": found})
+        for item in found:
+            warnings.warn(str(item), ProgramWarning, stacklevel=3)
 
     def step(self, cycles: int = 1) -> int:
         """Run for ``cycles``, whether or not anything happens; the coming cycle."""
@@ -245,6 +277,7 @@ class Simulation(Shown):
 
     def reset(self) -> None:
         """Programs back to their start at cycle 0; memory stays as it is."""
+        self._told.clear()
         self._cores.reset()
         self._fabric.reset()
         self._cores.attach(self._fabric)
@@ -266,14 +299,15 @@ class Simulation(Shown):
         self._cores.load(self._fabric, saved_bytes(saved))
 
     @classmethod
-    def from_bytes(cls, saved: bytes | str | os.PathLike[str], layout: ProgramPlan, threads: int = 1) -> Self:
+    def from_bytes(cls, saved: bytes | str | os.PathLike[str], layout: ProgramPlan, threads: int = 1,
+                   strict: bool = False) -> Self:
         """A simulation of ``layout`` that goes on as the saved one would have, from its bytes or the file with them."""
-        made = cls(layout, threads)
+        made = cls(layout, threads, strict=strict)
         made.load(saved)
         return made
 
     def __reduce__(self) -> tuple:
-        return type(self).from_bytes, (self.to_bytes(), self.layout, self.threads)
+        return type(self).from_bytes, (self.to_bytes(), self.layout, self.threads, self.strict)
 
     # ---- streams
 
@@ -287,7 +321,7 @@ class Simulation(Shown):
         port, color, data = port_of(port), check_color(color), words_of(words).reshape(1, -1)
         pes = np.array([y * self.layout.width + x], np.uint32)
         check_entry(self._fabric.plan, pes, port)
-        marks = np.broadcast_to(np.asarray(control, bool), data.shape).astype(np.uint8)
+        marks = marks_of(data.shape, control, False)
         self._fabric.inject(pes, port, color, np.ascontiguousarray(data), np.ascontiguousarray(marks) if marks.any() else None)
 
     def receive(self, color: int | None = None) -> NDArray[np.void]:
@@ -356,7 +390,8 @@ class Simulation(Shown):
     def place_of(self, program: int, instruction: int) -> dict:
         """Where an instruction of a program (numbers as in :meth:`activity`) stands: ``program`` and ``task`` by name, ``line``
         of :meth:`Program.text`, its ``text``; ``function`` and ``source`` (file:line) where a compiler wrote it."""
-        return self._places.of(program, instruction)
+        return self._places.of(check_whole(program, "as number of a program", 0, len(self._placed) - 1),
+                               check_whole(instruction, "as number of an instruction", -1))
 
     def instructions_of(self, program: int) -> int:
         """How many instructions a program (by number) has for the cores."""
@@ -377,9 +412,11 @@ class Simulation(Shown):
     def _explain(self, status: int) -> tuple[str, dict]:
         place = {} if status in STUCK else self._waits.fault()
         report = {"cycle": self.cycle, "place": place, "waiting": self.waiting(), "fabric": self._fabric.report()}
+        report["findings"] = [item for item in self.findings() if item.rule != "unread"]
+        report["senders"] = self._waits.senders(report["waiting"])
         if report["fabric"] is None:
             report["fabric"] = self._fabric.explain()
-        return sentence_of(report, status), report
+        return "; ".join([sentence_of(report, status), *map(str, report["findings"])]), report
 
 
 def _is_row(order: str) -> bool:

@@ -1,6 +1,7 @@
 """Scalars of a program while its code is written: variables in memory, values in registers."""
 
 import struct
+from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
@@ -152,6 +153,8 @@ Number = Value | Variable | int | float
 
 def register_bits(number: float, type: str) -> int:
     """A number as the bits of a register of ``type``."""
+    if not isinstance(number, Real):
+        raise InputError(f"{number!r} is no number of {type}")
     if type == "bf16":
         word = struct.unpack("<I", struct.pack("<f", number))[0]
         return (word + 0x7FFF + (word >> 16 & 1)) >> 16

@@ -31,19 +31,20 @@ def sentence_of(report: dict, status: int) -> str:
     if place:
         parts.append(f"PE ({place['x']}, {place['y']})")
         parts += [f"color {place['color']}"] if "color" in place else []
-        parts += [_code_words(place)] if "text" in place else []
+        parts += [code_words(place)] if "text" in place else []
     elif fabric and fabric["status"] == status and not (stuck and waiting):
         parts += [f"PE {fabric['pe']}"] + [f"{key} {fabric[key]}" for key in ("color", "port") if fabric[key] is not None]
     parts.append(f"cycle {report['cycle']}")
     if waiting and stuck:
         first = waiting[0]
         count = f"{len(waiting)} threads wait, the first" if len(waiting) > 1 else "one thread waits, that"
-        parts[-1] += (f"; {count} of PE ({first['x']}, {first['y']}), {_code_words(first)}, for {_what(first)} since cycle "
-                      f"{first['since']}")
+        parts[-1] += (f"; {count} of PE ({first['x']}, {first['y']}), {code_words(first)}, for {_what(first)} since cycle "
+                      f"{first['since']}" + _taken(first) + "".join(f", from {name}" for name in report["senders"][:1]))
     return ", ".join(parts)
 
 
-def _code_words(item: dict) -> str:
+def code_words(item: dict) -> str:
+    """Where an instruction stands, in words."""
     return f"program {item['program']}, {said(item)}"
 
 
@@ -54,6 +55,11 @@ def _what(item: dict) -> str:
     if item["waits_for"] == "room to send":
         return f"room to send on color {item['color']}"
     return f"microthread {item['queue']}" if item["waits_for"] == "a microthread" else f"FIFO {item['queue']}"
+
+
+def _taken(item: dict) -> str:
+    """How far a stream has come."""
+    return f", after {item['words']} word{'s' * (item['words'] != 1)}" if item["words"] else ""
 
 
 def _swaps(route: Route, port: Port) -> bool:
@@ -119,11 +125,10 @@ class Waits:
     def _paragraph(self, group: list[dict]) -> list[str]:
         item = group[0]
         more = f" and {len(group) - 1} more, the last ({group[-1]['x']}, {group[-1]['y']})" if len(group) > 1 else ""
-        words = f", after {item['words']} word{'s' * (item['words'] != 1)}" if item["words"] else ""
         where = f"function {item['function']}" if "source" in item else f"task {item['task']}"
         lines = [f"PE ({item['x']}, {item['y']}){more}: program {item['program']}, {where}, {item['thread']}",
                  f"    {item.get('source') or 'line ' + str(item['line'])}: {item['text']}",
-                 f"    waits for {_what(item)} since cycle {item['since']}{words}"]
+                 f"    waits for {_what(item)} since cycle {item['since']}{_taken(item)}"]
         if item["waits_for"] == "words":
             senders = list(self._senders(item["x"], item["y"], item["color"]))
             lines += [f"    from {sender}" for sender in senders[:_MAX_SENDERS]]
@@ -143,6 +148,11 @@ class Waits:
         return [*lines, "    and so on in a loop"] if found["chain_loops"] else lines
 
     # ---- upstream along the routes
+
+    def senders(self, waiting: list[dict]) -> list[str]:
+        """Who would send the words for which the first of these threads waits, and what they do."""
+        first = waiting[0] if waiting and waiting[0]["waits_for"] == "words" else None
+        return list(self._senders(first["x"], first["y"], first["color"])) if first else []
 
     def _senders(self, x: int, y: int, color: int) -> Iterator[str]:
         """The PEs (or edges) from which words of ``color`` come to PE (x, y) as routes were painted and switches stand now, and

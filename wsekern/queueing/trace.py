@@ -22,7 +22,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, one_line
 from wsekern.queueing.traffic import Traffic
 
 NAMES = {
@@ -76,9 +76,9 @@ def read_trace(path: str | os.PathLike[str], scale: float = 1.0) -> Trace:
     try:
         pieces = list(readers[kind](path))
     except OSError as error:
-        raise InputError(f"cannot read the trace {path}: {error.strerror or error}") from None
+        raise InputError(f"cannot read the trace {path}: {error.strerror or one_line(error)}") from None
     except (UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
-        raise InputError(f"cannot read the trace {path}: {error}") from None
+        raise InputError(f"cannot read the trace {path}: {one_line(error)}") from None
     if not pieces:
         raise InputError(f"the trace {path} holds no requests")
     return _trace(path, scale, *(np.concatenate(column) for column in zip(*pieces, strict=True)))
@@ -245,7 +245,7 @@ def _read_parquet(path: str | os.PathLike[str]) -> Iterator[_Columns]:
                        _tokens(path, "output", output.to_pylist(), first))
                 first += len(batch)
     except pyarrow.ArrowException as error:
-        raise InputError(f"cannot read the trace {path}: {error}") from None
+        raise InputError(f"cannot read the trace {path}: {one_line(error)}") from None
 
 
 def _arrow_seconds(path: str | os.PathLike[str], arrival: Any, first: int) -> NDArray[np.float64]:

@@ -35,8 +35,13 @@ def times(answer: float) -> str:
 
 
 def _where(inputs: dict[str, Value]) -> str:
-    return ", ".join(f"{name} {value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{name} {value}"
-                     for name, value in inputs.items()) or "all else the same"
+    return ", ".join(f"{name} {_shown(value)}" for name, value in inputs.items()) or "all else the same"
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def answer_sentence(found: Findings) -> str:
@@ -53,13 +58,9 @@ def answer_sentence(found: Findings) -> str:
 
 def crossing_sentence(found: Findings, crossing: Crossing) -> str:
     """Where a side takes over."""
-    along = found.along
-    if crossing.at is not None:
-        said = f"the cluster from about {along} {amount(crossing.at)} on"
-    else:
-        said = f"the {'wafers' if crossing.wafers_win else 'cluster'} " + (
-            "throughout" if len({answer >= 0 for _, answer in crossing.line}) == 1 else f"at the largest {along}")
-    return f"{_where(crossing.others)}: {said}"
+    side = "wafers" if crossing.wafers_win else "cluster"
+    where = "throughout" if crossing.at is None else f"from about {found.along} {amount(crossing.at)} on"
+    return f"{_where(crossing.others)}: the {side} {where}"
 
 
 def sweep_data(found: Findings) -> dict[str, Any]:
@@ -146,14 +147,14 @@ def _draw_effects(found: Findings, axes: Any) -> None:
     axes.set_xlabel(title, fontsize=8)
 
 
-def sweep_page(found: Findings, name: str) -> str:
+def sweep_page(found: Findings, name: str) -> html.Page:
     """A page: the answer, where a side takes over, the map, what moves the answer, and refused points."""
     sections = [html.Section(title, parts) for title, parts in (
         ("Where a side takes over", _page_lines(found)),
         ("Over two inputs", [_page_map(found, found.map)] if found.map else []),
         ("Which input moves the answer most", _page_effects(found)), ("Points without an answer", _page_refused(found)))
         if parts]
-    return html.render(html.Page(f"wsekern sweep, {name}", answer_sentence(found), sections, sweep_data(found)))
+    return html.Page(f"wsekern sweep, {name}", answer_sentence(found), sections, sweep_data(found))
 
 
 def _page_lines(found: Findings) -> list[html.Part]:
@@ -193,7 +194,7 @@ def _page_effects(found: Findings) -> list[html.Part]:
                              if effect.in_all is not None else [])] for effect in found.effects}
     rows = [(effect.name, f"{effect.alone:.3f}", "" if effect.in_all is None else f"{effect.in_all:.3f}")
             for effect in found.effects]
-    return [html.bars(title[:1].upper() + title[1:], "The longest bar moves the answer most.", parts, title, {},
+    return [html.bars(title[:1].upper() + title[1:], "The longest bar moves the answer most.", parts, title, "",
                       header=("input", first, second or "with others"), rows=rows)]
 
 

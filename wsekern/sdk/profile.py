@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -41,11 +42,11 @@ def recorded(simulation: Simulation) -> Callable[[], object]:
     """What runs a simulation until all is done: itself, or a profile that is written when the process ends."""
     folder = os.environ.get(FOLDER)
     if not folder:
-        return simulation.run
+        return partial(simulation.run, quiet=True)
     profile = Profile(simulation)
     path = Path(folder) / f"{os.getpid()}_{len(list(Path(folder).glob('*.json')))}_{id(profile)}.json"
     atexit.register(lambda: path.write_bytes(msgspec.json.encode(profiled(profile))))
-    return profile.run
+    return partial(profile.run, quiet=True)
 
 
 def of_command(words: list[str]) -> tuple[int, list[Profiled]]:

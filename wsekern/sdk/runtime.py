@@ -95,6 +95,7 @@ class SdkRuntime:
         """Wait for what is still under way."""
         self.settle()
         self.ports.check(self._stuck)
+        self.machine.simulation.tell()
 
     def finish(self) -> None:
         """Wait until every PE is ready for the next command; refuse where nothing moves any more."""
@@ -221,6 +222,22 @@ class SdkRuntime:
                             **options: Any) -> Task:
         """Copy [w][elements]: each column of PEs gets the same."""
         return self._broadcast(dest, src, (1, w), (px, py, w, h, elements_per_pe), options)
+
+    def memcpy_h2d_stride(self, dest: Any, src: ArrayLike, px: int, py: int, w: int, h: int, elements_per_pe: int,
+                          row_stride: int, col_stride: int, *, streaming: bool = False,
+                          data_type: MemcpyDataType = MemcpyDataType.MEMCPY_32BIT,
+                          order: MemcpyOrder = MemcpyOrder.ROW_MAJOR, nonblock: bool = False) -> Task:
+        """Copy or stream to some PEs of a rectangle, [rows][columns][elements]: in each row every ``row_stride``-th from the
+        left on, in each column every ``col_stride``-th from the top on."""
+        if row_stride < 1 or col_stride < 1:
+            raise InputError(f"strides of {row_stride} and {col_stride} PEs: expected whole numbers from 1 on")
+        columns, rows = 1 + (w - 1) // row_stride, 1 + (h - 1) // col_stride
+        words = self._by_pe(np.asarray(src), columns, rows, elements_per_pe, order)
+        for y in range(rows):
+            for x in range(columns):
+                self.memcpy_h2d(dest, words[y, x], px + x * row_stride, py + y * col_stride, 1, 1, elements_per_pe,
+                                streaming=streaming, data_type=data_type, nonblock=nonblock)
+        return Task()
 
     def _broadcast(self, dest: Any, src: ArrayLike, given: tuple[int, int], area: tuple[int, int, int, int, int],
                    options: dict[str, Any]) -> Task:

@@ -21,12 +21,12 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scale: Literal["linear", "log"] = "linear"
 
     def at(self, share: float) -> int | float:
-        """The number at a ``share`` of the way, from 0 to 1."""
+        """The number at a ``share`` of the way, from 0 to 1, to twelve digits."""
         if self.scale == "log":
             found = math.exp((1.0 - share) * math.log(self.low) + share * math.log(self.high))
         else:
             found = (1.0 - share) * self.low + share * self.high
-        found = min(max(found, self.low), self.high)
+        found = min(max(float(f"{found:.12g}"), self.low), self.high)
         return round(found) if isinstance(self.low, int) and isinstance(self.high, int) else float(found)
 
 

@@ -25,8 +25,8 @@ Line = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Crossing:
-    """Along one input, all others as in ``others``: the clusters become the better choice at ``at``; None where neither side
-    takes over, and ``wafers_win`` says which is better."""
+    """Along one input, all others as in ``others``: from ``at`` on the wafers are the better choice, or the cluster where
+    ``wafers_win`` is false; None where that side is better throughout."""
 
     others: dict[str, Value]
     at: float | None
@@ -93,9 +93,9 @@ class Findings:
         for others, line in lines.items():
             if len(line) > 1:
                 line.sort()
-                at = taken_over([(value, -answer) for value, answer in line])
-                last = line[-1][1] >= 0
-                found.append(Crossing(dict(others), None if last else at, last, line))
+                wins = line[-1][1] >= 0
+                at = taken_over([(value, answer if wins else -answer) for value, answer in line])
+                found.append(Crossing(dict(others), at, wins, line))
         return found
 
     @cached_property

@@ -1,11 +1,12 @@
 """What the kernels of tiles expect of their arrays: types, shapes, contiguous tiles, aligned results."""
 
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, is_whole
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16, widen_bf16
 
 Array = np.ndarray[Any, Any]
@@ -106,6 +107,8 @@ def raw(array: Array) -> Array:
 
 def round_number(number: float, precision: str) -> float:
     """``number`` rounded to the storage type."""
+    if not isinstance(number, Real):
+        raise InputError(f"{number!r} is no number")
     with np.errstate(over="ignore"):
         if precision == "bf16":
             return float(widen_bf16(round_bf16(np.array([number], np.float32)))[0])
@@ -114,6 +117,6 @@ def round_number(number: float, precision: str) -> float:
 
 def worthwhile_threads(threads: int, work: int) -> int:
     """``threads`` where there are enough multiply-adds or elements for more than one, else 1."""
-    if threads < 1:
-        raise InputError(f"threads is {threads}: expected 1 or more")
+    if not is_whole(threads) or threads < 1:
+        raise InputError(f"threads is {threads!r}: expected 1 or more")
     return threads if work >= WORTH_THREADS else 1

@@ -13,6 +13,10 @@ Frequencies = np.ndarray
 """Angle per position of feature pair d, shape (size / 2,), float64."""
 
 
+LEAST, MOST = 1e-6, 1e12
+"""Bounds of what scales angles: beyond them positions and factors are no numbers of fp32 any more."""
+
+
 class _Scaling:
     """The numbers of a ``rope_parameters`` table; ``where`` names it in errors, ``length`` is how many tokens there are."""
 
@@ -26,17 +30,19 @@ class _Scaling:
         value = default if value is None else value
         if value is None:
             raise InputError(f"{self.where}: rope scaling of type {self.kind} lacks the key '{key}'")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise InputError(f"{self.where}: rope scaling: '{key}' is {str(value)[:60]!r}, expected a positive number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST <= value <= MOST:
+            raise InputError(f"{self.where}: rope scaling: '{key}' is {str(value)[:60]!r}, expected a number from {LEAST:g} to "
+                             f"{MOST:g}")
         return float(value)
 
     def numbers(self, key: str, count: int) -> np.ndarray:
         """``count`` positive numbers."""
         value = self.table.get(key)
         fits = isinstance(value, list | tuple) and len(value) == count and all(
-            isinstance(item, int | float) and 0 < item < math.inf for item in value)
+            isinstance(item, int | float) and LEAST <= item <= MOST for item in value)
         if not fits:
-            raise InputError(f"{self.where}: rope scaling: '{key}' is {str(value)[:60]!r}, expected {count} positive numbers")
+            raise InputError(f"{self.where}: rope scaling: '{key}' is {str(value)[:60]!r}, expected {count} numbers from "
+                             f"{LEAST:g} to {MOST:g}")
         return np.asarray(value, np.float64)
 
     def original(self, rotary: Rotary) -> float:
@@ -97,7 +103,7 @@ def _llama3(frequency: Frequencies, scaling: _Scaling, rotary: Rotary) -> tuple[
 def _yarn(frequency: Frequencies, scaling: _Scaling, rotary: Rotary) -> tuple[Frequencies, float]:
     """YaRN (arXiv 2309.00071): pairs that turn often in the original context keep their angle, slow ones are stretched."""
     context = scaling.original(rotary)
-    factor = scaling.number("factor", max(rotary.context / context, 1e-9) if rotary.context else None)
+    factor = scaling.number("factor", max(rotary.context / context, LEAST) if rotary.context else None)
 
     def pair_that_turns(times: float) -> float:
         return rotary.size * math.log(context / (times * 2 * math.pi)) / (2 * math.log(rotary.theta))

@@ -232,7 +232,7 @@ static void abuse_looking(wsk_simulation *s)
     char text[40];
     counters.size = counters.size > sizeof counters ? 0 : counters.size;
     int room = odd() % 10, n = room < 0 ? room : draw(4) ? room : 0;
-    switch (draw(10)) {
+    switch (draw(12)) {
     case 0: wsk_simulation_send(maybe(s), (uint32_t)odd(), odd(), odd(), maybe(words), NULL, n); break;
     case 1: wsk_simulation_receive(maybe(s), odd(), maybe(list), n > 4 ? 4 : n); break;
     case 2: wsk_simulation_read(maybe(s), (uint32_t)odd(), odd(), maybe(words), draw(37)); break;
@@ -242,6 +242,8 @@ static void abuse_looking(wsk_simulation *s)
     case 6: wsk_simulation_registers(maybe(s), (uint32_t)odd(), maybe(words), n); break;
     case 7: wsk_simulation_counters(maybe(s), (uint32_t)odd(), maybe(&counters)); break;
     case 8: wsk_simulation_thread(maybe(s), (uint32_t)odd(), odd(), maybe(&thread)); break;
+    case 9: wsk_simulation_findings(maybe(s), maybe(text), draw(41)); break;
+    case 10: wsk_simulation_watch_memory(maybe(s)); break;
     default: CHECK(wsk_simulation_report(maybe(s), maybe(text), draw(41)) != 0); break;
     }
     wsk_simulation_set_parameter(maybe(s), (uint32_t)odd(), maybe("who"), odd());

@@ -109,14 +109,16 @@ static void play(char **arguments)
     wsk_simulation *s = make_simulation(program);
     FILE *out = fopen(arguments[3], "wb");
     uint32_t why;
-    char text[500];
+    char text[500], findings[3000];
+    CHECK(wsk_simulation_watch_memory(s) == 0);
     write_inputs(s, inputs);
     CHECK(!*arguments[2] || wsk_simulation_launch_all(s, arguments[2]) == 0);
     CHECK(out && run(s, (int64_t)1 << 40, END, 2, &why) == 0 && (why & END));
     write_out(program, s, out);
     fclose(out);
     CHECK(wsk_simulation_report(s, text, sizeof text) < (int)sizeof text);
-    printf("%lld\n%s\n", (long long)wsk_simulation_ended(s), text);
+    CHECK(wsk_simulation_findings(s, findings, sizeof findings) < (int)sizeof findings);
+    printf("%lld\n%s\n%s", (long long)wsk_simulation_ended(s), text, findings);
     wsk_simulation_free(s);
     wsk_program_free(program);
     free(from.at);

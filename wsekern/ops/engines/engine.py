@@ -32,7 +32,7 @@ class Engine(ABC):
 
     def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", precision: str = "fp16",
                  threads: int = 1) -> None:
-        self.machine = load_machine(machine) if isinstance(machine, str) else machine
+        self.machine = load_machine(machine)
         self.machine.check_grid(width, height)
         if not 1 <= threads <= MAX_THREADS:
             raise InputError(f"threads is {threads}: expected 1 to {MAX_THREADS}")

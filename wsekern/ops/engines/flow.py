@@ -16,7 +16,7 @@ from wsekern.ops.engines.contention import clocks_by_wavelet
 from wsekern.ops.engines.engine import Engine
 from wsekern.ops.engines.saved import SavedClocks, fitting
 from wsekern.ops.engines.sharing import LinkWatch
-from wsekern.ops.operation import Operation
+from wsekern.ops.operation import Operation, check_arrays
 from wsekern.ops.repeated import Repeated
 
 
@@ -74,6 +74,7 @@ class FlowEngine(Engine):
 
     def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
         """Run ``operation`` on ``tiles``: its values, and the clocks move on."""
+        check_arrays(tiles)
         with self._watched(operation), self._contention(operation):
             return operation.flow(self, *tiles)
 

@@ -120,7 +120,7 @@ class RegionsRun:
 def run_regions_on_cycle_engine(parts: Sequence[Part], machine: Machine | str, width: int, height: int, profile: str,
                                 precision: str) -> RegionsRun:
     """Run operations at once on disjoint regions, wavelet by wavelet, in one simulation. Regions use the same colors."""
-    machine = load_machine(machine) if isinstance(machine, str) else machine
+    machine = load_machine(machine)
     check_disjoint(parts, width, height)
     layout = Layout(machine, width, height, profile, banks=False)
     placed = []

@@ -55,7 +55,7 @@ class AllReduce(LineOperation):
     ends_alike: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_line(self.elements, self.axis, self.segment, groups=self.groups, **{"tail + 1": self.tail + 1})
+        check_line(self.elements, self.axis, self.segment, groups=self.groups, tail=self.tail)
         if self.tail and not self.elements:
             raise InputError(f"a tail of {self.tail} elements behind none: reduce them alone, with precision fp32")
 

@@ -32,7 +32,7 @@ class Broadcast(LineOperation):
     ends_alike: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_line(self.elements, self.axis, self.segment, root=self.root + 1)
+        check_line(self.elements, self.axis, self.segment, root=self.root)
 
     @property
     def parameter(self) -> int:

@@ -106,7 +106,7 @@ class Gather(LineScheduled):
     root: int = 0
 
     def __post_init__(self) -> None:
-        check_line(self.elements, self.axis, 0, root=self.root + 1)
+        check_line(self.elements, self.axis, 0, root=self.root)
 
     def write(self, length: int, timing: Timing) -> Schedule:
         """Own tile and tiles from beyond."""
@@ -183,7 +183,7 @@ class Scatter(LineScheduled):
     root: int = 0
 
     def __post_init__(self) -> None:
-        check_line(self.elements, self.axis, 0, root=self.root + 1, parts=self.parts)
+        check_line(self.elements, self.axis, 0, root=self.root, parts=self.parts)
 
     def write(self, length: int, timing: Timing) -> Schedule:
         """Own part and the rest."""

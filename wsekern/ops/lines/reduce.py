@@ -39,7 +39,7 @@ class Reduce(LineOperation):
     kind: ClassVar[str] = "reduce"
 
     def __post_init__(self) -> None:
-        check_line(self.elements, self.axis, self.segment, root=self.root + 1)
+        check_line(self.elements, self.axis, self.segment, root=self.root)
 
     @property
     def parameter(self) -> int:

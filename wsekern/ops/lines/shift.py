@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, is_whole
 from wsekern.machine.timing import Timing
 from wsekern.ops._timing import shift_line
 from wsekern.ops.operation import Axis, Clocks, check_count, check_line, check_tile
@@ -45,8 +45,8 @@ class Shift(LineScheduled):
 
     def __post_init__(self) -> None:
         check_line(self.elements, self.axis, 0)
-        if self.relays == 0:
-            raise InputError("relays is 0: expected at least one, or minus one")
+        if not is_whole(self.relays) or self.relays == 0:
+            raise InputError(f"relays is {self.relays!r}: expected at least one, or minus one")
         check_count("relays", abs(self.relays))
 
     def _relay(self, timing: Timing) -> _Relay:

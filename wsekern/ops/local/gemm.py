@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, is_whole
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.local.gemv import WIDE, Gemv, emit_product, multiply_reference, row_blocks
@@ -38,8 +38,9 @@ def together_cycles(timing: Timing, rows: int, inner: int, cols: int) -> tuple[i
 
 def check_product(product: Any) -> None:
     """Refuse sizes m, k, n of tiles that no memory holds."""
-    if min(product.m, product.k, product.n) < 0:
-        raise InputError(f"tiles of {product.m} x {product.k} x {product.n}: expected sizes that are not negative")
+    sizes = product.m, product.k, product.n
+    if not all(is_whole(size) and size >= 0 for size in sizes):
+        raise InputError(f"tiles of {product.m!r} x {product.k!r} x {product.n!r}: expected sizes that are not negative")
     for one, other in ((product.m, product.k), (product.k, product.n), (product.m, product.n)):
         check_count("the elements of a tile", one * other)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, is_whole
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16, widen_bf16
 from wsekern.ops.local.vector import PIECE
@@ -30,8 +30,8 @@ class Gemv(LocalOperation):
     cols: int
 
     def __post_init__(self) -> None:
-        if self.rows < 0 or self.cols < 0:
-            raise InputError(f"a tile of {self.rows} x {self.cols}: expected sizes that are not negative")
+        if not all(is_whole(size) and size >= 0 for size in (self.rows, self.cols)):
+            raise InputError(f"a tile of {self.rows!r} x {self.cols!r}: expected sizes that are not negative")
         check_count("the elements of a tile", self.rows * self.cols)
 
     def cycles(self, timing: Timing) -> tuple[int, int]:

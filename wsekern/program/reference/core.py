@@ -10,16 +10,19 @@ from typing import Any
 
 from wsekern.fabric.reference import ReferenceFabric, Word
 from wsekern.fabric.routes import Port
+from wsekern.program._pe import RULES
 from wsekern.program.encode import encode
 from wsekern.program.instructions import Label, Scalar, Vector
 from wsekern.program.layout import Layout
-from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Named
+from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Named, Operand
 from wsekern.program.program import Program
 from wsekern.program.reference.parts import BrokenProgram, FifoState, Thread
 from wsekern.program.reference.scalar import ScalarUnit
 from wsekern.program.reference.vector import VectorUnit
 
 MAIN, TEARDOWN_TASK, INPUT_DEPTH = 8, 29, 255
+Found = tuple[int, int, int, int]
+"""A note: cycle, color, instruction, number."""
 _RANKS = {"high": 0, "medium": 1, "main": 2, "low": 3}
 
 
@@ -52,6 +55,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         self.placed, self.program, self.timing, self.banks = placed, placed.program, layout.timing, layout.banks
         self.x, self.y, self.parameters = x, y, parameters
         self.memory = bytearray(self.program.data_bytes)
+        self.written = bytearray(self.program.data_bytes)
         self.local = {number: placed.labels[self.program.tasks[name].label] for name, number in placed.tasks.items()}
         by_kind = {kind: [task for task in self.program.tasks.values() if task.kind == kind] for kind in ("data", "control")}
         self.data = {self.program.input_queue(task.number): task for task in by_kind["data"]}
@@ -82,6 +86,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         self.turn = dict.fromkeys(_RANKS, MAIN)
         self.counters = dict.fromkeys(("input", "output", "fifo", "microthread", "instructions", "elements",
                                        "vector_cycles", "conflict_cycles", "words", "tasks"), 0)
+        self.found: dict[str, list[Found]] = {}
         self.begin_at_once()
 
     def microthreads(self) -> list[int]:
@@ -207,8 +212,46 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         """Whether the core is at work."""
         return bool(self.activated - self.blocked) or any(thread.state != "idle" for thread in self.threads.values())
 
+    # ---- what is hardly meant: enum pe_rule of pe_state.h
+
+    def note(self, rule: str, color: int = -1, number: int = 0) -> None:
+        """The instruction that the core is at breaks a rule."""
+        self.found.setdefault(rule, []).append((self.now, color, self.at, number))
+
+    def note_queue(self, thread: Thread, stated: Operand, is_target: bool) -> None:
+        """A thread begins to use a queue: is a microthread at it already?"""
+        if not isinstance(stated, Fabric):
+            return
+        for other in self.threads.values():
+            operands = other.loaded[:1] if is_target else other.loaded[1:]
+            if other is not thread and other.number != MAIN and other.state != "idle" and any(
+                    loaded is not None and isinstance(loaded.stated, Fabric) and loaded.stated.queue == stated.queue
+                    for loaded in operands):
+                bound = self.speaks if is_target else self.hears
+                self.note("shared-output" if is_target else "shared-input", bound[stated.queue], stated.queue)
+                return
+
+    def note_vector(self, thread: Thread, item: Vector) -> None:
+        """A stream begins: queues that are in use, and an odd number of elements that a microthread hands on in pairs."""
+        stated = [None if loaded is None else loaded.stated for loaded in thread.loaded]
+        for k, operand in enumerate(stated):
+            self.note_queue(thread, operand, k == 0)
+        hands_on = isinstance(stated[0], Fabric) and any(isinstance(operand, Fabric) for operand in stated[1:])
+        if thread.number != MAIN and hands_on and self.packing(item) == 2 and thread.extent % 2:
+            self.note("odd", self.speaks[stated[0].queue], thread.extent)
+
+    def note_rewrite(self, color: int) -> None:
+        """A route is replaced: are words on their way, that do not wait for the end of a teardown?"""
+        queue = self.fabric.queues.get((self.x, self.y, color))
+        words = queue.reserved if queue else 0
+        words += sum(color == (self.speaks[bound] if own is None else own) for bound, held in self.outputs.items()
+                     for *_, own in held)
+        if words and not (queue and queue.frozen):
+            self.note("rewritten", color, words)
+
     def next_word(self, thread: Thread) -> None:
         """One word of a microthread."""
+        self.at = thread.at
         item, main = self.placed.code[thread.at], self.threads[MAIN]
         outcome = self.run_word(thread, item)
         if outcome == "waits":
@@ -227,7 +270,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
 
     def issue(self) -> None:
         main = self.threads[MAIN]
-        item = self.placed.code[main.at]
+        self.at, item = main.at, self.placed.code[main.at]
         if isinstance(item, Vector):
             self.issue_vector(main, item)
         elif item.form == "end":
@@ -262,6 +305,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         if thread.extent == 0:
             self.end_vector(thread, item, 0)
         else:
+            self.note_vector(thread, item)
             thread.state, thread.resume = "ready", self.now + self.setup(item)
         main.resume = self.now + self.timing.latency("launch", 1)
         self.slot = self.now + min(1, main.resume - self.now)
@@ -276,6 +320,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
                 self.end_vector(main, item, 0)
                 main.at += 1
                 return
+            self.note_vector(main, item)
             main.word, main.resume = 0, self.now + self.setup(item)
             if main.resume > self.now:
                 return
@@ -362,6 +407,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         elif words[0][2] > self.now:
             main.resume = words[0][2]
         else:
+            self.note_queue(main, operand, False)
             bits = self.pop(operand.queue)[0]
             self.registers[item.dst] = bits & (0xFFFFFFFF if TYPE_BYTES[operand.type] == 4 else 0xFFFF)
             self.counters["words"] += 1
@@ -374,6 +420,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         if len(self.outputs[operand.queue]) == self.depth(operand.queue):
             self.wait(main, "output", operand.queue)
             return False
+        self.note_queue(main, operand, True)
         if TYPE_BYTES[operand.type] == 2:
             bits &= 0xFFFF
             if operand.index is not None and item.a is not None:
@@ -444,6 +491,7 @@ class ReferenceSimulation:
         for symbol, values in core.program.initial.items():
             at = core.placed.addresses[symbol]
             core.memory[at:at + values.nbytes] = values.tobytes()
+            core.written[at:at + values.nbytes] = b"\1" * values.nbytes
 
     def reset(self) -> None:
         """All cores and routers at cycle 0; memory stays."""
@@ -460,6 +508,22 @@ class ReferenceSimulation:
             for queue, color in core.program.inputs.items():
                 if queue not in core.due:
                     self.fabric.give_credit(x, y, color, depths[queue])
+
+    def findings(self) -> list[tuple]:
+        """What was noted, by rule: how often, and cycle, PE, color, instruction and number of the first time; the first queue
+        in which words lie: PE, color, and how many."""
+        found: list[tuple] = []
+        for rule in RULES[1:]:
+            notes = [(cycle, y * self.layout.width + x, color, at, number) for (x, y), core in self.cores.items()
+                     for cycle, color, at, number in core.found.get(rule, [])]
+            if notes:
+                found.append((rule, len(notes), *min(notes, key=lambda note: note[:2])))
+        for (x, y), core in sorted(self.cores.items(), key=lambda item: item[0][::-1]):
+            for queue in sorted(core.inputs):
+                if core.inputs[queue]:
+                    where = y * self.layout.width + x, core.program.inputs[queue], len(core.inputs[queue])
+                    return [*found, ("unread", *where)]
+        return found
 
     def step(self, cycles: int = 1) -> None:
         """Run for ``cycles``."""

@@ -58,7 +58,7 @@ class ScalarUnit:
 
     def do_scalar(self, item: Scalar) -> None:
         value = numbers.apply(item.op, item.type, *(self.number(r, item.type) for r in (item.a, item.b, item.c)))
-        self.note(value)
+        self.count_nans(value)
         self.registers[item.dst] = value if item.op in numbers.COMPARISONS else numbers.encode(item.type, value)
 
     def do_constant(self, item: Scalar) -> None:
@@ -69,7 +69,7 @@ class ScalarUnit:
 
     def do_convert(self, item: Scalar) -> None:
         value = numbers.convert(item.source, item.type, self.number(item.a, item.source))
-        self.note(value)
+        self.count_nans(value)
         self.registers[item.dst] = numbers.encode(item.type, value)
 
     def do_load(self, item: Scalar) -> None:
@@ -149,6 +149,7 @@ class ScalarUnit:
     # ---- routers
 
     def do_route(self, item: Scalar) -> None:
+        self.note_rewrite(item.imm)
         self.fabric.rewrite(self.x, self.y, item.imm, self.program.routes[item.target])
 
     def do_position(self, item: Scalar) -> None:

@@ -39,7 +39,7 @@ class VectorUnit:
     nans = 0
     """Results so far that were no number: their bits are not specified."""
 
-    def note(self, value: Any) -> None:
+    def count_nans(self, value: Any) -> None:
         """Count results that are no number."""
         self.nans += value != value
 
@@ -51,10 +51,13 @@ class VectorUnit:
         return at
 
     def bits_at(self, at: int, type: str) -> int:
+        if not all(self.written[at:at + TYPE_BYTES[type]]):
+            self.note("unwritten", number=at)
         return int.from_bytes(self.memory[at:at + TYPE_BYTES[type]], "little")
 
     def put_bits(self, at: int, type: str, bits: int) -> None:
         size = TYPE_BYTES[type]
+        self.written[at:at + size] = b"\1" * size
         self.memory[at:at + size] = (bits & (1 << 8 * size) - 1).to_bytes(size, "little")
 
     # ---- operands
@@ -156,7 +159,7 @@ class VectorUnit:
         """Bits of element ``k`` of the result."""
         operation, arithmetic, _ = vector_types(self.program, item)
         result = numbers.apply(operation, arithmetic, *(self.value(s, k, repeat, lane) for s in thread.loaded[1:]))
-        self.note(result)
+        self.count_nans(result)
         return numbers.encode(thread.loaded[0].type, result)
 
     def put_element(self, target: Loaded, k: int, repeat: int, bits: int) -> None:

@@ -12,6 +12,9 @@ KINDS = {"attention": "full_attention", "mamba": "linear_attention", "deepseek_s
          "minimax_m3_sparse": "indexed_attention", "short_conv": "conv", "recurrent": "linear_attention"}
 """Earlier names of kinds of layers -> those of transformers 5."""
 
+BASES = (1.0, 1e30)
+"""Bounds of ``rope_theta``: below 1 later features turn faster than the first ones, and from there on to no number."""
+
 ATTENDING = ("full_attention", "sliding_attention", "chunked_attention", "indexed_attention")
 RECURRING = ("linear_attention", "conv", "hybrid", "moe", "mlp")
 
@@ -75,7 +78,7 @@ def rotary_of(keys: Keys, family: Family, head_dim: int, kind: str = "") -> Rota
         tables = Keys(table, f"{keys.where}: rope_parameters")
         table = dict(tables.table(kind) or tables.table("full_attention") or tables.table("main") or nested[0])
     given = Keys(table, f"{keys.where}: rope_parameters")
-    theta = given.number("rope_theta", keys.number("rope_theta", 10_000.0))
+    theta = given.number("rope_theta", keys.number("rope_theta", 10_000.0, *BASES), *BASES)
     context = keys.size("max_position_embeddings", 2048)
     if keys.has("rotary_dim"):
         size = keys.count("rotary_dim")
@@ -112,6 +115,10 @@ def _scaling(keys: Keys, table: dict[str, Any], context: int) -> tuple[tuple[str
             items["original_max_position_embeddings"] = context
     if kind in ("default", "mrope"):
         return ()
+    for key, value in items.items():
+        inside = value if isinstance(value, list) else [value]
+        if any(isinstance(item, list | dict) for item in inside):
+            raise Keys(table, f"{keys.where}: rope_parameters").refuse(key, "a number, a name or a list of numbers")
     return tuple(sorted((key, tuple(value) if isinstance(value, list) else value) for key, value in items.items()))
 
 
@@ -153,7 +160,7 @@ def biases_of(keys: Keys, family: Family) -> str:
 
 def norm_of(keys: Keys, family: Family) -> Norm:
     """The norm of the family, with its epsilon."""
-    return Norm(kind=family.norm.kind, eps=keys.number("norm_eps", family.norm.eps), gain=family.norm.gain,
+    return Norm(kind=family.norm.kind, eps=keys.number("norm_eps", family.norm.eps, most=1.0), gain=family.norm.gain,
                 bias=family.norm.bias,
                 offset=family.norm.offset)
 
@@ -163,7 +170,7 @@ def _head_norm(keys: Keys, family: Family) -> Norm | None:
     if not family.head_norm or (family.head_norm_key and not keys.flag(family.head_norm_key)):
         return None
     kind = family.head_norm_kind
-    return norm_of(keys, family) if kind is None else Norm(kind=kind.kind, eps=keys.number("norm_eps", kind.eps),
+    return norm_of(keys, family) if kind is None else Norm(kind=kind.kind, eps=keys.number("norm_eps", kind.eps, most=1.0),
                                                            gain=kind.gain,
                                                            bias=kind.bias, offset=kind.offset)
 

@@ -87,7 +87,7 @@ def sparse_layers(keys: Keys, layers: int) -> list[bool]:
         if len(names) < layers or set(names) - {"dense", "sparse", "moe", "hash_moe"}:
             raise keys.refuse("mlp_layer_types", f"dense or sparse for each of {layers} layers")
         return [name != "dense" for name in names[:layers]]
-    if isinstance(keys.data.get("moe_layer_freq"), list):
+    if isinstance(keys.data.get("moe_layer_freq"), list) and keys.data["moe_layer_freq"]:
         return [bool(flag) for flag in keys.sizes("moe_layer_freq", layers)][:layers]
     listed = set(keys.sizes("moe_layers"))
     if listed:

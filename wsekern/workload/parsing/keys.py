@@ -44,12 +44,14 @@ class Keys:
         """A whole number that may be 0."""
         return self.size(key, default, 0)
 
-    def number(self, key: str, default: float) -> float:
-        """A positive number."""
+    def number(self, key: str, default: float, least: float = 0.0, most: float = sys.float_info.max) -> float:
+        """A positive number, from ``least`` to ``most`` where these are given."""
         value = self.data.get(key)
         value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
-            raise self.refuse(key, "a positive number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not (
+                0 < value <= sys.float_info.max and least <= value <= most):
+            bounded = most < sys.float_info.max
+            raise self.refuse(key, f"a number from {least:g} to {most:g}" if bounded else "a positive number")
         return float(value)
 
     def flag(self, key: str, default: bool = False) -> bool:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -25,7 +25,7 @@ def refusing(what: str) -> Iterator[None]:
     except (InputError, KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
         raise
     except BaseException as error:
-        raise InputError(f"{what}: {str(error)[:300]}") from None
+        raise InputError(f"{what}: {one_line(error)[:300]}") from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,12 +87,14 @@ def _put_around(tokenizer: "Tokenizer", settings: dict[str, Any], special: dict[
     """Tokens in front of and behind every text, where no tokenizer.json decides."""
     from tokenizers.processors import TemplateProcessing
 
-    ends = [_content(special[name]) if settings.get(key) is True and name in special else ""
-            for key, name in (("add_bos_token", "bos_token"), ("add_eos_token", "eos_token"))]
-    if any(ends):
+    ends = {place: _content(special[name]) for place, key, name in (("BEGIN", "add_bos_token", "bos_token"),
+                                                                    ("END", "add_eos_token", "eos_token"))
+            if settings.get(key) is True and name in special}
+    if ends:  # the template names places: a token in it might be read as a part of the template
         tokenizer.post_processor = TemplateProcessing(
-            single=" ".join(filter(None, (ends[0], "$A", ends[1]))),
-            special_tokens=[(token, tokenizer.token_to_id(token)) for token in dict.fromkeys(filter(None, ends))])
+            single=[*(place for place in ends if place == "BEGIN"), "$A", *(place for place in ends if place == "END")],
+            special_tokens=[{"id": place, "ids": [tokenizer.token_to_id(token)], "tokens": [token]}
+                            for place, token in ends.items()])
 
 
 _COMMAND = ("`python -c \"from transformers import AutoTokenizer as T; T.from_pretrained('{0}').save_pretrained('{0}')\"` "
