@@ -237,7 +237,9 @@ def run_comptime(unit: Unit) -> None:
                 visit(each)
         for node in module.file.declarations:
             if isinstance(node, syntax.Block) and node.comptime:
-                Evaluator(unit, Scope(module)).block(node)
+                flow = Evaluator(unit, Scope(module)).block(node)
+                if flow is not None and flow.kind in ("break", "continue"):
+                    raise CslError([Diagnostic(f"no loop around this '{flow.kind}'", node.span, "error", module.chain)])
 
     k = 0
     while k < len(unit.modules):
