@@ -1,6 +1,12 @@
 """Files whole or not at all, JSON, and the formats of pictures."""
 
 import os
+import resource
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -27,6 +33,28 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"a\.json: No space left"):
         write_file(target, "new")
     assert target.read_text() == "old" and os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_disk_that_is_full_keeps_the_old_file(tmp_path):
+    target = tmp_path / "a.json"
+    write_file(target, "old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*a\.json: File too large"):
+            write_file(target, "x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert target.read_text() == "old" and os.listdir(tmp_path) == ["a.json"]
+
+
+def test_of_many_writers_at_once_one_is_read(tmp_path):
+    target, texts = tmp_path / "a.json", [str(number) * 100_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        written = [pool.submit(write_file, target, text) for text in 5 * texts]
+        while not all(one.done() for one in written):
+            assert not target.exists() or target.read_text() in texts
+    assert target.read_text() in texts and os.listdir(tmp_path) == ["a.json"]
 
 
 @pytest.mark.parametrize("path", ["", "{}", "{}/none/a.json", "{}/file/a.json"])
@@ -56,3 +84,40 @@ def test_pictures_by_their_ending():
     assert [picture_kind(f"x{end}") for end in (".PNG", ".svg", ".pdf", "")] == ["png", "svg", "pdf", "png"]
     with pytest.raises(InputError, match=r"\.png, \.svg or \.pdf"):
         picture_kind("x.docx")
+
+
+ENDS = """
+import dataclasses, sys, time
+from wsekern.output import run_and_exit
+
+def made():                 # Python takes what is raised in code that was text for something that nobody caught
+    exec("import os, signal; os.kill(os.getpid(), signal.SIGINT); import time; time.sleep(9)")
+
+class Named:
+    def __set_name__(self, owner, name):
+        made()
+
+def bad():                  # Python 3.11 hands it on as a RuntimeError
+    type("Owner", (), {"x": Named()})
+
+def slow_end():
+    sys.stdout.write("so far")
+    made()
+
+run_and_exit(globals()[sys.argv[1]])
+"""
+
+
+@pytest.mark.parametrize("name", ["made", "bad", "slow_end"])
+def test_an_interrupt_ends_with_130_however_it_arrives(name):
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)    # jobs in the background are born deaf to it
+    done = subprocess.run([sys.executable, "-c", ENDS, name], capture_output=True, text=True, timeout=60, preexec_fn=heed)
+    assert done.returncode == 130 and done.stderr == "wsekern: interrupted\n"
+    assert done.stdout == ("so far" if name == "slow_end" else "")
+
+
+def test_a_closed_pipe_ends_with_141():
+    program = "from wsekern.output import run_and_exit; run_and_exit(lambda: print('x' * 100000))"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        run.stdout.close()
+        assert run.wait(60) == 141 and run.stderr.read() == b""

@@ -9,7 +9,8 @@ import pytest
 
 import wsekern
 
-MODULES = sorted(Path(wsekern.__file__).parent.rglob("*.py"))
+PACKAGE = Path(wsekern.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
 FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "socket", "ssl", "http", "urllib",
                      "requests", "ftplib", "telnetlib", "xmlrpc"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
@@ -40,6 +41,29 @@ def test_no_module_unpickles_evaluates_or_connects():
         assert not modules & FORBIDDEN_MODULES, f"{path.name} imports {modules & FORBIDDEN_MODULES}"
         assert not calls & FORBIDDEN_CALLS, f"{path.name} calls {calls & FORBIDDEN_CALLS}"
         assert "allow_pickle" not in path.read_text(), f"{path.name} lets numpy unpickle"
+
+
+ALONE = {"calibration/measure.py", "calibration/extracts.py"}
+"""Scripts that run where wsekern is not installed."""
+ELSEWHERE = {"output.py", "sdk/shell.py"}
+"""The one place that writes files; and what writes into a folder of its own that is thrown away."""
+
+
+def test_every_file_is_written_whole_or_not_at_all():
+    """By :func:`wsekern.output.write_file` and nothing else: no file is opened to be written, nor drawn into."""
+    for path in MODULES:
+        if path.relative_to(PACKAGE).as_posix() in ALONE | ELSEWHERE:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+                given = [*node.args, *(key.value for key in node.keywords)]
+                modes = {one.value for one in given if isinstance(one, ast.Constant)}
+                opened = name == "open" and modes & {"w", "wb", "a", "x", "wt", "r+b", "w+b"}
+                drawn = name == "savefig" and getattr(node.args[0], "id", "") != "buffer"
+                devnull = "devnull" in ast.unparse(node)
+                assert devnull or not (opened or drawn or name in ("write_text", "write_bytes", "tofile", "to_csv")), \
+                    f"{path.name}, line {node.lineno}: {ast.unparse(node)[:80]}"
 
 
 def watched(statement: str, *arguments: str) -> str:

@@ -36,6 +36,13 @@ def check_whole(value: Any, what: str, least: int, most: int | None = None) -> i
     raise InputError(f"{value!r} {what}: expected a whole number {limits}")
 
 
+def check_text(value: Any, what: str) -> str:
+    """``value``, if it is text; else :class:`InputError` with ``what`` it names."""
+    if isinstance(value, str) and value:
+        return value
+    raise InputError(f"{value!r} as {what}: expected text")
+
+
 class SimulationError(WsekernError, RuntimeError):
     """A run could not go on; ``report`` holds the PE, color, port, cycle and wait chain where known."""
 

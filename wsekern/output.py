@@ -1,12 +1,17 @@
-"""Files for people and machines: whole or not at all."""
+"""Files for people and machines, whole or not at all; and how commands end."""
 
+import io
 import json
 import os
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, WsekernError
+from wsekern.interrupts import heeding, leave
 
 
 def check_target(path: str | os.PathLike[str]) -> None:
@@ -48,6 +53,13 @@ def write_file(path: str | os.PathLike[str], content: str | bytes) -> None:
         raise InputError(f"cannot write {target}: {error.strerror}") from None
 
 
+def write_figure(path: str | os.PathLike[str], figure: Any, **options: Any) -> None:
+    """Write a matplotlib figure, whole or not at all, in the format of its name's ending; ``options`` as of ``savefig``."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=picture_kind(path), **options)
+    write_file(path, buffer.getvalue())
+
+
 def _replace(target: Path, data: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".wsekern.")
     try:
@@ -73,3 +85,69 @@ def to_json(data: Any) -> str:
 def _plain(value: Any) -> Any:
     """numpy scalars as Python numbers."""
     return value.item() if hasattr(value, "item") else str(value)
+
+
+def run_and_exit(run: Callable[[], Any]) -> NoReturn:
+    """Run a command and end the process: with the status that it gives, 0 where that is none, 2 and one sentence for anything
+    that a user can put right, 130 after an interrupt, 141 where nobody reads its output any more."""
+    seen: list[int] = []
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    try:
+        with heeding(heed):
+            code = run()
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+    except WsekernError as error:
+        _refuse(str(error))
+    except BrokenPipeError:
+        _forget_output()
+        sys.exit(141)
+    except OSError as error:
+        _forget_output()
+        _refuse(f"cannot read or write {error.filename or 'the output'}: {error.strerror or error}")
+    except MemoryError as error:
+        _refuse(f"not enough memory in this computer: {error or 'use a smaller model, grid or request'}")
+    except (Exception, KeyboardInterrupt) as error:
+        if not _is_interrupt(error):
+            raise
+        _say("interrupted")
+        leave() if seen else sys.exit(130)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether an interrupt is behind ``error``: Python hands some on as another error, as where a class is being made."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def clicked(command: Any) -> Any:
+    """What a click command gives; what click itself refuses is refused as everything else."""
+    from click import Abort, ClickException
+
+    try:
+        return command.main(standalone_mode=False)
+    except ClickException as error:
+        raise InputError(error.format_message()) from None
+    except Abort:
+        raise KeyboardInterrupt from None
+
+
+def _refuse(sentence: str) -> NoReturn:
+    """Say in one line why nothing was done."""
+    _say(" ".join(sentence.split()))
+    sys.exit(2)
+
+
+def _say(sentence: str) -> None:
+    print(f"wsekern: {sentence}", file=sys.stderr)
+
+
+def _forget_output() -> None:
+    """stdout is closed: point it at /dev/null so that the final flush cannot raise."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -159,8 +159,8 @@ def test_interrupt_ends_at_once_and_cleanly():
 def test_an_interrupt_while_modules_are_imported_leaves_no_traceback():
     """The start of Python itself aside: from the first module of the command line on, at whatever moment."""
     listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    begun = "import os, wsekern; os.write(1, b'x'); import wsekern.cli; wsekern.cli.main()"
-    for wait in (0.01, 0.05, 0.1, 0.2):
+    begun = "import os, wsekern.interrupts; os.write(1, b'x'); import wsekern.cli; wsekern.cli.main()"
+    for wait in (0.03, 0.06, 0.1, 0.2):
         run = subprocess.Popen([sys.executable, "-c", begun, "validate"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                preexec_fn=listen)
         assert run.stdout.read(1) == b"x"
@@ -294,6 +294,11 @@ def test_machines_lists_both_sides():
     (["run", "sample", "--prompt", "x", "--grid", "9x²"], ["WIDTHxHEIGHT"]),
     (["run", "sample", "--prompt", "x", "--threads", "100000"], ["threads", "1,024"]),
     (["run", "sample", "--prompt", "x", "--seed", "-1"], ["seed"]),
+    (["run", "sample", "--prompt", "x", "--seed", "1"], ["--seed goes with tokens that are drawn"]),
+    (["run", "sample", "--prompt", "x", "--temperature", "0", "--top-p", "0.5"], ["--top-p goes with tokens that are drawn"]),
+    (["compare", "sample", "--json", "a", "--json", "b"], ["--json is given twice"]),
+    (["compare", "sample", "--html", "-"], ["standard output, which takes JSON alone"]),
+    (["compare", "llama3-8b", "--cluster", "h100x" + "9" * 5000], ["no cluster"]),
     (["run", "sample", "--prompt", "x", "--top-p", "nan"], ["top-p"]),
     (["run", "llama3-8b", "--prompt", "x"], ["shape only", "config.json"]),
     (["run", "sample", "--prompt", "x", "--json", ""], ["name of a file"]),

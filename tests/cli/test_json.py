@@ -1,9 +1,14 @@
 """Every command's JSON: one document and nothing else, with the keys that design.md, section 6, promises for its kind."""
 
+import contextlib
 import importlib.util
 import json
+import pickle
 import re
 import shlex
+import socket
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -88,7 +93,8 @@ def kind_of(arguments: list[str]) -> str:
 
 @pytest.mark.parametrize("arguments", json_outputs.COMMANDS, ids=shlex.join)
 def test_a_command_prints_one_document_with_the_promised_keys(arguments, capfd):
-    code, text = json_outputs.run(arguments)
+    with nothing_untrusted():
+        code, text = json_outputs.run(arguments)
     data, kind = json.loads(text), kind_of(arguments)
     assert code == 0 and capfd.readouterr().out == ""  # nothing passes the redirected stream by
     assert set(data) >= KEYS[kind]
@@ -96,6 +102,35 @@ def test_a_command_prints_one_document_with_the_promised_keys(arguments, capfd):
         for item in data[name] if isinstance(data[name], list) else [data[name]]:
             assert set(item) >= keys
         assert data[name]
+
+
+_WATCHED: list[int] = []
+"""Threads in which nothing may connect or be unpickled."""
+
+
+def _refuse(event: str, arguments: tuple) -> None:
+    if _WATCHED and event.startswith(("socket.", "pickle.", "urllib.", "os.system")) and threading.get_ident() in _WATCHED:
+        raise PermissionError(f"{event} {arguments}")
+
+
+sys.addaudithook(_refuse)   # for good: hooks cannot be taken away
+
+
+@contextlib.contextmanager
+def nothing_untrusted():
+    """Inside, a connection, even a socket, and an unpickled object raise an error."""
+    _WATCHED.append(threading.get_ident())
+    try:
+        yield
+    finally:
+        _WATCHED.pop()
+
+
+def test_what_is_forbidden_raises_an_error():
+    for forbidden in (socket.socket, lambda: pickle.loads(pickle.dumps(print))):
+        with nothing_untrusted(), pytest.raises(PermissionError, match=r"socket|pickle"):
+            forbidden()
+    socket.socket().close()
 
 
 def test_the_commands_are_of_every_kind_engine_and_precision():

@@ -42,7 +42,7 @@ def test_every_machine_has_the_figures_that_it_has_alone(found):
 
 def test_wafers_are_served_once_whatever_the_number_of_machines(monkeypatch):
     calls, serve = [], pairing.wafer_side
-    monkeypatch.setattr(pairing, "wafer_side", lambda placement: calls.append(1) or serve(placement))
+    monkeypatch.setattr(pairing, "wafer_side", lambda *given: calls.append(1) or serve(*given))
     compare(LLAMA, Request(), WSE3, None, NAMES)
     assert len(calls) == 1
 

@@ -4,6 +4,7 @@ import pytest
 
 from wsekern.csl.source import CslError
 from wsekern.errors import InputError
+from wsekern.sdk.cslc import cslc
 
 GOOD = "fn compute() void { sys.unblock_cmd_stream(); }\n"
 
@@ -66,3 +67,22 @@ def test_files_that_are_no_source_are_refused(tmp_path):
         Source.read(tmp_path / "binary.csl")
     with pytest.raises(InputError, match=r"none\.csl: No such file"):
         Source.read(tmp_path / "none.csl")
+
+
+@pytest.mark.parametrize(("arch", "kind", "number", "told"), [
+    ("wse2", "input", 0, True), ("wse2", "input", 1, False), ("wse3", "input", 1, True), ("wse3", "output", 0, True),
+    ("wse3", "output", 1, False), ("wse3", "input", 2, False)])
+def test_queues_of_the_hosts_copies_are_told(compile_csl, arch, kind, number, told):
+    code = f"""fn compute() void {{}}
+comptime {{ @initialize_queue(@get_{kind}_queue({number}), .{{ .color = @get_color(3) }}); }}
+"""
+    found = [each.text() for each in compile_csl(code, arch=arch).diagnostics.warnings]
+    assert any(f"{kind} queue {number} is reserved for the host's copies" in text for text in found) == told
+
+
+def test_cslc_refuses_warnings_where_it_is_asked_to(compile_csl, tmp_path, capsys):
+    compile_csl("fn compute() void {}\ncomptime { @initialize_queue(@get_input_queue(0), .{ .color = @get_color(3) }); }\n")
+    command = [str(tmp_path / "layout.csl"), "--arch=wse3", "-o", str(tmp_path / "out")]
+    assert cslc(command) == 0 and "reserved" in capsys.readouterr().err and (tmp_path / "out" / "out.json").is_file()
+    assert cslc([*command[:-1], str(tmp_path / "other"), "--warnings-as-errors"]) == 1
+    assert "--warnings-as-errors was asked for" in capsys.readouterr().err and not (tmp_path / "other").exists()

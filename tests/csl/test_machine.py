@@ -261,6 +261,30 @@ def test_bits_are_counted_and_numbers_converted_element_by_element(run_csl):
     np.testing.assert_array_equal(floats[:4], [2, -3, 32767, 2])
 
 
+MORE = """
+const four = @get_dsd(mem4d_dsd, .{ .tensor_access = |i, j|{2, 2} -> grid[j, i] });
+const line = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{4} -> floats[i] });
+var grid = [2, 2]f32 { 1.0, 2.0, 3.0, 4.0 };
+const source = @get_dsr(dsr_src1, 2);
+const extra = @get_dsr(xdsr, 0);
+var scaled: f32 = 0.0;
+fn compute() void {
+  @load_to_dsr_xdsr_sr(source, extra, .{ 0 }, four);
+  @fmovs(line, source);
+  @fscales(&scaled, 3.0, -2);
+  floats[4] = scaled;
+  const first: u16 = @random16();
+  if (first != @random16()) { floats[5] = 1.0; }
+  sys.unblock_cmd_stream();
+}
+"""
+
+
+def test_descriptors_of_several_dimensions_powers_of_two_and_random_bits(run_csl):
+    floats = np.array(out_of(run_csl(MORE), 0, 8, "floats"), np.uint32).view(np.float32)
+    np.testing.assert_array_equal(floats, [1, 3, 2, 4, 0.75, 1, 0, 0])
+
+
 SAVED = """
 var a = [4]f32 { 1.0, 2.0, 3.0, 4.0 };
 const of_a = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> a[i] });
@@ -322,3 +346,70 @@ def test_a_copy_with_strides_reaches_some_pes_of_a_rectangle(run_csl):
     assert [out_of(runtime, x, 2) for x in range(5)] == [[0, 0], [0, 1], [0, 0], [0, 0], [2, 3]]
     with pytest.raises(ValueError, match="strides of 0 and 1 PEs"):
         runtime.memcpy_h2d_stride(runtime.get_id("out"), np.arange(2), 0, 0, 1, 1, 2, 0, 1)
+
+
+WIDE = """
+param memcpy_params: comptime_struct;
+param x: i16;
+const sys = @import_module("<memcpy/memcpy>", memcpy_params);
+var in: [3]i64;
+var out: [13]u64;
+var in_ptr: [*]i64 = &in;
+var out_ptr: [*]u64 = &out;
+const big: u64 = 0x123456789abcdef0;
+fn less(a: u64, b: i64) u64 { return a - @bitcast(u64, b); }
+fn compute() void {
+  const a: i64 = in[0];
+  const b: i64 = in[1];
+  const n: u16 = @as(u16, in[2]);
+  const ua: u64 = @bitcast(u64, a);
+  const ub: u64 = @bitcast(u64, b);
+  out[0] = ua + ub;
+  out[1] = less(ua, b);
+  out[2] = ua * ub;
+  out[3] = ua / ub;
+  out[4] = @bitcast(u64, a / b);
+  out[5] = @bitcast(u64, a % b);
+  out[6] = ua << n;
+  out[7] = ua >> n;
+  out[8] = @bitcast(u64, a >> n);
+  out[9] = (ua & ub) ^ (ua | big);
+  if (ua < ub) { out[10] |= 1; }
+  if (a < b) { out[10] |= 2; }
+  if (a == b) { out[10] |= 4; }
+  if (a >= b) { out[10] |= 8; }
+  out[11] = @bitcast(u64, @as(i64, @as(i16, a)));
+  out[12] = ~@as(u64, @as(u32, b));
+  sys.unblock_cmd_stream();
+}
+comptime {
+  @export_symbol(in_ptr, "in");
+  @export_symbol(out_ptr, "out");
+  @export_symbol(compute);
+}
+"""
+
+
+def divided(a: int, b: int) -> int:
+    """Toward zero."""
+    return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+
+
+@pytest.mark.parametrize(("a", "b", "n"), [(-7, 2, 1), (2**63 - 1, -3, 33), (-(2**62) + 12345, 2**31 + 5, 32), (9, 9, 0),
+                                           (0x7EDCBA9876543210, 0xFFFF, 63)])
+def test_integers_of_64_bits_are_computed_with_at_run_time(compile_csl, a, b, n):
+    from wsekern.sdk.runtime import SdkRuntime
+
+    layout = ROW.replace("COLORS", "0").replace('"out", [*]u32', '"out", [*]u64').replace(
+        '  @export_name("compute"', '  @export_name("in", [*]i64, true);\n  @export_name("compute"')
+    runtime = SdkRuntime.of(compile_csl({"layout.csl": layout, "pe.csl": WIDE}, arch="wse3"))
+    given = np.array([a, b, n], np.int64).view(np.uint32)
+    runtime.memcpy_h2d(runtime.get_id("in"), given, 0, 0, 1, 1, 6, streaming=False)
+    runtime.launch("compute")
+    found = np.array(out_of(runtime, 0, 26), np.uint32).view(np.uint64).tolist()
+    ua, ub, mask = a % 2**64, b % 2**64, 2**64 - 1
+    low = (a & 0xFFFF ^ 0x8000) - 0x8000
+    expected = [a + b, a - b, a * b, ua // ub, divided(a, b), a - divided(a, b) * b, ua << n, ua >> n, a >> n,
+                (ua & ub) ^ (ua | 0x123456789ABCDEF0), (ua < ub) | (a < b) * 2 | (a == b) * 4 | (a >= b) * 8, low,
+                ~(b & 0xFFFFFFFF)]
+    assert found == [each & mask for each in expected]

@@ -13,9 +13,8 @@ import wsekern.docs.__main__ as command
 from wsekern.calibration.levers import in_words, lines
 from wsekern.cli import cli
 from wsekern.cli.options import run_command
-from wsekern.docs.hosts import hosts
 from wsekern.docs.pages import CLOSING, OPENING, Picture, rewrite
-from wsekern.docs.parts import PARTS, PICTURES, SLOW
+from wsekern.docs.parts import PICTURES, SLOW, parts_of
 from wsekern.docs.picture import labels_of
 from wsekern.errors import InputError
 
@@ -33,7 +32,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def test_generated_parts_are_current():
-    differing = rewrite(ROOT, {**PARTS, **hosts(ROOT)}, PICTURES, check=True, leave=SLOW)
+    differing = rewrite(ROOT, parts_of(ROOT), PICTURES, check=True, leave=SLOW)
     assert not differing, f"type `python -P -m wsekern.docs` in the source folder: {', '.join(differing)}"
 
 

@@ -6,9 +6,10 @@ import itertools
 import json
 import math
 import os
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -148,10 +149,21 @@ def outcome(arguments: list[str]) -> tuple[int | None, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 
-def checked(arguments: list[str]) -> bool | None:
+def outcome_of_process(arguments: list[str]) -> tuple[int | None, str, str]:
+    """As :func:`outcome`, in a process of its own."""
+    words = [argument.encode("utf-8", "replace").decode() for argument in arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([sys.executable, "-P", "-m", "wsekern", *words], cwd=folder, input="Hello\n", capture_output=True,
+                              text=True, check=False)
+        left = [path.name for path in Path(folder).iterdir()]
+    assert done.returncode == 0 or not left, f"refused, and left {left}"
+    return done.returncode, done.stdout, done.stderr
+
+
+def checked(arguments: list[str], run: Callable[[list[str]], tuple[int | None, str, str]] = outcome) -> bool | None:
     """Run a command line: an answer without a hole, or a refusal in one sentence, for which None is given."""
     arguments = [*arguments, "--json", "-"] if has_json(arguments) else arguments
-    code, out, err = outcome(arguments)
+    code, out, err = run(arguments)
     said = f"exit code {code}, {err[:300]!r} for {arguments}"
     assert code in (0, 2) or (code == 1 and arguments[:2] == ["csl", "build"]), said
     if code == 2:
@@ -165,6 +177,11 @@ def checked(arguments: list[str]) -> bool | None:
 def try_command_line(random: Random) -> bool | None:
     """An entrance: a command line in this process."""
     return checked(command_line(random))
+
+
+def try_process(random: Random) -> bool | None:
+    """An entrance: a command line in a process of its own."""
+    return checked(command_line(random), outcome_of_process)
 
 
 def matrix() -> Iterator[list[str]]:

@@ -25,8 +25,10 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[2]))     # behind everything: the package that is tested is the installed one
 
-from tests.fuzz.entrances import ENTRANCES, READY
+from tests.fuzz.entrances import BY_HAND, ENTRANCES, READY
+from tests.fuzz.figures import keep
 
+ALL = {**ENTRANCES, **BY_HAND}
 CPU_SECONDS, SECONDS, BYTES, BLOCK = 10, 600, 2 << 30, 1000
 """An input that takes more of the processor's time, or waits for longer, hangs; memory of one process; inputs of a process."""
 
@@ -62,7 +64,7 @@ def child(name: str, seed: int, numbers: range, at: mmap.mmap, out: int) -> None
     for number in numbers:
         at[:8] = number.to_bytes(8, "little")
         began = time.process_time()
-        was_refused, fault = attempt(ENTRANCES[name], Random(f"{name} {seed} {number}"))
+        was_refused, fault = attempt(ALL[name], Random(f"{name} {seed} {number}"))
         slowest, refused = max(slowest, time.process_time() - began), refused + was_refused
         if fault:
             faults.setdefault(fault, number)
@@ -106,35 +108,25 @@ def count(name: str, seed: int, most: int, seconds: float) -> dict[str, Any]:
     return {"inputs": tried, "refused": refused, "faults": faults, "slowest": slowest}
 
 
-def add(path: Path, results: dict[str, dict[str, Any]]) -> None:
-    """Add inputs and refusals to what the file has."""
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    table = known.setdefault("fuzz", {})
-    for name, result in results.items():
-        row = table.setdefault(name, {"inputs": 0, "refused": 0})
-        row["inputs"] += result["inputs"]
-        row["refused"] += result["refused"]
-    path.write_text(json.dumps(known, indent=1) + "\n")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("inputs", type=int, help="for each entrance")
-    parser.add_argument("--only", action="append", choices=sorted(ENTRANCES))
+    parser.add_argument("--only", action="append", choices=sorted(ALL))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=1e9)
     parser.add_argument("--add", type=Path)
     asked = parser.parse_args()
     results = {}
     print(f"{'entrance':28} {'inputs':>9} {'refused':>9} {'slowest':>8} faults")
-    for name in asked.only or ENTRANCES:
+    for name in asked.only or ALL:
         results[name] = found = count(name, asked.seed, asked.inputs, asked.seconds)
         print(f"{name:28} {found['inputs']:9,} {found['refused']:9,} {found['slowest']:6.2f} s {len(found['faults'])}",
               flush=True)
         for fault, number in found["faults"].items():
             print(f"    input {number}: {fault}", flush=True)
         if asked.add:
-            add(asked.add, {name: found})
+            counts = {key: found[key] for key in ("inputs", "refused")}
+            keep(asked.add, "fuzz", {name: counts}, ("inputs", "refused"))
     print(f"{sum(found['inputs'] for found in results.values()):,} inputs, "
           f"{sum(len(found['faults']) for found in results.values())} faults")
     return int(any(found["faults"] for found in results.values()))

@@ -10,5 +10,8 @@ ENTRANCES: dict[str, Callable[[Random], Any]] = {
     **files.ENTRANCES, **objects.ENTRANCES, "command lines": command_lines.try_command_line}
 """Each makes an input of a Random and hands it in: None where it is refused in a sentence; what it raises is a fault."""
 
+BY_HAND: dict[str, Callable[[Random], Any]] = {"command lines as processes": command_lines.try_process}
+"""As those, too slow for every run."""
+
 READY: dict[str, Callable[[], Any]] = {"plan files": files.plan_file}
 """What an entrance keeps for all its inputs, where it takes long to make."""

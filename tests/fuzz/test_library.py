@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.fuzz.figures import keep_counts
 from tests.fuzz.objects import layout, saved_fabric, saved_simulation
 from wsekern.fabric import Fabric, FabricPlan, RangeFilter
 from wsekern.fabric._host import plan_bytes
@@ -103,5 +104,6 @@ def test_bytes_are_refused_or_can_be_stepped(driver: Path, corpus: list[Path]):
                           env={**os.environ, "LD_PRELOAD": "", "ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1"})
     assert done.returncode == 0, f"seed {seed}: {done.stderr[:3000]}"
     inputs, refused, kept = map(int, done.stdout.split())
+    keep_counts("bytes for the C library", inputs, refused)
     print(f"\nseed {seed}: {inputs:,} inputs, {refused:,} refused, {kept:,} reached something new")
     assert inputs == INPUTS and refused > 0 and kept > len(corpus)

@@ -9,6 +9,7 @@ from random import SystemRandom
 import pytest
 
 from tests.fuzz.command_lines import PREFIXES, checked, commands, good_values, matrix, options
+from tests.fuzz.figures import keep_counts
 
 SHARE = int(os.environ.get("WSEKERN_FUZZ", "0"))
 LINES: dict[str, list[list[str]]] = {name: [] for name in PREFIXES}
@@ -35,5 +36,6 @@ def test_pairs_of_valid_options(name: str):
             refused += checked(line) is None
         except Exception as error:
             faults.append(f"{' '.join(line)}: {type(error).__name__}: {error}")
+    keep_counts("pairs of valid options", len(lines), refused)
     print(f"\n{name}: {len(lines):,} command lines, {refused:,} refused, {len(faults)} faults")
     assert not faults, "\n".join(faults[:50])

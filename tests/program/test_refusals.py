@@ -1,10 +1,13 @@
 """What the builder refuses because no core could do it, or because it would not do what was meant."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
 from wsekern.errors import InputError
-from wsekern.program import Layout, Mem, Program, Ring
+from wsekern.program import Layout, Mem, Program, Ring, Simulation
 
 
 def refuses(message: str, write) -> None:
@@ -154,3 +157,58 @@ def test_rows_that_do_not_match_the_pes_are_not_copied():
     pes = np.array([0, 1], np.int32)
     for copy in (running._cores.copy_in, running._cores.copy_out):
         assert copy(0, pes, np.zeros((1, 4), np.uint8)) < 0
+
+
+WRONG_TYPES = [None, 1.5, "x", -1, 10**30, float("nan"), [1]]
+"""Each call refuses those that are not among the ones behind it."""
+
+
+def calls_of_a_program() -> dict[str, tuple[Callable[[Any], object], list]]:
+    """Methods of a layout, a program and a simulation by what is passed to them; and which values they take."""
+    layout, program = Layout("wse3", 2, 1), Program("p")
+    data = program.array("data", "u16", 8)
+    with program.function("go") as t:
+        t.write(data, 0, 5)
+    layout.set_program(program, 0, 0, 2)
+    s, big = layout.compile(), 10**30
+
+    def fresh(method: str, *before: object, **more: object) -> Callable[[Any], object]:
+        return lambda bad: getattr(Program("q"), method)(*before, bad, **more)
+
+    return {
+        "machine": (lambda bad: Layout(bad, 1, 1), []), "width": (lambda bad: Layout("wse3", bad, 1), []),
+        "profile": (lambda bad: Layout("wse3", 1, 1, bad), []), "threads": (layout.compile, []),
+        "taps": (lambda bad: layout.compile(1, bad), [[1]]), "values": (lambda bad: s.memcpy_h2d("data", bad), []),
+        "symbol": (s.memcpy_d2h, []), "order": (lambda bad: s.memcpy_d2h("data", order=bad), [None]),
+        "function": (s.launch, []), "stamp": (lambda bad: s.timestamps("data", offset=bad), []),
+        "step": (s.step, []), "deadline": (s.run, [10**30]), "until": (lambda bad: s.run(until=bad, stop="idle"), [None]),
+        "stop": (lambda bad: s.run(until=5, stop=bad), []), "color": (lambda bad: s.send(bad, [1], 0, 0), []),
+        "words": (lambda bad: s.send(0, bad, 0, 0), []), "port": (lambda bad: s.send(0, [1], 0, 0, bad), []),
+        "received": (s.receive, [None]), "x": (lambda bad: s.state(bad, 0), []), "place": (lambda bad: s.place_of(bad, 0), []),
+        "at": (lambda bad: s.place_of(0, bad), [big]), "bytes": (s.load, []),
+        "layout": (lambda bad: Simulation.from_bytes(s.to_bytes(), bad), []), "call": (s.on_delivery, [None]),
+        "route": (lambda bad: layout.set_route(bad, "W", "E"), []), "rx": (lambda bad: layout.set_route(0, bad, "E"), []),
+        "program": (layout.set_program, []), "programs": (lambda bad: layout.set_programs(bad, np.zeros((1, 2), int)), []),
+        "parameter": (lambda bad: layout.set_parameter(bad, "n", 1), []),
+        "of": (lambda bad: layout.set_parameter(program, bad, 1), []),
+        "name": (Program, ["x"]), "memory": (lambda bad: Program("q").memory(bad, "u16", 3), ["x"]),
+        "type": (lambda bad: Program("q").memory("z", bad, 3), []), "elements": (fresh("memory", "z", "u16"), []),
+        "initial": (fresh("memory", "z", "u16", 3), [None, [1], -1]),
+        "fabin": (lambda bad: Program("q").fabin(bad, 3, "u16"), []),
+        "queue": (fresh("input_queue", 3), [None, big]), "descriptor": (fresh("descriptor", "d"), []),
+        "fifo": (fresh("fifo", "f", "u16"), []), "switches": (fresh("route", "r", "W", "E"), []),
+        "task": (fresh("task"), ["x"]), "number": (lambda bad: Program("q").task("t", number=bad), [None]),
+        "entry": (fresh("control_task", "t"), []), "data task": (fresh("data_task", "t"), []), "spend": (fresh("spend"), []),
+        "operand": (lambda bad: Program("q").emit("mov16", bad, bad), []), "text": (Program.parse, []),
+        "extent": (lambda bad: program.emit("mov16", data.view(2), program.fabin(0, bad, "u16")), []),
+        "offset": (lambda bad: program.emit("mov16", Mem("data", 2, bad), data.view(2)), []),
+    }
+
+
+@pytest.mark.parametrize("name", calls_of_a_program())
+def test_values_of_wrong_types_are_refused_in_a_sentence(name):
+    call, taken = calls_of_a_program()[name]
+    for bad in WRONG_TYPES:
+        if not any(type(bad) is type(other) and bad == other for other in taken):
+            with pytest.raises(InputError):
+                call(bad)

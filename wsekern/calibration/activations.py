@@ -9,6 +9,7 @@ import argparse
 from wsekern.inference.perplexity import Arithmetic, Score, exact_logits, score
 from wsekern.machine import load_machine
 from wsekern.ops.local.rows import FORMS
+from wsekern.output import run_and_exit
 from wsekern.workload.checkpoint import load_checkpoint
 from wsekern.workload.request import WAFER_PRECISIONS
 from wsekern.workload.sample import sample_path
@@ -50,4 +51,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_and_exit(main)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
+from wsekern.output import run_and_exit, write_file
 from wsekern.validation import gpu
 from wsekern.validation.gpu_notes import is_kernel, level_by_words, library_by_words, reason_by_words
 from wsekern.validation.gpu_suspects import by_measurements
@@ -89,7 +90,7 @@ def write_table(path: Path, rows: Table) -> None:
     writer.writeheader()
     writer.writerows(rows)
     content = text.getvalue().encode()
-    path.write_bytes(gzip.compress(content, 9, mtime=0) if path.suffix == ".gz" else content)
+    write_file(path, gzip.compress(content, 9, mtime=0) if path.suffix == ".gz" else content)
 
 
 def write_columns(folder: Path) -> None:
@@ -112,4 +113,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_and_exit(main)

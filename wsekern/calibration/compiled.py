@@ -24,6 +24,7 @@ from wsekern.cluster.families.systolic import systolic
 from wsekern.cluster.scoped import Scoped
 from wsekern.description import Quantity
 from wsekern.errors import WsekernError
+from wsekern.output import run_and_exit, write_file
 from wsekern.validation.machine_rows import understand
 from wsekern.validation.machines import is_fitted, measurements, predict_row
 from wsekern.validation.rows import read_value
@@ -178,7 +179,7 @@ def main() -> None:
     fitted, engines = calibrate(measurements(options.data))
     for name, families in fitted.items():
         if options.output:
-            (Path(options.output) / f"{name}.toml").write_text(toml(name, families))
+            write_file(Path(options.output) / f"{name}.toml", toml(name, families))
         else:
             print(f"{name}.toml:\n{toml(name, families)}")
     for level, engine in engines.items():
@@ -187,4 +188,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_and_exit(main)

@@ -19,6 +19,7 @@ from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import Engine, engine_levels
 from wsekern.cluster.power import power_share
 from wsekern.cluster.steady import steady_state
+from wsekern.output import run_and_exit
 from wsekern.validation import gpu as validation
 from wsekern.validation.gpu_rows import Case, Refused, read_rows, understand
 from wsekern.validation.gpu_suspects import inconsistent
@@ -257,4 +258,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_and_exit(main)

@@ -27,6 +27,7 @@ from wsekern.cluster import kernels
 from wsekern.cluster.hardware import Gpu, bundled_gpus, load_gpu
 from wsekern.cluster.parameters import FORMAT, shipped
 from wsekern.errors import InputError
+from wsekern.output import run_and_exit, write_file
 
 DTYPES = {
     "bfloat16": ("bf16", 2.0, 2.0),
@@ -420,9 +421,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     print("\n".join(summary(result)))
     if options.output:
-        options.output.write_text(json.dumps(result, indent=0) + "\n")
+        write_file(options.output, json.dumps(result, indent=0) + "\n")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_and_exit(main)

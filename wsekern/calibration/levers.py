@@ -15,6 +15,7 @@ from functools import cache
 from wsekern.errors import InputError
 from wsekern.inference.programs import PLAIN, PROGRAM_SETS, ProgramSet
 from wsekern.machine import load_machine
+from wsekern.output import run_and_exit
 from wsekern.planning.bound import bound
 from wsekern.planning.layout import Placement
 from wsekern.planning.placement import place_model
@@ -122,4 +123,4 @@ def main(arguments: list[str] | None = None, show: Callable[[str], None] = print
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_and_exit(main)

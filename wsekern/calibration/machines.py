@@ -20,6 +20,7 @@ from wsekern.cluster.efficiency import SCALES, Efficiency, efficiencies
 from wsekern.cluster.engine import load_engine
 from wsekern.description import Quantity
 from wsekern.errors import WsekernError
+from wsekern.output import run_and_exit, write_file
 from wsekern.validation.gpu_rows import Case
 from wsekern.validation.machine_rows import understand
 from wsekern.validation.machines import may_fit, measurements, predict_row
@@ -209,11 +210,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     text = toml(calibrate(rows, options.only))
     if options.output:
-        options.output.write_text(text)
+        write_file(options.output, text)
     else:
         print(text, end="")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_and_exit(main)

@@ -16,6 +16,7 @@ from wsekern.calibration.engines import changed
 from wsekern.calibration.minimise import minimise
 from wsekern.cluster.constants import constants
 from wsekern.cluster.engine import Engine, engine_levels
+from wsekern.output import run_and_exit
 from wsekern.validation import gpu as validation
 from wsekern.validation.gpu_layers import METRICS, SPARSE_MODULE, predict_layer
 from wsekern.validation.gpu_rows import read_rows
@@ -121,4 +122,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_and_exit(main)

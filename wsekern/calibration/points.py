@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wsekern.cluster.evidence import coordinates
+from wsekern.output import run_and_exit, write_file
 from wsekern.validation import gpu as validation
 from wsekern.validation import machines
 from wsekern.validation.gpu_rows import GUESSED, Case, read_rows, understand
@@ -94,9 +95,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m wsekern.calibration.points", description=__doc__)
     parser.add_argument("--output", type=Path, default=shipped, help="JSON file to write (default: the one that is shipped)")
     options = parser.parse_args(arguments)
-    options.output.write_text("[" + ",\n".join(json.dumps(point) for point in build_points()) + "]\n")
+    write_file(options.output, "[" + ",\n".join(json.dumps(point) for point in build_points()) + "]\n")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run_and_exit(main)

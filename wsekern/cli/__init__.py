@@ -1,6 +1,6 @@
 """The command line: thin wrappers that parse, call, and show. One module for each command; ``options`` is what they share."""
 
-from wsekern.cli.interrupts import leaving_quietly
+from wsekern.interrupts import leaving_quietly
 
 with leaving_quietly():
     import click

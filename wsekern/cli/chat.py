@@ -49,8 +49,9 @@ def chat(model: str, system: str | None, tokens: int, context: int, grid_text: s
     template_of(checkpoint)  # before the weights are read
     sampler = choose_sampler(checkpoint, seed, **sampling)
     tell_notes(checkpoint, sampler, any(value is not None for value in sampling.values()))
-    placed = place(checkpoint, wafer, min(context, checkpoint.config.max_context), precision=precision,
-                   grid=parse_grid(grid_text), profile=profile, threads=threads, activations=activations, memory=memory)
+    with ProgressBar("laying the weights on the wafer"):
+        placed = place(checkpoint, wafer, min(context, checkpoint.config.max_context), precision=precision,
+                       grid=parse_grid(grid_text), profile=profile, threads=threads, activations=activations, memory=memory)
     if sys.stdin.isatty():
         click.echo(f"{checkpoint.config.name} on {placed.mapping.width}x{placed.mapping.height} PEs of a simulated "
                    f"{wafer.title}: {KEYS}", err=True)

@@ -152,7 +152,8 @@ def _one_request(model: str | None, plot_path: str | None, timeline_path: str | 
     request = Request(prompt, output, batch, precision)
     views, data = ([], {}) if model is not None else _execute_sample(machine, precision, profile, threads)
     config = load_config(model or STANDARD_MODEL)
-    comparison = compare_sides(config, request, machine, wafers, clusters, profile, engine_level, serving)
+    with ProgressBar("placing and timing"):
+        comparison = compare_sides(config, request, machine, wafers, clusters, profile, engine_level, serving)
     if plot_path:
         comparison_plot(comparison, plot_path)
     if timeline_path:
@@ -221,7 +222,8 @@ def _datacentre(model: str, power: str, min_speed: float, *, clusters: tuple[str
     budget, request = Budget(parse_power(power), min_speed), Request(prompt, output, precision=precision)
     config = load_config(model)
     tried = (batch,) if stated_by_user("batch") else BATCHES
-    sites = datacentre(config, cluster=clusters, budget=budget, request=request, batches=tried, **options)
+    with ProgressBar("filling the power on all sides"):
+        sites = datacentre(config, cluster=clusters, budget=budget, request=request, batches=tried, **options)
     if not sites.served():
         raise InputError("; ".join(dict.fromkeys(sites.not_served[side] for side in sites.chosen())))
     data = {"model": config.name, "power": power, **sites.to_dict()}

@@ -2,10 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from wsekern.cli.options import COUNT, Command, Target, open_console
+from wsekern.cli.options import COUNT, HTML, Command, Target, open_console, write_page
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from wsekern.report.html import Page
 
 
 @click.group()
@@ -54,16 +60,14 @@ def run(folder: str, launches: tuple[str, ...], given: tuple[str, ...], wanted: 
 
 
 @csl.command(cls=Command, context_settings={"ignore_unknown_options": True})
-@click.option("--html", "html_path", metavar="FILE", type=Target(), help="Write the listing as a page.")
+@HTML
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def profile(html_path: str | None, command: tuple[str, ...]) -> None:
     """Run a folder (with the options of run) or a command (as sdk does, such as bash commands_wse3.sh), and show what each line
     of CSL did: how often, cycles, and waits."""
     from rich.console import Group
 
-    from wsekern.output import write_file
     from wsekern.report.csl import profile_view
-    from wsekern.report.pages import html_page
     from wsekern.sdk.profile import of_command
 
     words = list(command)
@@ -72,9 +76,14 @@ def profile(html_path: str | None, command: tuple[str, ...]) -> None:
     status, found = of_command(words)
     view = Group(*map(profile_view, found))
     open_console().print(view)
-    if html_path:
-        write_file(html_path, html_page(view, "wsekern csl profile"))
+    write_page(html_path, lambda: _page(words, view))
     sys.exit(status)
+
+
+def _page(words: list[str], view: "RenderableType") -> "Page":
+    from wsekern.report.pages import view_page
+
+    return view_page(f"wsekern csl profile {words[-1]}", "What each line of CSL did: how often, cycles, and waits.", [view], {})
 
 
 @click.group()

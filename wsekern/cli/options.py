@@ -14,7 +14,8 @@ import click
 
 from wsekern._common import simd_level
 from wsekern.description import LIMITS
-from wsekern.errors import InputError, WsekernError
+from wsekern.errors import InputError
+from wsekern.output import check_target, clicked, picture_kind, run_and_exit, to_json, write_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -102,9 +103,9 @@ class Target(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """``value`` if a file can be written there."""
-        from wsekern.output import check_target, picture_kind
-
-        if self._standard and value == "-":
+        if value == "-":
+            if not self._standard:
+                self.fail("'-' is standard output, which takes JSON alone: name a file.", param, ctx)
             return value
         check_target(value)
         if self._picture:
@@ -121,7 +122,16 @@ class Renewed(click.Path):
 
 
 class Command(click.Command):
-    """A command whose outputs are files of their own: none is named twice, none is a file that the command reads."""
+    """A command that drops nothing: no option of one value has two, no output file is named twice, none is read by it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments; an option that is given twice is refused, of which one would be dropped."""
+        if not ctx.resilient_parsing:
+            _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            for number, param in enumerate(order):
+                if isinstance(param, click.Option) and not (param.multiple or param.is_flag) and param in order[:number]:
+                    raise click.UsageError(f"{param.opts[0]} is given twice: one of them would be dropped", ctx)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Check the files, then run."""
@@ -232,8 +242,6 @@ def open_console(json_path: str | None = None) -> "Console":
 
 def emit(json_path: str | None, data: Any) -> None:
     """Write ``data`` as JSON where the user asked for it."""
-    from wsekern.output import to_json, write_file
-
     if json_path == "-":
         click.echo(to_json(data), nl=False)
     elif json_path:
@@ -294,14 +302,18 @@ def parse_wafers(text: str) -> int | None:
 class ProgressBar:
     """A progress bar on standard error, only where somebody watches; ``total`` None: how much there is to do is not known."""
 
-    def __init__(self, title: str, total: int | None):
-        from rich.console import Console
-        from rich.progress import Progress
+    def __init__(self, title: str, total: int | None = None):
+        self._bar: Any = None
+        if sys.stderr is not None and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress
 
-        self._bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-        self._task = self._bar.add_task(title, total=total)
+            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(title, total=total)
 
     def __enter__(self) -> Callable[..., None]:
+        if self._bar is None:
+            return lambda steps=1: None
         self._bar.start()
         return functools.partial(self._bar.advance, self._task)
 
@@ -310,7 +322,8 @@ class ProgressBar:
 
     def close(self) -> None:
         """Take the bar away."""
-        self._bar.stop()
+        if self._bar is not None:
+            self._bar.stop()
 
 
 def show(json_path: str | None, title: str, facts: dict[str, Any]) -> None:
@@ -328,37 +341,10 @@ def help_alone(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-def run_command(command: click.Command) -> None:
+def run_command(command: click.Command) -> NoReturn:
     """Run a command and exit: one clear sentence and exit code 2 for anything a user can put right."""
-    try:
+    def run() -> Any:
         simd_level()  # refuses a level that WSEKERN_SIMD cannot have
-        code = command.main(standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        sys.exit(code if isinstance(code, int) else 0)
-    except WsekernError as error:
-        _refuse(str(error))
-    except click.ClickException as error:
-        _refuse(error.format_message())
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("wsekern: interrupted", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        _forget_output()
-        sys.exit(141)
-    except OSError as error:
-        _forget_output()
-        _refuse(f"cannot read or write {error.filename or 'the output'}: {error.strerror or error}")
-    except MemoryError as error:
-        _refuse(f"not enough memory in this computer: {error or 'use a smaller model, grid or request'}")
+        return clicked(command)
 
-
-def _refuse(sentence: str) -> NoReturn:
-    """Say in one line why nothing was done."""
-    click.echo(f"wsekern: {' '.join(sentence.split())}", err=True)
-    sys.exit(2)
-
-
-def _forget_output() -> None:
-    """stdout is closed: point it at /dev/null so that the final flush cannot raise."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    run_and_exit(run)

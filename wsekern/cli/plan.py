@@ -27,6 +27,7 @@ from wsekern.cli.options import (
 from wsekern.cli.placing import EXPERT_LAW, PROGRAM_SET, choices_of
 from wsekern.cli.serving import speculation_of, speculation_options
 from wsekern.errors import InputError
+from wsekern.output import write_file
 
 if TYPE_CHECKING:
     from wsekern.planning.service import Service, ServicePlan
@@ -105,7 +106,6 @@ def _page(found: "ServicePlan") -> "Page":
 
 
 def _write_plan(path: str, model: str, machine: str, found: Any) -> None:
-    from wsekern.output import write_file
     from wsekern.planning.plan_file import plan_text
 
     write_file(path, plan_text(model, machine, found.chosen))

@@ -105,16 +105,17 @@ def predict_wafer(model: str | None, phase: str, machine: str, grid_text: str | 
     from wsekern.inference.predict import predict_layer
 
     placement = None
-    if plan_path is not None:
-        from wsekern.planning.predict import asked_of, predict_plan
+    with ProgressBar(f"timing {phase}"):
+        if plan_path is not None:
+            from wsekern.planning.predict import asked_of, predict_plan
 
-        plan = read_plan(plan_path, model).placement
-        prediction, placement = predict_plan(plan, phase, context, batch, clock), asked_of(plan, context, batch)
-    elif grid_text is None:
-        raise InputError("give --grid PxP, or a plan file with --plan")
-    else:
-        prediction = predict_layer(need_model(model), phase, machine, parse_square(grid_text), context, profile, clock,
-                                   mapping, batch, precision, activations, program_set, **kept)
+            plan = read_plan(plan_path, model).placement
+            prediction, placement = predict_plan(plan, phase, context, batch, clock), asked_of(plan, context, batch)
+        elif grid_text is None:
+            raise InputError("give --grid PxP, or a plan file with --plan")
+        else:
+            prediction = predict_layer(need_model(model), phase, machine, parse_square(grid_text), context, profile, clock,
+                                       mapping, batch, precision, activations, program_set, **kept)
 
     def page() -> "Page":
         from wsekern.report.pages import wafer_page
@@ -198,11 +199,14 @@ def predict_cluster(model: str, clusters: tuple[str, ...], prompt: int, output: 
     config, request = load_config(model), Request(prompt, output, batch)
     form = _precision(config, engine_level, precision)
     described = {name: load_cluster(name) for name in clusters or CANDIDATES}
-    constraint = _constraint(**bounds)
-    best, served = best_cluster(config, request, constraint, clusters=tuple(described.values()),
-                                objective=objective, engine_level=engine_level, precision=form)
-    fronts = {name: pareto(sweep(config, cluster, prompt=prompt, output=output, precision=form, engine_level=engine_level))
-              for name, cluster in described.items()}
+    constraint, fronts = _constraint(**bounds), {}
+    with ProgressBar("laying out and timing", 1 + len(described)) as advance:
+        best, served = best_cluster(config, request, constraint, clusters=tuple(described.values()),
+                                    objective=objective, engine_level=engine_level, precision=form)
+        for name, cluster in described.items():
+            advance()
+            fronts[name] = pareto(sweep(config, cluster, prompt=prompt, output=output, precision=form,
+                                        engine_level=engine_level))
     if plot_path:
         front_plot(fronts, plot_path)
     data = {"cluster": best.name, "batch": served.users, **served.to_dict()}

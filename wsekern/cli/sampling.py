@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wsekern.cli.load import stated_by_user
 from wsekern.cli.options import POSITIVE_SHARE, SHARE, Number, Whole
+from wsekern.errors import InputError
 
 if TYPE_CHECKING:
     from wsekern.inference.sampling import Sampler
@@ -43,7 +45,12 @@ def choose_sampler(checkpoint: "Checkpoint", seed: int, **given: float | None) -
     """What the user has ``given``, and what the model's files ask for elsewhere."""
     from wsekern.inference.sampling import Sampler
 
-    return Sampler.of(checkpoint.settings, seed, **given)
+    sampler = Sampler.of(checkpoint.settings, seed, **given)
+    dropped = [f"--{name.replace('_', '-')}" for name in ("top_k", "top_p", "min_p") if given.get(name) is not None]
+    dropped += ["--seed"] if stated_by_user("seed") else []
+    if dropped and not sampler.temperature:
+        raise InputError(f"{dropped[0]} goes with tokens that are drawn, and greedy draws none: give a --temperature above 0")
+    return sampler
 
 
 def tell_notes(checkpoint: "Checkpoint", sampler: "Sampler", given: bool) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsekern.cli.options import COUNT, JSON, Command, ProgressBar, Target, emit, open_console, plot_option
+from wsekern.cli.options import COUNT, HTML, JSON, Command, ProgressBar, Target, emit, open_console, plot_option, write_page
 from wsekern.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ MEASURES = ("tokens_per_usd", "tokens_per_joule", "request_seconds", "tokens_per
 @click.option("--measure", type=click.Choice(MEASURES), default=MEASURES[0], show_default=True,
               help="The answer that is looked at: how many times better the wafers are in it.")
 @JSON
-@click.option("--html", "html_path", metavar="FILE", type=Target(), help="Write what the sweep shows as a page.")
+@HTML
 @plot_option("Draw where either side wins, and which input moves that most")
 def sweep(spec: str, out: str | None, jobs: int | None, dask: str | None, measure: str, json_path: str | None,
           html_path: str | None, plot_path: str | None) -> None:
@@ -36,7 +36,6 @@ def sweep(spec: str, out: str | None, jobs: int | None, dask: str | None, measur
     gpu.price.per_hour): in lists, on grids, drawn at random or from a Latin hypercube, or as the indices of Sobol and Morris
     want it. Every point is written as soon as it is done; a sweep that was interrupted goes on when it is started again.
     """
-    from wsekern.output import write_file
     from wsekern.report.sweeps import sweep_data, sweep_page, sweep_picture, sweep_report
     from wsekern.sweep.findings import Findings
     from wsekern.sweep.spec import load_plan
@@ -48,8 +47,7 @@ def sweep(spec: str, out: str | None, jobs: int | None, dask: str | None, measur
     found = Findings(plan, _run(plan, path, jobs, dask), measure)
     if plot_path:
         sweep_picture(found, plot_path)
-    if html_path:
-        write_file(html_path, sweep_page(found, path.name))
+    write_page(html_path, lambda: sweep_page(found, path.name))
     emit(json_path, sweep_data(found))
     if json_path != "-":
         open_console().print(sweep_report(found, str(path)))

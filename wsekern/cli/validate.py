@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsekern.cli.options import HTML, JSON, Command, emit, open_console, plot_option, write_page
+from wsekern.cli.options import HTML, JSON, Command, ProgressBar, emit, open_console, plot_option, write_page
 from wsekern.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,7 +37,11 @@ def validate(only: str | None, data_path: str | None, show_rows: bool, families:
     modules = [module for group in kinds.values() for module in group]
     if families and gpu not in modules:
         raise InputError("--families is for measurements of GPUs; leave it out, or use --only gpu")
-    parts = [module.validate_rows(data_path) for module in modules]
+    parts = []
+    with ProgressBar("predicting what was measured", len(modules)) as advance:
+        for module in modules:
+            parts.append(module.validate_rows(data_path))
+            advance()
     validation = {key: [item for part in parts for item in part[key]] for key in ("rows", "groups")}
     if plot_path:
         validation_plot(validation, plot_path)

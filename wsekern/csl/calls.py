@@ -5,7 +5,7 @@ from typing import Any
 from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.coerce import coerce
-from wsekern.csl.evaluator import _EVALUATE
+from wsekern.csl.evaluator import _EVALUATE, SOFTWARE
 from wsekern.csl.flow import Exit, Intrinsic
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.ir import Frame
@@ -53,6 +53,12 @@ def call_values(ev: Evaluator, function: FunctionRef, values: list[Value], node:
         arguments.append(coerce(ev, value, _type_in(ev, scope, parameter.type), node))
         scope.names[parameter.name] = Constant(arguments[-1], parameter.span)
     return _called(ev, function, scope, arguments, node)
+
+
+def call_library(ev: Evaluator, library: str, name: str, values: list[Value], node: syntax.Node) -> Value:
+    """A call of a function of a library by the compiler itself."""
+    binding = ev.unit.global_binding(ev.unit.library(library), name)
+    return call_values(ev, binding.value.data, values, node)
 
 
 def _check_call(ev: Evaluator, declared: syntax.Function, count: int, node: syntax.Node) -> None:
@@ -204,13 +210,13 @@ def instance_of(ev: Evaluator, function: FunctionRef, arguments: list[Value], re
         found.held = held
         ev.unit.instances[key] = found
         ev.unit.later(lambda: _compile(ev.unit, found, function, arguments, result))
-        _signature(found, result)
+        _signature(found, [leaf.type for leaf in flat], result)
     return found
 
 
-def _signature(instance: Instance, result: Type) -> None:
-    """Registers of the parameters and of the result, known before the code is."""
-    instance.parameters = [instance.new() for keep in instance.held if keep]
+def _signature(instance: Instance, given: list[Type], result: Type) -> None:
+    """Registers of the parameters (types of their scalars) and of the result, known before the code is."""
+    instance.parameters = [instance.new_for(kind) for keep, kind in zip(instance.held, given, strict=True) if keep]
     if isinstance(result, t.Void):
         instance.result = NOTHING
         return
@@ -218,7 +224,7 @@ def _signature(instance: Instance, result: Type) -> None:
     if isinstance(result, t.DsdType):
         instance.result = Value(result, Dsd(result.kind, *(Value(t.I32, instance.new()) for _ in range(3))))
         return
-    instance.result = with_leaves(zero, iter([Value(leaf.type, instance.new()) for leaf in leaves(zero)]))
+    instance.result = with_leaves(zero, iter([Value(leaf.type, instance.new_for(leaf.type)) for leaf in leaves(zero)]))
 
 
 def _compile(unit: Any, instance: Instance, function: FunctionRef, arguments: list[Value], result: Type) -> None:
@@ -248,7 +254,7 @@ class Dispatcher:
         """Functions of the unit that were looked at."""
         leaves_of = [leaf for each in kind.parameters for leaf in leaves(zero_of(each))]
         self.instance.held = [True] * (1 + len(leaves_of))
-        _signature(self.instance, kind.result)
+        _signature(self.instance, [t.U32, *(leaf.type for leaf in leaves_of)], kind.result)
 
     def extend(self) -> bool:
         """Code for functions whose addresses have been taken since; whether there were any."""
@@ -326,3 +332,12 @@ def run_task(unit: Any, frame: Frame, function: FunctionRef, words: list[Value])
 
 
 _EVALUATE[syntax.Call] = call
+
+
+def _divide_wide(ev: Evaluator, operator: str, a: Value, b: Value, node: syntax.Node) -> Value:
+    """``a / b`` or ``a % b`` of 64-bit integers: a function of the library."""
+    name = ("divided" if operator == "/" else "remainder") + ("_signed" if a.type.signed else "")
+    return call_library(ev, "<wide>", name, [a, b], node)
+
+
+SOFTWARE["/"] = SOFTWARE["%"] = _divide_wide

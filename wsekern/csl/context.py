@@ -65,7 +65,7 @@ class Context(ABC):
 
     def copied(self, value: Value) -> Value:
         """A scalar in a register of its own."""
-        register = self.frame.new()
+        register = self.frame.new_for(value.type)
         self.emit.set(register, value)
         return Value(value.type, register)
 

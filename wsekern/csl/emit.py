@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from wsekern.csl import types as t
 from wsekern.csl.types import Type
 from wsekern.csl.values import Address, FunctionRef, Memory, Reg, Value, Varying
+from wsekern.csl.wide import WideEmitter, high, is_wide
 from wsekern.program.values import register_bits
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def machine_type(kind: Type) -> str:
     raise Unsupported(f"a value of type {kind} at run time")
 
 
-class Emitter:
+class Emitter(WideEmitter):
     """Writes to a frame; instructions carry the span that was set last."""
 
     def __init__(self, frame: "Frame", unit: Any) -> None:
@@ -56,12 +57,15 @@ class Emitter:
         """The register that holds a scalar: its own, or a new one."""
         if isinstance(value.data, Reg):
             return value.data
-        target = self.frame.new()
+        target = self.frame.new_for(value.type)
         self.set(target, value)
         return target
 
     def set(self, target: Reg, value: Value) -> None:
         """``target`` = a scalar."""
+        if is_wide(value.type) and isinstance(value.data, (int, Reg)):
+            self.set_wide(target, value.data)
+            return
         data, kind = value.data, machine_type(value.type)
         if isinstance(data, Reg):
             if data != target:
@@ -98,6 +102,8 @@ class Emitter:
     def binary(self, operator: str, kind: Type, a: Value, b: Value) -> Reg:
         """``a operator b`` in a type; truths of comparisons are u16."""
         left, right = self.register(a), self.register(b)
+        if is_wide(kind):
+            return self.binary_wide(operator, kind, left, right)
         if operator in (">", ">="):
             left, right = right, left
         found = self.scalar(OPERATIONS[operator], machine_type(kind), left, right)
@@ -116,6 +122,8 @@ class Emitter:
 
     def convert(self, value: Value, kind: Type) -> Reg:
         """A scalar as another number type (``@as``)."""
+        if is_wide(value.type) or is_wide(kind):
+            return self._convert_wide(value, kind)
         source, wanted, register = machine_type(value.type), machine_type(kind), self.register(value)
         if kind == t.BOOL:
             zero = self.constant(0, source)
@@ -125,6 +133,21 @@ class Emitter:
         target = self.frame.new()
         self.emit("convert", type=wanted, dst=target, a=register, source=source)
         return self.narrow(target, kind) if _cut(value.type, kind) else target
+
+    def _convert_wide(self, value: Value, kind: Type) -> Reg:
+        """From or to a 64-bit integer; of floats there is no instruction."""
+        register = self.register(value)
+        if is_wide(value.type) and is_wide(kind):
+            return register
+        if is_wide(value.type):
+            if kind == t.BOOL:
+                return self.scalar("ne", "u32", self.scalar("or", "u32", register, high(register)), self.constant(0, "u32"))
+            if isinstance(kind, t.Int):
+                return self.convert(Value(t.U32, register), kind)
+        elif isinstance(value.type, (t.Int, t.Bool)):
+            signed = isinstance(value.type, t.Int) and value.type.signed
+            return self.widened(self.convert(Value(value.type, register), t.I32 if signed else t.U32), signed)
+        raise Unsupported(f"{value.type} as {kind} at run time")
 
     def index(self, value: Value) -> Reg:
         """A whole number as i32."""
@@ -154,6 +177,8 @@ class Emitter:
 
     def load(self, place: Memory, kind: Type) -> Reg:
         """The scalar at a place."""
+        if is_wide(kind):
+            return self.load_wide(place)
         symbol, offset, index = self.elements(place, kind.bytes)
         target = self.frame.new()
         self.emit("load", type=machine_type(kind), dst=target, a=index, target=symbol, imm=offset)
@@ -162,6 +187,9 @@ class Emitter:
     def store(self, place: Memory, value: Value) -> None:
         """A scalar to a place."""
         register = self.register(value)
+        if is_wide(value.type):
+            self.store_wide(place, register)
+            return
         symbol, offset, index = self.elements(place, value.type.bytes)
         self.emit("store", type=machine_type(value.type), a=index, b=register, target=symbol, imm=offset)
 

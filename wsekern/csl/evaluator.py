@@ -34,7 +34,10 @@ from wsekern.csl.values import (
     shown,
     zero_of,
 )
+from wsekern.csl.wide import is_wide
 
+SOFTWARE: dict[str, Callable[..., Value]] = {}
+"""Operators of 64-bit integers that are functions of the library."""
 PREDECLARED: dict[str, Value] = {name: Value(t.TYPE, kind) for name, kind in t.NAMED.items()} | {
     name: Value(t.DIRECTION, number) for number, name in enumerate(DIRECTIONS)}
 
@@ -254,6 +257,8 @@ class Expressions(Context):
         if node.operator == "~":
             ones = emit.register(Value(value.type, -1 if value.type.signed else value.type.high))
             return Value(value.type, emit.binary("^", value.type, value, Value(value.type, ones)))
+        if is_wide(value.type):
+            return Value(value.type, emit.binary("-", value.type, Value(value.type, 0), value))
         return Value(value.type, emit.narrow(emit.scalar("neg", machine_type(value.type), value.data), value.type))
 
     def address_of(self, node: syntax.Unary) -> Value:
@@ -305,6 +310,8 @@ class Expressions(Context):
         comparison = operator in ("==", "!=", "<", "<=", ">", ">=")
         if isinstance(a.data, Reg) or isinstance(b.data, Reg):
             self.emit.span = node.span
+            if is_wide(kind) and operator in SOFTWARE:
+                return SOFTWARE[operator](self, operator, a, b, node)
             return Value(t.BOOL if comparison else kind, self.emit.binary(operator, kind, a, b))
         try:
             return Value(t.BOOL if comparison else kind, binary(operator, kind, a.data, b.data))

@@ -4,7 +4,7 @@ from typing import Any
 
 from wsekern.csl import syntax
 from wsekern.csl import types as t
-from wsekern.csl.emit import Emitter, Unsupported, machine_type
+from wsekern.csl.emit import Emitter, Unsupported
 from wsekern.csl.evaluator import _EVALUATE
 from wsekern.csl.flow import Exit, Flow
 from wsekern.csl.ir import Frame
@@ -164,9 +164,8 @@ class Evaluator(Loops):
                                             else each for each in leaves(value)]))
         source = held[0].data
         self.frame.release(before)
-        target = self.frame.new()
-        if source != target:
-            self.emit.emit("scalar", op="mov", type=machine_type(held[0].type), dst=target, a=source)
+        target = self.frame.new_for(held[0].type)
+        self.emit.set(target, Value(held[0].type, source))
         return with_leaves(value, iter([
             Value(each.type, target) if isinstance(each.data, Reg) else each for each in leaves(value)]))
 

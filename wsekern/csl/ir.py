@@ -5,6 +5,7 @@ from typing import Any
 
 from wsekern.csl.source import Span
 from wsekern.csl.values import Reg
+from wsekern.csl.wide import is_wide
 
 
 @dataclass(eq=False, slots=True)
@@ -52,6 +53,13 @@ class Frame:
         self.taken += 1
         self.size = max(self.size, self.taken)
         return Reg(self, self.taken - 1)
+
+    def new_for(self, kind: Any) -> Reg:
+        """A register for a scalar of a type; of 64-bit integers, the first of two."""
+        first = self.new()
+        if is_wide(kind):
+            self.new()
+        return first
 
     def release(self, taken: int) -> None:
         """Let those above ``taken`` be used anew."""

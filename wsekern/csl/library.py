@@ -9,13 +9,14 @@ import numpy as np
 from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.builtins import builtin, text_of
-from wsekern.csl.calls import call_values
+from wsekern.csl.calls import call_library, call_values
 from wsekern.csl.directions import ports_of_value
 from wsekern.csl.emit import machine_type
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.ir import Frame
+from wsekern.csl.places import to_memory
 from wsekern.csl.scope import Scope
-from wsekern.csl.values import NOTHING, Memory, Reg, Symbol, Value, by_pe, rounded
+from wsekern.csl.values import NOTHING, Memory, Reg, Symbol, Value, by_pe, rounded, shown
 from wsekern.errors import InputError
 from wsekern.fabric.routes import Position, make_route
 from wsekern.program.instructions import TaskEntry
@@ -77,6 +78,27 @@ def random_words(ev: Evaluator, node: syntax.Builtin) -> Value:
             state = (state << 1 | ((state >> 22) ^ (state >> 17)) & 1) & 0xFFFFFFFF
         words.append(state & 0xFFFF)
     return Value(t.Array((23,), t.U16), np.array(words, np.uint16))
+
+
+@builtin("random16", arguments=0)
+def random16(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """Sixteen bits of the PE's shift register."""
+    if not ev.runtime:
+        ev.fail(node, "@random16 is an instruction of a PE, and this is evaluated while the program is compiled")
+    return call_library(ev, "<random>", "random_u16", [], node)
+
+
+@builtin("fscaleh", "fscales", arguments=3)
+def fscale(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """``@fscales(pointer, number, exponent)``: the number by two to the exponent, where the pointer leads."""
+    kind = t.F32 if node.name == "fscales" else t.F16
+    pointer = ev.evaluate(node.arguments[0])
+    if not isinstance(pointer.type, t.Pointer) or pointer.type.element != kind:
+        ev.fail(node.arguments[0], f"expected a pointer to {kind}, found {shown(pointer)}")
+    given = [ev.evaluate(node.arguments[1], kind), ev.evaluate(node.arguments[2], t.I16)]
+    found = call_library(ev, "<math>", f"fscale_{kind}", given, node)
+    to_memory(ev, ev.memory_at(pointer, node), found, node)
+    return NOTHING
 
 
 # ---- what PEs tell the host ----

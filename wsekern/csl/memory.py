@@ -8,6 +8,7 @@ from wsekern.csl import types as t
 from wsekern.csl.dsds import Dsr
 from wsekern.csl.emit import Unsupported, machine_type
 from wsekern.csl.values import Address, FunctionRef, Symbol, Value, Varying, element_of
+from wsekern.csl.wide import is_wide
 from wsekern.program.operands import NUMPY_TYPES, TYPE_BYTES
 from wsekern.program.values import register_bits
 
@@ -75,5 +76,7 @@ def bytes_of(value: Value, kind: t.Type, addresses: dict[str, int], number_of: N
         return number_of(data).to_bytes(4, "little")
     if data is None or isinstance(data, (FunctionRef, Dsr)):
         return bytes(kind.bytes)
+    if is_wide(kind):
+        return (int(data) & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little")
     bits = register_bits(int(data) if isinstance(data, bool) else data, machine_type(kind))
     return bits.to_bytes(max(2, kind.bytes), "little")

@@ -82,6 +82,10 @@ def _check_parameters(ev: Evaluator, function: FunctionRef, kind: str, node: syn
                 Note("declared here", function.node.span))
 
 
+HOST_QUEUES = {("wse2", "input"): {0}, ("wse2", "output"): {0}, ("wse3", "input"): {0, 1}, ("wse3", "output"): {0}}
+"""Queues that <memcpy/memcpy> uses itself (SDK documentation, task and queue maps)."""
+
+
 @builtin("initialize_queue", arguments=(1, 2))
 def initialize_queue(ev: Evaluator, node: syntax.Builtin) -> Value:
     """A queue's color and priority."""
@@ -95,6 +99,11 @@ def initialize_queue(ev: Evaluator, node: syntax.Builtin) -> Value:
         ev.fail(node, f"this queue has color {bound[number].color} already", Note("here", bound[number].span))
     if color is None and ev.unit.options.arch == "wse3":
         ev.fail(node, "queues of wse3 need a color: @initialize_queue(queue, .{ .color = c })")
+    what = "input" if queue.type == t.INPUT_QUEUE else "output"
+    if number in HOST_QUEUES[ev.unit.options.arch, what] and any("memcpy/memcpy" in module.name or "memcpy_multi/memcpy" in
+                                                                 module.name for module in ev.unit.modules):
+        ev.unit.diagnostics.warn(f"{what} queue {number} is reserved for the host's copies, as this program imports "
+                                 "<memcpy/memcpy>: use another one", node.span)
     priority = next((name for name, each in fields["priority"].data.items() if each.data), "") if "priority" in fields else ""
     bound[number] = Queue(color, node.span, priority)
     return NOTHING
@@ -199,15 +208,22 @@ def block(ev: Evaluator, node: syntax.Builtin) -> Value:
 # ---- registers of descriptors, FIFOs ----
 
 
-@builtin("load_to_dsr", arguments=(2, 3))
+_BESIDE = {"load_to_dsr": 0, "load_to_dsr_xdsr": 1, "load_to_dsr_xdsr_sr": 2}
+"""Arguments between the DSR and the DSD: registers for more dimensions or a wrap-around, which a DSR has here."""
+
+
+@builtin(*_BESIDE, arguments=(2, 5))
 def load_to_dsr(ev: Evaluator, node: syntax.Builtin) -> Value:
     """A DSD into a DSR, at the start or while the program runs."""
-    dsr, value = ev.evaluate(node.arguments[0]), ev.evaluate(node.arguments[1])
+    at = 1 + _BESIDE[node.name]
+    if not at < len(node.arguments) <= at + 2:
+        ev.fail(node, f"@{node.name} takes {at + 1} arguments, and perhaps options; found {len(node.arguments)}")
+    dsr, value = ev.evaluate(node.arguments[0]), ev.evaluate(node.arguments[at])
     if not isinstance(dsr.data, Dsr):
         ev.fail(node.arguments[0], f"expected a DSR, found {shown(dsr)}")
     if not isinstance(value.data, Dsd):
-        ev.fail(node.arguments[1], f"expected a DSD, found {shown(value)}")
-    options = fields_of(ev, node.arguments[2])[0] if len(node.arguments) > 2 else {}
+        ev.fail(node.arguments[at], f"expected a DSD, found {shown(value)}")
+    options = fields_of(ev, node.arguments[at + 1])[0] if len(node.arguments) > at + 1 else {}
     for name in ("activate", "unblock"):
         if name in options:
             options[name] = known_task(ev, options[name], node)

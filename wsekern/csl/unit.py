@@ -103,6 +103,7 @@ class Unit:
         self.pointed: list[FunctionRef] = []
         """Functions whose address is taken."""
         self._dispatchers: dict[Type, Any] = {}
+        self._libraries: dict[str, Module] = {}
         self._pending: list[Callable[[], None]] = []
         self._assigned: dict[syntax.Node, dict[str, set[str]]] = {}
         self._members: set[str] = set()
@@ -136,6 +137,12 @@ class Unit:
             if span is not None and "memcpy" not in name:
                 self.diagnostics.warn(f"'{name}' has no parameter '{extra}'", span)
         return module
+
+    def library(self, name: str) -> Module:
+        """A library that the compiler itself needs, once."""
+        if name not in self._libraries:
+            self._libraries[name] = self.open(name, None, {}, None)
+        return self._libraries[name]
 
     def global_binding(self, module: Module, name: str) -> Binding | None:
         """What a name of a module stands for; it is evaluated when it is first asked for."""

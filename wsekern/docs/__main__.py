@@ -5,10 +5,9 @@ from pathlib import Path
 import click
 
 from wsekern.cli.options import run_command
-from wsekern.docs.hosts import hosts
 from wsekern.docs.journey import take_screenshots
 from wsekern.docs.pages import rewrite
-from wsekern.docs.parts import PARTS, PICTURES, SLOW
+from wsekern.docs.parts import PICTURES, SLOW, parts_of
 
 
 @click.command()
@@ -23,7 +22,7 @@ def main(root: str, quick: bool, screenshots: bool, check: bool) -> int:
         for name in take_screenshots(Path(root)):
             click.echo(f"written: {name}")
         return 0
-    differing = rewrite(Path(root), {**PARTS, **hosts(Path(root))}, PICTURES, check, SLOW if quick else ())
+    differing = rewrite(Path(root), parts_of(Path(root)), PICTURES, check, SLOW if quick else ())
     for name in differing:
         click.echo(f"{'differs' if check else 'written'}: {name}")
     if check and differing:

@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from wsekern.cluster.hardware import MECHANISMS
 from wsekern.docs.buckets import PICTURE as BUCKETS
 from wsekern.docs.commands import command_reference
 from wsekern.docs.contract import contract
 from wsekern.docs.families import families
+from wsekern.docs.hosts import hosts
 from wsekern.docs.journey import PICTURE as JOURNEY
 from wsekern.docs.machines import machine_efficiency, machine_families, validation_machines
 from wsekern.docs.pages import Picture
 from wsekern.docs.picture import draw_overview, labels_of
 from wsekern.docs.planning import PICTURES as FLOORS
 from wsekern.docs.planning import bounds, floor_dense, floor_mixture, lever_table, service_front
+from wsekern.docs.reliability import reliability
 from wsekern.docs.results import comparison_of_one_model, comparison_of_several, speeds_of_models
 from wsekern.docs.sweeps import sweep_inputs, sweep_printed
 from wsekern.docs.tables import (
@@ -59,6 +62,13 @@ PARTS: dict[str, Callable[[], str]] = {
     "machine-efficiency": machine_efficiency,
     "validation-machines": validation_machines,
 }
+
+
+def parts_of(root: Path) -> dict[str, Callable[[], str]]:
+    """All parts of the pages of the source folder ``root``: those of the package, and of what lies in the folder."""
+    return {**PARTS, **hosts(root), **reliability(root)}
+
+
 SLOW = ("levers", "contract")
 """Parts that take longer than the tests of these pages should."""
 PICTURES = [Picture("docs/overview.svg", draw_overview, labels_of), *FLOORS, BUCKETS, JOURNEY]

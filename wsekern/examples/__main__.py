@@ -1,15 +1,14 @@
 """Run the examples: ``python -m wsekern.examples [NAME ...]``."""
 
-import os
 import sys
 from math import isfinite
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsekern.errors import InputError, WsekernError
+from wsekern.errors import InputError
 from wsekern.examples import Example, chosen
-from wsekern.output import check_target, to_json, write_file
+from wsekern.output import check_target, clicked, run_and_exit, to_json, write_file
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -86,23 +85,5 @@ def table(rows: list[dict[str, Any]], machine: str, profile: str, refused: list[
     return Group(out, *lines)
 
 
-def run() -> NoReturn:
-    """Run the command and exit: one sentence and exit code 2 for anything that a user can put right."""
-    try:
-        code = main.main(standalone_mode=False)
-        sys.stdout.flush()
-    except (WsekernError, click.ClickException) as error:
-        sentence = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        click.echo(f"wsekern: {' '.join(sentence.split())}", err=True)
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("wsekern: interrupted", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
 if __name__ == "__main__":
-    run()
+    run_and_exit(lambda: clicked(main))

@@ -401,12 +401,18 @@ def _count(value: int, what: str, least: int) -> int:
     return min(int(value), _routing.LAST_CYCLE)
 
 
-@lru_cache(maxsize=64)
 def stops_of(names: str) -> Stop:
     """Reasons to stop, by their names."""
+    if not isinstance(names, str):
+        raise InputError(f"{names!r} is no reason to stop: use {', '.join(_STOP_OF)}")
+    return _stops_of(names)
+
+
+@lru_cache(maxsize=64)
+def _stops_of(names: str) -> Stop:
     found = NEVER
-    for name in names.replace(",", " ").split() if isinstance(names, str) else [names]:
-        if not isinstance(name, str) or name.lower() not in _STOP_OF:
+    for name in names.replace(",", " ").split():
+        if name.lower() not in _STOP_OF:
             raise InputError(f"{name!r} is no reason to stop: use {', '.join(_STOP_OF)}")
         found |= _STOP_OF[name.lower()]
     return found

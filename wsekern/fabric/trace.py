@@ -9,6 +9,7 @@ from wsekern.errors import InputError, check_whole, is_whole
 from wsekern.fabric.reference import OPPOSITE, STEP
 from wsekern.fabric.routes import Port
 from wsekern.fabric.simulation import Fabric
+from wsekern.output import check_target, write_file
 
 SLOT = 0.1  # of a cycle, for one port of a router: words come in its first half and leave in its second, so none overlap
 
@@ -27,7 +28,7 @@ def trace(fabric: Fabric, cycles: int, path: str | os.PathLike[str], *, x: int =
     if not (all(map(is_whole, (x, y, width, height))) and x >= 0 and y >= 0 and width > 0 and height > 0
             and x + width <= fabric.width and y + height <= fabric.height):
         raise InputError(f"the window {width}x{height} at ({x}, {y}) does not lie on the {fabric.width}x{fabric.height} fabric")
-    write_events([], path)      # a place where nothing can be written is refused before anything runs
+    check_target(path)      # a place where nothing can be written is refused before anything runs
     window = {(column, row) for row in range(y, y + height) for column in range(x, x + width)}
     events, hop, flow, seen = [], fabric.plan.hop_latency, 0, set(window)
     for _ in range(cycles):
@@ -47,11 +48,7 @@ def trace(fabric: Fabric, cycles: int, path: str | os.PathLike[str], *, x: int =
 
 def write_events(events: list[dict[str, Any]], path: str | os.PathLike[str]) -> None:
     """Write events as a trace file."""
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump({"traceEvents": events, "displayTimeUnit": "ns"}, file)
-    except OSError as error:
-        raise InputError(f"cannot write the trace to {os.fspath(path)}: {error.strerror}") from None
+    write_file(path, json.dumps({"traceEvents": events, "displayTimeUnit": "ns"}))
 
 
 def _names(routers: set[tuple[int, int]]) -> list[dict[str, Any]]:

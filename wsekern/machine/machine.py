@@ -161,7 +161,7 @@ class Machine(Shown, msgspec.Struct, frozen=True, eq=False, dict=True, forbid_un
 
     def profile(self, name: str) -> Profile:
         """Timing profile ``name``; :class:`InputError` lists the machine's profiles if there is none."""
-        if name not in self.profiles:
+        if not isinstance(name, str) or name not in self.profiles:
             raise InputError(f"machine {self.name} has no timing profile {name!r}; use one of "
                              f"{', '.join(self.profiles)}")
         return self.profiles[name]

@@ -20,6 +20,7 @@ from wsekern.ops.lines.tree_reduce import KTreeAllReduce, ReduceTree, TreeAllRed
 from wsekern.ops.local.gemv import Gemv
 from wsekern.ops.operation import Axis, check_line
 from wsekern.ops.registry import algorithms
+from wsekern.output import write_figure
 
 
 @dataclass(frozen=True)
@@ -255,4 +256,4 @@ def plot_crossover(found: Crossover, path: str) -> None:
     axes.set(yscale="log", xlabel="PEs of the line", ylabel="cycles",
              title=f"{found.kind} of {found.elements} words on {found.machine}")
     figure.legend(loc="outside right upper", frameon=False)
-    figure.savefig(path)
+    write_figure(path, figure)

@@ -67,6 +67,13 @@ class InstructionNames:
     fabsh: VectorInstruction
     fmach: VectorInstruction
     fs2h: VectorInstruction
+    clz16: VectorInstruction
+    ctz16: VectorInstruction
+    popcnt16: VectorInstruction
+    xp162fh: VectorInstruction
+    xp162fs: VectorInstruction
+    fh2xp16: VectorInstruction
+    fs2xp16: VectorInstruction
     lib_div: VectorInstruction
     lib_exp: VectorInstruction
     lib_rsqrt: VectorInstruction

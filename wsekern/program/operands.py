@@ -18,8 +18,8 @@ _ALIASES = {"f32": "fp32", "f16": "fp16"}
 
 def element_type(name: str) -> ElementType:
     """An element type by its name here or in CSL (``f32``, ``f16``)."""
-    name = _ALIASES.get(name, name)
-    if name not in TYPE_BYTES:
+    name = _ALIASES.get(name, name) if isinstance(name, str) else name
+    if not isinstance(name, str) or name not in TYPE_BYTES:
         raise InputError(f"no element type {name!r}: use one of {', '.join([*TYPE_BYTES, *_ALIASES])}")
     return name
 

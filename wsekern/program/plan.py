@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import InputError, check_whole, is_whole
+from wsekern.errors import InputError, check_text, check_whole, is_whole
 from wsekern.fabric import FabricPlan, Position
 from wsekern.fabric.routes import Ports
 from wsekern.machine import Machine, load_machine
@@ -75,6 +75,9 @@ class ProgramPlan(Shown):
 
     def set_parameter(self, program: Program, name: str, values: ArrayLike) -> None:
         """Give parameter ``name`` of ``program`` a value on each PE: integers, broadcast to (height, width)."""
+        check_text(name, "a parameter")
+        if not isinstance(program, Program):
+            raise InputError(f"{program!r} is no program")
         if name not in program.parameters:
             raise InputError(f"program {program.name} has no parameter {name!r}: it has "
                              f"{', '.join(program.parameters) or 'none'}")

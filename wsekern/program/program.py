@@ -3,7 +3,7 @@
 from copy import deepcopy
 from dataclasses import dataclass, fields
 
-from wsekern.errors import BudgetError, InputError
+from wsekern.errors import BudgetError, InputError, check_text, check_whole
 from wsekern.machine.timing import Timing
 from wsekern.program.code import Code
 from wsekern.program.instructions import MAIN_TASK, Label, Scalar, TaskEntry, Vector
@@ -72,8 +72,7 @@ class Program(Symbols):
 
     def control_task(self, name: str, entry: int) -> Code:
         """A task that control wavelets with entry point ``entry`` start; ``word`` is their 16-bit argument."""
-        if not 0 <= entry < 64:
-            raise InputError(f"program {self.name}: control task {name} has entry point {entry}, expected 0 to 63")
+        check_whole(entry, f"as entry point of control task {name} of program {self.name}", 0, 63)
         return self._open(TaskEntry(name, "control", f"task {name}", entry))
 
     def teardown_task(self, name: str = "teardown") -> Code:
@@ -85,8 +84,9 @@ class Program(Symbols):
         return self._open(TaskEntry(name, "subroutine", f"task {name}"))
 
     def _open(self, entry: TaskEntry) -> Code:
-        if not isinstance(entry.name, str):
-            raise InputError(f"program {self.name}: {entry.name!r} is no name of a task")
+        check_text(entry.name, f"a task of program {self.name}")
+        if entry.kind == "local" and entry.number is not None:
+            check_whole(entry.number, f"as number of task {entry.name} of program {self.name}", 0, 31)
         if entry.name in self.tasks:
             raise InputError(f"program {self.name}: there is a task {entry.name} already")
         if entry.priority not in ("low", "high"):
@@ -108,7 +108,7 @@ class Program(Symbols):
 
     def spend(self, cycles: int) -> None:
         """Scalar code that takes ``cycles``: function entry, descriptor loads, software functions."""
-        if cycles:
+        if check_whole(cycles, f"cycles in program {self.name}", 0, (1 << 31) - 1):
             self._main()
             self.code.append(Scalar("spend", imm=cycles))
 

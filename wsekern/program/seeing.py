@@ -10,7 +10,6 @@
 """
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from wsekern.errors import InputError
 from wsekern.fabric.heatmap import plot_heatmap, text_heatmap
+from wsekern.output import picture_kind, write_figure
 from wsekern.program.simulation import Simulation
 from wsekern.program.trace import trace
 from wsekern.program.waiting import WAITS
@@ -143,15 +143,10 @@ def heat_map(simulation: Simulation, what: str = "stalls") -> str:
 
 def plot_counts(simulation: Simulation, path: str | os.PathLike[str], what: str = "stalls") -> None:
     """One of :data:`COUNTS` as a heat map over the PEs, in a file (.png, .svg or .pdf); needs matplotlib."""
-    kind = Path(path).suffix.lower()
-    if kind not in (".png", ".svg", ".pdf"):
-        raise InputError(f"cannot draw {os.fspath(path)}: expected a name that ends in .png, .svg or .pdf")
+    picture_kind(path)
     values, label = counts(simulation, what), COUNTS[what]
     figure = plot_heatmap(values, f"{label[:1].upper()}{label[1:]},\nafter {simulation.cycle:,} cycles", what.replace("_", " "))
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise InputError(f"cannot write {os.fspath(path)}: {error.strerror}") from None
+    write_figure(path, figure)
 
 
 __all__ = ["COUNTS", "counts", "counts_table", "heat_map", "plot_counts", "trace", "wait_report"]

@@ -2,14 +2,14 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import STATUS, InputError, ProgramError, ProgramWarning, check_whole, raise_for_status
+from wsekern.errors import STATUS, InputError, ProgramError, ProgramWarning, check_text, check_whole, raise_for_status
 from wsekern.fabric._host import inject
 from wsekern.fabric._routing import LAST_CYCLE, State
 from wsekern.fabric.routes import Port, port_of
@@ -43,6 +43,10 @@ class Simulation(Shown):
     def __init__(self, layout: ProgramPlan, threads: int = 1, taps: tuple[int, ...] = (), *, strict: bool = False,
                  watch_memory: bool = False) -> None:
         check_whole(threads, "threads", 1, MAX_THREADS)
+        if not isinstance(layout, ProgramPlan):
+            raise InputError(f"{layout!r} is no layout of programs")
+        if not isinstance(taps, Iterable):
+            raise InputError(f"taps are {taps!r}: expected colors")
         self.layout, self.threads, self.strict = layout, threads, strict
         self.watches_memory, self._told = watch_memory, set[tuple]()
         self._on_delivery: Callable[[Word], object] | None = None
@@ -52,7 +56,7 @@ class Simulation(Shown):
         self._cores = Cores(compiled.programs, compiled.code, compiled.descriptors, compiled.routes,
                             layout.program_of.reshape(-1), compiled.parameters, compiled.latency, layout.width)
         sinks = np.full(COLORS, _SINK_CORE, np.uint8)
-        sinks[list(taps)] = _SINK_LOG
+        sinks[[check_color(color) for color in taps]] = _SINK_LOG
         self._fabric = State(layout.fabric.build(), sinks)
         self._cores.attach(self._fabric)
         self._places = Places(layout.programs, self._placed)
@@ -130,6 +134,7 @@ class Simulation(Shown):
         return rows.reshape(-1).astype(np.int32), self.layout.program_of[y:y + height, x:x + width].reshape(-1)
 
     def _holders(self, symbol: str, x: int, y: int, width: int, height: int) -> list[tuple]:
+        check_text(symbol, "a symbol")
         numbers, programs = self._pes(x, y, width, height)
         found = []
         for index, program in enumerate(self.layout.programs):
@@ -161,6 +166,7 @@ class Simulation(Shown):
 
     def launch(self, function: str, x: int = 0, y: int = 0, width: int | None = None, height: int | None = None) -> None:
         """Let ``function`` (a local task) begin on every PE of a rectangle whose program has it, in the coming cycle."""
+        check_text(function, "a function")
         numbers, programs = self._pes(x, y, *self._rectangle(x, y, width, height))
         found = False
         for index, placed in enumerate(self._placed):

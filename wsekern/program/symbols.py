@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from wsekern.errors import InputError, check_whole, is_whole
+from wsekern.errors import InputError, check_text, check_whole, is_whole
 from wsekern.fabric.routes import Ports, Position, Route, make_route
 from wsekern.machine.timing import LIBRARY
 from wsekern.program.instructions import COLORS, INSTRUCTIONS, SOURCES, Instruction, Origin, Scalar, TaskEntry, Vector
@@ -66,23 +66,32 @@ class Symbols(Shown):
     origins: dict[int, Origin] = field(default_factory=dict)
     """Where instructions come from, by their place in ``code``, if a compiler wrote them."""
 
+    def __post_init__(self) -> None:
+        check_text(self.name, "the name of a program")
+
     # ---- memory and queues
 
     def memory(self, name: str, type: str, elements: int, initial: object = None) -> Array:
         """Reserve ``elements`` of ``type`` under ``name``; ``initial`` values fill it when the simulation is made."""
         kind = element_type(type)
-        if not isinstance(name, str):
-            raise InputError(f"program {self.name}: {name!r} is no name of a symbol")
+        check_text(name, f"a symbol of program {self.name}")
         elements = check_whole(elements, f"elements of symbol {name} of program {self.name}", 0, MOST_ELEMENTS)
         if self.symbols.setdefault(name, (kind, elements)) != (kind, elements):
             raise InputError(f"program {self.name}: symbol {name} is {self.symbols[name]}, not {(kind, elements)}")
         if initial is not None:
-            try:
-                self.initial[name] = np.broadcast_to(np.asarray(initial), (elements,)).astype(NUMPY_TYPES[kind])
-            except (TypeError, ValueError, OverflowError):
-                raise InputError(f"program {self.name}: the first values of symbol {name} are no {elements} numbers of "
-                                 f"{kind}") from None
+            self.initial[name] = self._initial(name, kind, elements, initial)
         return Array(name, kind, elements)
+
+    def _initial(self, name: str, kind: ElementType, elements: int, values: object) -> np.ndarray:
+        try:
+            given = np.broadcast_to(np.asarray(values), (elements,))
+            whole = kind not in ("fp32", "fp16")        # bf16 is given by its bits
+            if given.dtype.kind in "biuf" and not (whole and given.dtype.kind == "f" and (given != np.trunc(given)).any()):
+                return given.astype(NUMPY_TYPES[kind])
+        except (ValueError, TypeError, OverflowError):
+            pass
+        raise InputError(f"program {self.name}: initial values of symbol {name}: expected numbers that {kind} holds, one "
+                         f"or {elements}")
 
     array = memory
 
@@ -92,6 +101,7 @@ class Symbols(Shown):
 
     def parameter(self, name: str) -> int:
         """A number in which the PEs of the program differ; ``Layout.set_parameter`` sets it."""
+        check_text(name, f"a parameter of program {self.name}")
         return self.parameters.setdefault(name, len(self.parameters))
 
     def input_queue(self, color: int, queue: int | None = None) -> int:
@@ -103,6 +113,8 @@ class Symbols(Shown):
         return self._queue("output", self.outputs, color, queue)
 
     def _queue(self, what: str, bindings: dict[int, int], color: int, wanted: int | None) -> int:
+        if wanted is not None:
+            check_whole(wanted, f"as {what} queue of program {self.name}", 0)
         if not is_whole(color) or not 0 <= color < COLORS:
             raise InputError(f"program {self.name}: color {color!r} does not exist: use 0 to {COLORS - 1}")
         bound = next((queue for queue, other in bindings.items() if other == color), None)
@@ -130,6 +142,7 @@ class Symbols(Shown):
 
     def descriptor(self, name: str, operand: Operand) -> Named:
         """A descriptor that each PE holds for itself (explicit DSR), and may change while it runs."""
+        check_text(name, f"a descriptor of program {self.name}")
         self.check_operand("descriptor", operand, 1)
         self.descriptors[name] = operand
         return Named(name)
@@ -141,7 +154,7 @@ class Symbols(Shown):
 
     def route(self, name: str, rx: Ports, tx: Ports, switches: tuple[Position, ...] = (), **more: object) -> str:
         """A route that ``set_route`` in the code can put on a color of its own PE while the program runs."""
-        self.routes[name] = make_route(rx, tx, switches, **more)
+        self.routes[check_text(name, f"a route of program {self.name}")] = make_route(rx, tx, switches, **more)
         return name
 
     def new_label(self) -> str:
@@ -161,11 +174,13 @@ class Symbols(Shown):
     def check_vector(self, item: Vector) -> None:
         """Refuse a vector instruction that does not exist or whose operands do not fit it."""
         where = f"program {self.name}: {item.name}"
-        if item.name not in INSTRUCTIONS:
+        if not isinstance(item.name, str) or item.name not in INSTRUCTIONS:
             raise InputError(f"program {self.name}: no instruction {item.name!r}: use one of {', '.join(INSTRUCTIONS)}")
         operation, arithmetic = INSTRUCTIONS[item.name]
         if len(item.operands) != 1 + SOURCES.get(operation, 2):
             raise InputError(f"{where} has {len(item.operands)} operands")
+        for operand in item.operands:
+            self._check_kind(item.name, operand)
         stated = [self.stated(operand) for operand in item.operands]
         extents = {operand.extent for operand in stated if isinstance(operand, (Mem4d, Ring, Fabric))
                    or (isinstance(operand, Mem) and operand.stride)}
@@ -235,8 +250,23 @@ class Symbols(Shown):
             raise InputError(f"program {self.name}: no descriptor {operand.name!r}")
         return self.descriptors[operand.name]
 
+    def _check_kind(self, instruction: str, operand: object) -> None:
+        """Refuse what is no operand, and numbers of elements that are no whole numbers."""
+        where = f"program {self.name}: {instruction}"
+        if not isinstance(operand, Operand):
+            raise InputError(f"{where}: {operand!r} is no operand: expected a descriptor, a FIFO or a value")
+        if isinstance(operand, Mem4d):
+            sizes = [("shape or strides", size) for size in (*operand.shape, *operand.strides, operand.offset)]
+        else:
+            sizes = [(name, getattr(operand, name, 0)) for name in ("queue", "extent", "offset", "stride", "advance")]
+        sizes += [(name, number) for name in ("packing", "index") if (number := getattr(operand, name, None)) is not None]
+        for name, number in sizes:
+            if not is_whole(number) or not -(1 << 31) <= number < 1 << 31:
+                raise InputError(f"{where}: {name} is {number!r}, expected a whole number of 32 bits")
+
     def check_operand(self, instruction: str, operand: Operand, repeat: int) -> None:
         """Refuse elements outside the operand's symbol, and queues that are not bound."""
+        self._check_kind(instruction, operand)
         if isinstance(operand, Fabric):
             if operand.queue not in self.inputs and operand.queue not in self.outputs:
                 raise InputError(f"program {self.name}: {instruction} uses queue {operand.queue}, which has no color")

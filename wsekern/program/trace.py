@@ -8,6 +8,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.fabric.trace import crossing, write_events
+from wsekern.output import check_target
 from wsekern.program._pe import MAIN_THREAD, STATES, THREADS
 from wsekern.program.simulation import Simulation
 from wsekern.program.waiting import WAITS, thread_name
@@ -29,7 +30,7 @@ def trace(simulation: Simulation, path: str | os.PathLike[str], cycles: int,
     if cycles < 0:
         raise InputError(f"{cycles} cycles: expected at least 0")
     recorder = _Recorder(simulation, pes)
-    write_events([], path)      # a place where nothing can be written is refused before anything runs
+    check_target(path)      # a place where nothing can be written is refused before anything runs
     try:
         for _ in range(cycles):
             recorder.look()

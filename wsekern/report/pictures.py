@@ -1,6 +1,5 @@
 """Pictures, with matplotlib, which is imported where one is drawn."""
 
-import io
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from wsekern.compare import SHARES, Comparison, Side
 from wsekern.compare.front import front
 from wsekern.errors import InputError
-from wsekern.output import picture_kind, write_file
+from wsekern.output import write_figure
 from wsekern.report.sides import in_cell
 from wsekern.report.words import amount
 
@@ -102,9 +101,7 @@ def new_figure(inches: tuple[float, float]) -> Any:
 
 def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
     """Write a matplotlib figure whole or not at all."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=picture_kind(path), dpi=120)
-    write_file(path, buffer.getvalue())
+    write_figure(path, figure, dpi=120)
 
 
 def validation_plot(validation: dict[str, list[dict]], path: str | os.PathLike[str]) -> None:

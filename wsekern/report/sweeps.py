@@ -147,14 +147,14 @@ def _draw_effects(found: Findings, axes: Any) -> None:
     axes.set_xlabel(title, fontsize=8)
 
 
-def sweep_page(found: Findings, name: str) -> str:
+def sweep_page(found: Findings, name: str) -> html.Page:
     """A page: the answer, where a side takes over, the map, what moves the answer, and refused points."""
     sections = [html.Section(title, parts) for title, parts in (
         ("Where a side takes over", _page_lines(found)),
         ("Over two inputs", [_page_map(found, found.map)] if found.map else []),
         ("Which input moves the answer most", _page_effects(found)), ("Points without an answer", _page_refused(found)))
         if parts]
-    return html.render(html.Page(f"wsekern sweep, {name}", answer_sentence(found), sections, sweep_data(found)))
+    return html.Page(f"wsekern sweep, {name}", answer_sentence(found), sections, sweep_data(found))
 
 
 def _page_lines(found: Findings) -> list[html.Part]:
@@ -194,7 +194,7 @@ def _page_effects(found: Findings) -> list[html.Part]:
                              if effect.in_all is not None else [])] for effect in found.effects}
     rows = [(effect.name, f"{effect.alone:.3f}", "" if effect.in_all is None else f"{effect.in_all:.3f}")
             for effect in found.effects]
-    return [html.bars(title[:1].upper() + title[1:], "The longest bar moves the answer most.", parts, title, {},
+    return [html.bars(title[:1].upper() + title[1:], "The longest bar moves the answer most.", parts, title, "",
                       header=("input", first, second or "with others"), rows=rows)]
 
 

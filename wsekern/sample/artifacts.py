@@ -1,11 +1,11 @@
 """The files of a Hugging Face model folder: tokenizer, configuration, and writing them without half files."""
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsekern.errors import InputError
+from wsekern.output import write_file
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -78,12 +78,7 @@ def write_side_files(out: Path, tokenizer: "Tokenizer", config: dict[str, Any]) 
         },
     }
     for name, content in side_files.items():
-        write_atomically(out / name, (json.dumps(content, indent=2) + "\n").encode())
-    write_atomically(out / "tokenizer.json", tokenizer.to_str(pretty=False).encode())
+        write_file(out / name, (json.dumps(content, indent=2) + "\n").encode())
+    write_file(out / "tokenizer.json", tokenizer.to_str(pretty=False).encode())
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace ``path`` in one step, so that a reader never meets half a file."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

@@ -11,7 +11,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from wsekern.sample.artifacts import EOS, write_atomically
+from wsekern.output import write_file
+from wsekern.sample.artifacts import EOS
 from wsekern.sample.network import RESIDUAL_SCALE, Llama, Shape
 from wsekern.sample.optimizer import Optimizer, schedule
 
@@ -45,7 +46,7 @@ class Best:
         if loss < self.loss:
             self.loss = loss
             data = safetensors.torch.save(float16_weights(network), metadata={"format": "pt"})
-            write_atomically(self.folder / "model.safetensors", data)
+            write_file(self.folder / "model.safetensors", data)
 
 
 def float16_weights(network: Llama) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from wsekern.errors import InputError
+from wsekern.output import run_and_exit
 from wsekern.sample import artifacts, corpus
 
 _HELD_OUT_EVERY = 40  # one story in forty is never trained on
@@ -90,4 +91,4 @@ def _require_torch() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

@@ -5,6 +5,7 @@ code as :meth:`wsekern.program.Program.text`; ``arrays.npz`` says which PE runs 
 initial values that differ between PEs. Nothing in it is executed but as a program of simulated PEs.
 """
 
+import io
 import json
 import zipfile
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from wsekern.errors import InputError, raise_for_status
 from wsekern.fabric import CounterFilter, RangeFilter
 from wsekern.fabric.plan import PlacedFilter
 from wsekern.fabric.routes import Route
+from wsekern.output import write_file
 from wsekern.program.layout import Layout
 from wsekern.program.operands import NUMPY_TYPES
 from wsekern.program.program import Program
@@ -74,9 +76,10 @@ def write(folder: Path, source: Path, made: Build, given: dict[str, int]) -> Non
     """Write what a host script reads (out.json) and what a run needs."""
     for each in ("bin", PROGRAMS):
         (folder / each).mkdir(parents=True, exist_ok=True)
+    (folder / META).unlink(missing_ok=True)     # written last: a folder with it is whole
     for old in (folder / PROGRAMS).glob("*.txt"):
         old.unlink()
-    (folder / "out.json").write_text(json.dumps({"params": {name: str(value) for name, value in given.items()}, "colors": {}}))
+    write_file(folder / "out.json", json.dumps({"params": {name: str(value) for name, value in given.items()}, "colors": {}}))
     layout = made.layout
     routes = list(dict.fromkeys(each.route for each in layout.fabric.painted if each.route is not None))
     stored = Stored(FORMAT, str(source.resolve()), given, made.options.arch, made.options.dialect,
@@ -85,13 +88,15 @@ def write(folder: Path, source: Path, made: Build, given: dict[str, int]) -> Non
     arrays = {"program_of": layout.program_of, "parameters": layout.parameters, "painted": _painted(layout, routes)}
     for k, part in enumerate(sorted(made.programs, key=lambda part: layout.number_of(part.program))):
         name = f"{k}_{part.program.name}.txt"
-        (folder / PROGRAMS / name).write_text(part.program.text())
+        write_file(folder / PROGRAMS / name, part.program.text())
         stored.programs.append(StoredPart(name, part.exports, [each[:3] for each in part.memory], part.sites, part.variables))
         arrays[f"pes_{k}"] = part.pes.astype(np.int32)
         arrays |= {f"memory_{k}_{j}": each[3] for j, each in enumerate(part.memory)}
         arrays |= {f"number_{k}_{name}": each for name, each in part.numbers.items()}
-    np.savez_compressed(folder / ARRAYS, allow_pickle=False, **arrays)
-    (folder / META).write_bytes(msgspec.json.format(msgspec.json.encode(stored), indent=1))
+    packed = io.BytesIO()
+    np.savez_compressed(packed, allow_pickle=False, **arrays)
+    write_file(folder / ARRAYS, packed.getvalue())
+    write_file(folder / META, msgspec.json.format(msgspec.json.encode(stored), indent=1))
 
 
 def _stored(placed: PlacedFilter) -> StoredFilter:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from wsekern.errors import InputError
+from wsekern.output import write_file
 from wsekern.sdk import artifact, runtime
 from wsekern.sdk.cslc import cslc, parse
 from wsekern.sdk.shell import tools
@@ -45,7 +46,7 @@ class SdkCompiler(_Context):
         folder.mkdir(parents=True, exist_ok=True)
         if cslc([str(app / csl_main), *words, "-o", str(folder / name)]):
             raise RuntimeError(f"{csl_main} does not compile: the errors are on standard error")
-        (folder / NOTE).write_text(json.dumps({"application": str(app), "out": name}))
+        write_file(folder / NOTE, json.dumps({"application": str(app), "out": name}))
         return str(folder)
 
 

@@ -1,12 +1,14 @@
 """The ``cslc`` command: options as people write them, the out folder, errors on standard error."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
 from wsekern.csl import dialect as dialects
 from wsekern.csl.build import Options, build
-from wsekern.errors import WsekernError
+from wsekern.errors import InputError, WsekernError
+from wsekern.output import run_and_exit
 from wsekern.sdk import artifact
 
 FLAGS = {"memcpy", "output-json", "out-routes", "verbose", "warnings-as-errors", "g0", "v"}
@@ -35,8 +37,10 @@ def parse(arguments: list[str]) -> tuple[str, dict[str, list[str]]]:
 def pair(options: dict[str, list[str]], name: str) -> tuple[int, int]:
     """``W,H``."""
     text = options.get(name, ["0,0"])[-1]
-    one, _, other = text.partition(",")
-    return int(one), int(other)
+    found = re.fullmatch(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*", text)
+    if found is None:
+        raise InputError(f"cslc: --{name} is {text[:60]!r}, expected two whole numbers such as 8,3")
+    return int(found[1]), int(found[2])
 
 
 def cslc(arguments: list[str]) -> int:
@@ -70,9 +74,12 @@ def cslc(arguments: list[str]) -> int:
         print(text)
     for warning in made.diagnostics.warnings:
         print(warning.text(), file=sys.stderr)
+    if made.diagnostics.warnings and "warnings-as-errors" in options:
+        print(f"cslc: {len(made.diagnostics.warnings)} warnings, and --warnings-as-errors was asked for", file=sys.stderr)
+        return 1
     artifact.write(out, Path(source), made, given)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(cslc(sys.argv[1:]))
+    run_and_exit(lambda: cslc(sys.argv[1:]))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -104,7 +104,7 @@ def cluster_hash(cluster: Cluster) -> str:
 @lru_cache(maxsize=1024)
 def model_hash(model: str) -> str:
     """Of the shape of the model that goes by this name now."""
-    return _hash(repr(load_config(model)).encode())
+    return _hash(json.dumps(asdict(load_config(model)), sort_keys=True, default=str).encode())
 
 
 @lru_cache(maxsize=1)

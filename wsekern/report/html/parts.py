@@ -93,7 +93,7 @@ def _table(view: rich_table.Table) -> Iterator[Table]:
 
 def _plain(shown: Any) -> str:
     """Text of a cell, a title or nothing."""
-    return "" if shown is None else str(shown).strip()
+    return "" if shown is None else str(shown).strip("\n").rstrip()
 
 
 def _sentences(text: str) -> Iterator[Part]:

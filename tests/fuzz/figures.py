@@ -1,0 +1,22 @@
+"""Figures that commands of the tests print, kept in a file of which docs/reliability.md is written."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def keep(path: Path, part: str, figures: dict[str, Any], added: tuple[str, ...] = ()) -> None:
+    """Put ``figures`` under ``part`` of a file, by name; numbers named in ``added`` are added to those that are there."""
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    table = known.setdefault(part, {})
+    for name, row in figures.items():
+        before = table.get(name, {})
+        table[name] = {key: value + before.get(key, 0) if key in added else value for key, value in row.items()}
+    path.write_text(json.dumps(known, indent=1) + "\n")
+
+
+def keep_counts(name: str, inputs: int, refused: int) -> None:
+    """Add inputs of an entrance to the file that WSEKERN_ADD names, if it does."""
+    if "WSEKERN_ADD" in os.environ:
+        keep(Path(os.environ["WSEKERN_ADD"]), "fuzz", {name: {"inputs": inputs, "refused": refused}}, ("inputs", "refused"))

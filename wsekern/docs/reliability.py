@@ -1,0 +1,45 @@
+"""What tests by hand have found, as tables: of the figures that their commands keep in docs/reliability.json."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from wsekern.docs.markdown import table
+
+FIGURES = Path("docs") / "reliability.json"
+
+
+def reliability(root: Path) -> dict[str, Callable[[], str]]:
+    """The parts of the source folder ``root``; none where it has no figures."""
+    path = root / FIGURES
+    if not path.is_file():
+        return {}
+    figures = json.loads(path.read_text(encoding="utf-8"))
+    return {"reliability-inputs": partial(inputs, figures.get("fuzz", {})),
+            "reliability-mutants": partial(mutants, figures.get("mutants", {})),
+            "reliability-coverage": partial(coverage, figures.get("coverage", {}))}
+
+
+def inputs(rows: dict[str, dict[str, int]]) -> str:
+    """Inputs to every entrance so far."""
+    body = [[name, f"{row['inputs']:,}", f"{row['refused']:,}"] for name, row in rows.items()]
+    total = [f"**{sum(row[key] for row in rows.values()):,}**" for key in ("inputs", "refused")]
+    return table(["entrance", "inputs", "refused"], [*body, ["**all**", *total]])
+
+
+def mutants(rows: dict[str, dict[str, Any]]) -> str:
+    """Mutants of each module, and those that no test noticed."""
+    counts = table(["module", "places", "tried", "killed", "share"], [
+        [f"`{name}`", row["places"], row["mutants"], row["killed"], f"{row['killed'] / row['mutants']:.0%}"]
+        for name, row in rows.items()])
+    lived = [f"* `{name}`, {what.replace(': ', ': `', 1)}`" for name, row in rows.items() for what in row["survivors"]]
+    return "\n".join([counts, "", "Those that no test noticed:", "", *lived]) if lived else counts
+
+
+def coverage(rows: dict[str, dict[str, Any]]) -> str:
+    """Lines that tests run, of each part of the sources."""
+    return table(["sources", "tests", "lines", "run", "share"], [
+        [name, row["tests"], f"{row['lines']:,}", f"{row['run']:,}", f"{row['run'] / row['lines']:.1%}"]
+        for name, row in rows.items()])
