@@ -5,7 +5,7 @@ import re
 import pytest
 
 from wsekern.errors import InputError
-from wsekern.validation import cores, formulas, gpu, wafer
+from wsekern.validation import cores, csl, formulas, gpu, wafer
 from wsekern.validation.tables import FAMILIES, markdown
 
 
@@ -19,7 +19,7 @@ def lines(table: str) -> list[list[str]]:
 
 def test_the_wafers_table_has_every_group_once_in_order():
     names = [line[0] for line in lines(markdown("wafer"))]
-    groups = [group["group"] for module in (wafer, formulas, cores) for group in module.validate_rows()["groups"]]
+    groups = [group["group"] for module in (wafer, formulas, cores, csl) for group in module.validate_rows()["groups"]]
     assert names == sorted(groups) and "meshgemm wse3 silicon" in names
 
 

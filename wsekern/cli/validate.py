@@ -25,10 +25,10 @@ def validate(only: str | None, data_path: str | None, show_rows: bool, families:
              html_path: str | None, json_path: str | None) -> None:
     """Predictions beside published (or your own) measurements."""
     from wsekern.report import families_view, validation_plot, validation_view
-    from wsekern.validation import cores, formulas, gpu, machines, wafer
+    from wsekern.validation import cores, csl, formulas, gpu, machines, wafer
     from wsekern.validation.machine_rows import header_of, is_machine_table
 
-    kinds = {"wafer": [wafer, formulas, cores], "gpu": [gpu], "machines": [machines]}
+    kinds = {"wafer": [wafer, formulas, cores, csl], "gpu": [gpu], "machines": [machines]}
     if data_path is not None:
         beside = machines if is_machine_table(header_of(data_path)) else gpu
         kinds = {"own": [cores] if wafer.is_wafer_table(data_path) else [beside]}

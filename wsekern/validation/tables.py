@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from wsekern.errors import InputError
-from wsekern.validation import cores, formulas, gpu, wafer
+from wsekern.validation import cores, csl, formulas, gpu, wafer
 from wsekern.validation.rows import summarise
 
 FAMILIES = "Errors per GPU and model family, `wsekern validate --only gpu --families`; fitted rows are left out:"
@@ -24,8 +24,8 @@ def markdown(kind: str) -> str:
 
 
 def wafer_groups() -> str:
-    """Groups of wafer operations, of published formulas and of the cores."""
-    groups = [group for module in (wafer, formulas, cores) for group in module.validate_rows()["groups"]]
+    """Groups of wafer operations, of published formulas, of the cores and of programs in CSL."""
+    groups = [group for module in (wafer, formulas, cores, csl) for group in module.validate_rows()["groups"]]
     lines = [(group["group"], group["predicted"], group["fitted"],
               *(_percent(group[name]) for name in ("median_error", "worst_error")))
              for group in sorted(groups, key=lambda group: group["group"]) if group["predicted"]]
