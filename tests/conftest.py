@@ -23,12 +23,16 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.numprocesses, config.option.dist = "auto", "worksteal"
 
 
+BY_HAND = ("by_hand", "matrix")
+"""Markers of what runs for minutes, and only where it is asked for."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what runs for many minutes, by hand, unless it is asked for (``-m matrix``)."""
-    if "matrix" not in config.option.markexpr:
-        left = [item for item in items if item.get_closest_marker("matrix")]
-        items[:] = [item for item in items if item not in left]
-        config.hook.pytest_deselected(items=left)
+    """Leave out what is run by hand, unless it is asked for (``-m matrix``, ``-m by_hand``)."""
+    unasked = [name for name in BY_HAND if name not in config.option.markexpr]
+    left = {item for item in items for name in unasked if item.get_closest_marker(name)}
+    items[:] = [item for item in items if item not in left]
+    config.hook.pytest_deselected(items=left)
 
 
 # Child processes of the tests import the installed package, as users do, never the uncompiled folder beside them.

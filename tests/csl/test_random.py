@@ -141,7 +141,7 @@ def test_random_expressions_give_what_plain_python_says(run_csl, nodes, host):
     check(run_csl, "wse2", nodes, host)
 
 
-@pytest.mark.slow
+@pytest.mark.by_hand
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(PROGRAMS, HOST, st.sampled_from(["wse2", "wse3"]))
 def test_many_random_expressions(run_csl, nodes, host, arch):

@@ -65,7 +65,7 @@ def undisturbed(tmp_path_factory):
     return content
 
 
-@pytest.mark.slow
+@pytest.mark.by_hand
 def test_ten_interrupts_lose_nothing(undisturbed, tmp_path):
     """SIGINT and SIGKILL by turns, each a few records after the start; nothing is done twice, and no process is left."""
     random, path = np.random.default_rng(5), tmp_path / "p.jsonl"
@@ -93,7 +93,7 @@ def test_ten_interrupts_lose_nothing(undisturbed, tmp_path):
     assert path.read_bytes() == undisturbed
 
 
-@pytest.mark.slow
+@pytest.mark.by_hand
 @pytest.mark.filterwarnings("ignore")  # of a worker that is killed
 def test_killed_workers_of_dask_lose_nothing(undisturbed, tmp_path):
     """Workers are killed while the sweep goes on, then the sweep itself; what was done is kept."""
