@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("xdsl.dialects.csl")
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.by_hand
 
 
 def program():

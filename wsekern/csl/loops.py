@@ -24,7 +24,7 @@ class Loops(Branches):
         return self._while_in_code(node) if self.runtime and not node.inline else self._while_now(node)
 
     def _while_now(self, node: syntax.While) -> Flow | None:
-        for _ in self.unit.budget(node):
+        for _ in self.unit.budget(node, endless=True):
             condition = self.known_bool(self.evaluate(node.condition, t.BOOL), node.condition)
             if condition is None:
                 self.fail(node.condition, "the condition of a loop of the compiler is known only at run time")

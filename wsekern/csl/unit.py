@@ -26,6 +26,8 @@ from wsekern.fabric.routes import POP_MODES, ports_of
 
 MAX_STEPS = 20_000_000
 """Rounds of all loops that the compiler itself goes through."""
+MAX_WHILE = 1_000_000
+"""Rounds of one while loop: nothing else says where it ends."""
 
 
 @dataclass(eq=False)
@@ -454,12 +456,13 @@ class Unit:
         else:
             self.effects.loads.append((dsr, value, options))
 
-    def budget(self, node: syntax.Node) -> Iterator[int]:
-        """Rounds of a loop of the compiler, as many as are left for all."""
+    def budget(self, node: syntax.Node, endless: bool = False) -> Iterator[int]:
+        """Rounds of a loop of the compiler, as many as are left for all; of one that may be ``endless``, fewer."""
+        most = MAX_WHILE if endless else MAX_STEPS
         for k in count():
             self._steps += 1
-            if self._steps > MAX_STEPS:
-                raise CslError([_error(f"loops of the compiler go on after {MAX_STEPS} rounds", node, None)])
+            if self._steps > MAX_STEPS or k >= most:
+                raise CslError([_error(f"loops of the compiler go on after {most} rounds", node, None)])
             yield k
 
 
