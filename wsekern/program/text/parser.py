@@ -173,7 +173,8 @@ class Parser(Generic[Read]):
         if isinstance(found, Named):
             line.fail("an operand that is no named descriptor", start)
         self.program.descriptors[name] = found
-        if not isinstance(found, (Mem, Mem4d)) or self.program.symbols.get(found.symbol, ("", 1))[1]:  # else a base set at run time
+        # memory of no elements is a base set at run time
+        if not isinstance(found, (Mem, Mem4d)) or self.program.symbols.get(found.symbol, ("", 1))[1]:
             self._check_operand(line, start, found)
 
     def _route(self, line: Line) -> None:
