@@ -53,7 +53,7 @@ const a = b +;
 TOP = r"""
 comptime { nothing(); }
 comptime { const a = @random16(); }
-fn eat(d: mem1d_dsd) void {} fn pick() void { const f = if (in[0] > 1) &eat else &eat; f.*(s); } comptime { @export_symbol(pick); }
+fn e(d: mem1d_dsd) void {} fn pick() void { const f = if (in[0] > 1) &e else &e; f.*(s); } comptime { @export_symbol(pick); }
 comptime { @comptime_assert(1 == 2, "no"); }
 comptime { @comptime_assert(false); }
 comptime { @assert(false); }

@@ -243,7 +243,8 @@ def test_mixed_precision_sums_and_conversions(narrow):
         same(narrow, run(vector("fs2h"), narrow, ("fp32", words)), rounded(narrow, numbers("fp32", words)))
 
 
-@pytest.mark.parametrize("name", [name for name in INSTRUCTIONS if half(name) and name not in ("fmach", "fmovh", "fs2h", "xp162fh")])
+@pytest.mark.parametrize("name", [name for name in INSTRUCTIONS
+                                  if half(name) and name not in ("fmach", "fmovh", "fs2h", "xp162fh")])
 def test_reductions_round_each_step(name):
     """A register as target: as many roundings as elements."""
     operation = INSTRUCTIONS[name][0]
