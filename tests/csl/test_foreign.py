@@ -84,3 +84,30 @@ def test_the_host_copies_to_and_from_where_a_pointer_leads_and_fills_structs(tmp
         wanted[i] += x * j
     np.testing.assert_array_equal(found, wanted)
     assert words.tolist()[:2] == [0x25 << 22 | 0x9249, 5 << 22]
+
+
+FORKS = """
+fn last(a: i32) i32 {
+  if (a > 5) {
+    return 1;
+  } else if (a > 2) {
+    return 2;
+  } else {
+    return 3;
+  }
+}
+fn compute() void {
+  for (@range(u16, 3)) |k| { out[k] = last(in[k]); }
+  sys.unblock_cmd_stream();
+}
+"""
+
+
+def test_a_program_whose_last_function_returns_in_all_branches_is_read_back(compile_csl, tmp_path):
+    artifact.write(tmp_path / "out", tmp_path / "layout.csl", compile_csl(FORKS), {})
+    runtime = SdkRuntime(str(tmp_path / "out"))
+    runtime.memcpy_h2d(runtime.get_id("in"), np.array([7, 3, 1], np.int32), 0, 0, 1, 1, 3)
+    runtime.launch("compute")
+    found = np.zeros(3, np.int32)
+    runtime.memcpy_d2h(found, runtime.get_id("out"), 0, 0, 1, 1, 3)
+    assert found.tolist() == [1, 2, 3]
