@@ -146,3 +146,32 @@ def test_a_data_task_whose_queue_has_no_color_on_some_pes_takes_no_other_words(c
     found = np.zeros(2, np.int32)
     runtime.memcpy_d2h(found, runtime.get_id("out"), 1, 0, 1, 1, 2)
     assert found.tolist() == [7, 0]
+
+
+NONE = """
+param size: u16 = 0;
+var queue: [size]i32;
+var queue_ptr: [*]i32 = &queue;
+var at: u16 = 0;
+const all = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{size} -> queue[i] });
+fn push(value: i32) void {
+  if (at == size) { out[0] = value; return; }
+  queue[at] = value;
+  at += 1;
+}
+fn compute() void {
+  @mov32(all, 3);
+  for (queue) |each| { out[1] += each; }
+  push(5);
+  sys.unblock_cmd_stream();
+}
+"""
+
+
+def test_an_array_of_no_elements_is_written_by_code_that_never_runs(compile_csl, tmp_path):
+    artifact.write(tmp_path / "out", tmp_path / "layout.csl", compile_csl(NONE), {})
+    runtime = SdkRuntime(str(tmp_path / "out"))
+    runtime.launch("compute")
+    found = np.zeros(2, np.int32)
+    runtime.memcpy_d2h(found, runtime.get_id("out"), 0, 0, 1, 1, 2)
+    assert found.tolist() == [5, 0]
