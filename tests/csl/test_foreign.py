@@ -111,3 +111,67 @@ def test_a_program_whose_last_function_returns_in_all_branches_is_read_back(comp
     found = np.zeros(3, np.int32)
     runtime.memcpy_d2h(found, runtime.get_id("out"), 0, 0, 1, 1, 3)
     assert found.tolist() == [1, 2, 3]
+
+
+QUEUES = """
+const nothing = @import_module("<empty>");
+const first = @get_input_queue(2);
+const second = @get_input_queue(3);
+const out_queue = @get_output_queue(2);
+const words = @get_dsd(fabout_dsd, .{ .extent = 1, .fabric_color = @get_color(0), .output_queue = out_queue });
+task from_first(word: u32) void { out[0] = @as(i32, word); sys.unblock_cmd_stream(); }
+task from_second(word: u32) void { out[1] = @as(i32, word); }
+fn compute() void {
+  if (x == 0) {
+    @mov32(words, @as(u32, 7));
+    sys.unblock_cmd_stream();
+  }
+}
+comptime {
+  @bind_data_task(from_first, @get_data_task_id(first));
+  @bind_data_task(from_second, @get_data_task_id(second));
+  if (x == 0) { @initialize_queue(out_queue, .{ .color = @get_color(0) }); }
+  if (x > 0) { @initialize_queue(first, .{ .color = @get_color(0) }); }
+  if (x > 1) { @initialize_queue(second, .{ .color = @get_color(1) }); }
+  @set_local_color_config(@get_color(0), .{ .routes = if (x == 0) .{ .rx = .{ RAMP }, .tx = .{ EAST } }
+                                                      else .{ .rx = .{ WEST }, .tx = .{ RAMP } } });
+}
+"""
+
+
+def test_a_data_task_whose_queue_has_no_color_on_some_pes_takes_no_other_words(compile_csl, tmp_path):
+    artifact.write(tmp_path / "out", tmp_path / "layout.csl", compile_csl(QUEUES, {"width": 2}, "wse3"), {})
+    runtime = SdkRuntime(str(tmp_path / "out"))
+    runtime.launch("compute")
+    found = np.zeros(2, np.int32)
+    runtime.memcpy_d2h(found, runtime.get_id("out"), 1, 0, 1, 1, 2)
+    assert found.tolist() == [7, 0]
+
+
+NONE = """
+param size: u16 = 0;
+var queue: [size]i32;
+var queue_ptr: [*]i32 = &queue;
+var at: u16 = 0;
+const all = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{size} -> queue[i] });
+fn push(value: i32) void {
+  if (at == size) { out[0] = value; return; }
+  queue[at] = value;
+  at += 1;
+}
+fn compute() void {
+  @mov32(all, 3);
+  for (queue) |each| { out[1] += each; }
+  push(5);
+  sys.unblock_cmd_stream();
+}
+"""
+
+
+def test_an_array_of_no_elements_is_written_by_code_that_never_runs(compile_csl, tmp_path):
+    artifact.write(tmp_path / "out", tmp_path / "layout.csl", compile_csl(NONE), {})
+    runtime = SdkRuntime(str(tmp_path / "out"))
+    runtime.launch("compute")
+    found = np.zeros(2, np.int32)
+    runtime.memcpy_d2h(found, runtime.get_id("out"), 0, 0, 1, 1, 2)
+    assert found.tolist() == [5, 0]

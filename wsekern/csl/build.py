@@ -276,11 +276,11 @@ def entries_of(unit: Unit) -> list[tuple[TaskEntry, Frame]]:
     return found
 
 
-def number_of(unit: Unit, task: Task) -> int:
-    """The number by which programs know a task: of data tasks, the color."""
+def number_of(unit: Unit, task: Task) -> int | None:
+    """The number by which programs know a task: of data tasks, the color; None where their queue has none on these PEs."""
     if task.kind == "data" and unit.options.arch == "wse3":
         queue = unit.effects.inputs.get(task.number)
-        return queue.color if queue is not None and queue.color is not None else 0
+        return queue.color if queue is not None else None
     return task.number
 
 

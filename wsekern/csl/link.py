@@ -381,7 +381,8 @@ class Linker(QueueLinker, DsrLinker):
     # ---- the whole
 
     def link(self, entries: list[tuple[TaskEntry, Frame]]) -> Program:
-        """The program of tasks and of all functions that they call."""
+        """The program of tasks, without those of data that never comes, and of all functions that they call."""
+        entries = [(entry, frame) for entry, frame in entries if entry.kind != "data" or entry.number is not None]
         frames = list(dict.fromkeys([frame for _, frame in entries] + list(self.unit.instances.values())))
         tail_calls(frames)
         self.bases, last = bases_of([frame for _, frame in entries], frames)

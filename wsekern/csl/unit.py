@@ -210,7 +210,8 @@ class Unit:
             return self._extern(ev, node, kind)
         value = ev.evaluate(node.value, kind) if node.value is not None else zero_of(kind or t.VOID)
         kind = kind or value.type
-        if t.is_comptime(kind) or isinstance(kind, (t.Void, t.FunctionType)) or isinstance(value.data, Dsr) or not kind.bytes:
+        kept = kind.element if isinstance(kind, t.Array) else kind  # arrays of no elements have a place all the same
+        if t.is_comptime(kind) or isinstance(kind, (t.Void, t.FunctionType)) or isinstance(value.data, Dsr) or not kept.bytes:
             if node.kind == "var" and isinstance(kind, (t.ComptimeInt, t.ComptimeFloat)):
                 ev.fail(node, f"a variable of type {kind} exists only while the program is compiled: give it a type")
             return Constant(value, node.span)
