@@ -49,7 +49,7 @@ def system_of(load, users):
     try:
         if load["wafers"]:
             placement = placed(pairing.config, request, pairing.machine, None, "silicon", pairing.serving)
-            return lambda some: wafer_side(replace(placement, request=replace(request, batch=some)))
+            return lambda some: wafer_side(replace(placement, request=replace(request, batch=some)), pairing.machine.system)
         system = deployed(pairing.config, request, pairing.cluster, load["level"], pairing.serving)
         system.side(0.0)
     except BudgetError:

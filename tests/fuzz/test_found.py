@@ -132,3 +132,12 @@ def test_a_compilation_leaves_the_recursion_limit_of_the_process_as_it_was(tmp_p
         (tmp_path / name).write_text(text)
     build(tmp_path / "layout.csl", {}, Options(arch="wse2"))
     assert sys.getrecursionlimit() == before
+
+
+def test_a_template_with_a_token_that_the_file_lacks_is_refused(tmp_path):
+    """The library meets it only where a text is encoded, and panics."""
+    made = json.loads(tokenizer())
+    made["post_processor"]["special_tokens"] = {}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(made))
+    with pytest.raises(InputError, match="cannot be read as a tokenizer"):
+        load_text(tmp_path, 1000)

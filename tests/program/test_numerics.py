@@ -243,7 +243,8 @@ def test_mixed_precision_sums_and_conversions(narrow):
         same(narrow, run(vector("fs2h"), narrow, ("fp32", words)), rounded(narrow, numbers("fp32", words)))
 
 
-@pytest.mark.parametrize("name", [name for name in INSTRUCTIONS if half(name) and name not in ("fmach", "fmovh", "fs2h")])
+@pytest.mark.parametrize("name", [name for name in INSTRUCTIONS
+                                  if half(name) and name not in ("fmach", "fmovh", "fs2h", "xp162fh")])
 def test_reductions_round_each_step(name):
     """A register as target: as many roundings as elements."""
     operation = INSTRUCTIONS[name][0]
@@ -299,16 +300,27 @@ def test_scalars_of_whole_numbers(type):
         np.testing.assert_array_equal(run(scalar(op), type, (type, bits[0])), whole(op, type, a), op)
 
 
-@pytest.mark.parametrize("name", [name for name, (op, type) in INSTRUCTIONS.items() if type in INTEGERS and op != "mov"])
+@pytest.mark.parametrize("name", [name for name, (op, type) in INSTRUCTIONS.items()
+                                  if type in INTEGERS and op not in ("mov", "to_integer")])
 @pytest.mark.parametrize("is_signed", [False, True])
 def test_vectors_of_whole_numbers(name, is_signed):
     """Instructions of 16 and 32 bits, on memory of either sign: they are signed or not by their own name."""
     op, arithmetic = INSTRUCTIONS[name]
     type = "ui"[is_signed] + arithmetic[1:]
-    sources = {"fma": 3, "neg": 1, "abs": 1}.get(op, 2)
+    sources = {"fma": 3, "neg": 1, "abs": 1, "clz": 1, "ctz": 1, "popcnt": 1}.get(op, 2)
     bits = [word[-6000:] if sources == 3 else word for word in products([type] * sources, 2000)]
     expected = whole(op, arithmetic, *(numbers(arithmetic, word) for word in bits))
     np.testing.assert_array_equal(run(vector(name), type, *((type, word) for word in bits)), expected)
+
+
+def test_bits_are_counted():
+    """Of every 16-bit number, from its digits: zeros before the first one, behind the last one, and ones."""
+    bits = bits_of("u16", 1 << 16)
+    digits = [f"{number:016b}" for number in bits.tolist()]
+    for name, counts in (("clz16", [16 - len(each.lstrip("0")) for each in digits]),
+                         ("ctz16", [16 - len(each.rstrip("0")) for each in digits]),
+                         ("popcnt16", [each.count("1") for each in digits])):
+        np.testing.assert_array_equal(run(vector(name), "u16", ("u16", bits)), counts, name)
 
 
 # ---- conversions ------------------------------------------------------------------------------------------------------
@@ -339,6 +351,13 @@ def test_conversions_in_all_directions(source):
             with t.range(CHUNK) as i:
                 t.write(d, i, t.read(a, i).to(target))
         same(target, run(build, target, (source, bits)), converted(source, target, bits))
+
+
+@pytest.mark.parametrize(("name", "source", "target"), [
+    ("xp162fh", "i16", "fp16"), ("xp162fs", "i16", "fp32"), ("fh2xp16", "fp16", "i16"), ("fs2xp16", "fp32", "i16")])
+def test_vectors_of_conversions(name, source, target):
+    bits = bits_of(source, 1 << 16)
+    same(target, run(vector(name), target, (source, bits)), converted(source, target, bits))
 
 
 def test_a_negative_16_bit_number_stays_negative_among_32_bits():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsekern.cluster import serving
+from wsekern.cluster.steady import steady_state
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.validation import gpu, gpu_bounds
 from wsekern.validation.gpu_rows import Refused, understand
@@ -84,7 +84,7 @@ CASES = st.fixed_dictionaries({
 def test_no_prediction_of_the_model_is_refused(changes):
     """A bound that the model itself breaks would refuse what can be measured."""
     case = understand(row(n_gpus="8", metric="tpot_mean", **changes))
-    state = serving.steady_state(case.deployment, case.prompt, case.output, case.batch)
+    state = steady_state(case.deployment, case.prompt, case.output, case.batch)
     assert not gpu_bounds.against_token(case, decode_step(case.deployment, 1.0, case.prompt + case.output / 2).seconds)
     assert not gpu_bounds.against_token(case, state.token_seconds)
     assert not gpu_bounds.against_first(case, 1.0, prefill_step(case.deployment, 1.0, case.prompt).seconds)

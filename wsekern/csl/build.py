@@ -367,9 +367,9 @@ def export_of(unit: Unit, name: str, value: Value, number: int = 0) -> Export:
     symbol, element = data.symbol, value.type.element
     while isinstance(element, t.Array):
         element = element.element
-    size = max(2, element.bytes)
-    count = (symbol.type.bytes - data.offset) // size
-    return Export(name, symbol.name, data.offset, count, str(number_dtype(element) or np.dtype(f"u{size}")), pointer=pointer)
+    kind = number_dtype(element) or np.dtype(np.uint16 if element.bytes % 4 else np.uint32)  # words, of what is no number
+    count = (symbol.type.bytes - data.offset) // max(2, kind.itemsize)
+    return Export(name, symbol.name, data.offset, count, str(kind), pointer=pointer)
 
 
 def memory_of(unit: Unit) -> list[tuple[str, int, str, np.ndarray]]:

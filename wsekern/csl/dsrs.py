@@ -27,6 +27,12 @@ class DsrUse:
     types: set[str] = field(default_factory=set)
 
 
+def _holds(at: Address, size: int) -> bool:
+    """Whether so many bytes of the symbol follow; where a DSR is also used for wider elements they may not, and the load that
+    does so sets the base while the program runs."""
+    return at.offset + size <= at.symbol.type.bytes
+
+
 def _saves(options: dict[str, Value]) -> bool:
     """Whether uses of a DSR that was loaded so move its base."""
     return "save_address" in options and bool(options["save_address"].data)
@@ -236,7 +242,7 @@ class DsrLinker(ABC):
             return self.fifo(data.fifo, kind, None)
         if data.base is None:
             return self.fabric(data, kind, out, extent)
-        known = isinstance(data.base.data, Address)
+        known = isinstance(data.base.data, Address) and _holds(data.base.data, extent * TYPE_BYTES[kind])
         symbol = data.base.data.symbol.name if known else MEMORY
         offset = data.base.data.offset // TYPE_BYTES[kind] if known else 0
         if data.kind == "mem4d_dsd":

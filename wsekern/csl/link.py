@@ -82,6 +82,8 @@ class Linker(QueueLinker, DsrLinker):
                 self._vector(op)
             else:
                 self._scalar(op)
+        if isinstance(self.program.code[-1], Label):  # where all branches return, nothing comes behind them
+            self.append(Scalar("return"))
         self.variables += locals_of(frame, [*places, len(self.program.code)], self.register)
 
     def _label(self, name: str) -> None:

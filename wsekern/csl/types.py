@@ -19,6 +19,11 @@ class Type:
         """Bytes of a value in the memory of a PE; 0: values live only while the program is compiled."""
         return 0
 
+    @property
+    def alignment(self) -> int:
+        """Bytes of which the place of a value in a struct is a multiple."""
+        return min(WORD, max(1, self.bytes))
+
 
 @dataclass(frozen=True)
 class Void(Type):
@@ -219,6 +224,11 @@ class Array(Type):
         """Of all elements."""
         return self.count * self.element.bytes
 
+    @property
+    def alignment(self) -> int:
+        """That of an element."""
+        return self.element.alignment
+
 
 @dataclass(frozen=True)
 class Struct(Type):
@@ -242,15 +252,21 @@ class Struct(Type):
         return self.site is None and not any(self.names)
 
     def offset(self, name: str) -> int:
-        """Byte of a field; every field begins at a whole word, so that cores can load it."""
+        """Byte of a field: as in C, the next one that its type divides, so that hosts can fill structs as arrays of numpy."""
         if self.union:
             return 0
         at = 0
         for field, each in zip(self.names, self.types, strict=True):
+            at = _up(at, each.alignment)
             if field == name:
                 return at
-            at += -(-each.bytes // WORD) * WORD
+            at += each.bytes
         raise KeyError(name)
+
+    @property
+    def alignment(self) -> int:
+        """That of the field with the largest one."""
+        return max((each.alignment for each in self.types), default=1)
 
     def type_of(self, name: str) -> Type | None:
         """Type of a field, None where there is none."""
@@ -258,9 +274,16 @@ class Struct(Type):
 
     @property
     def bytes(self) -> int:
-        """Of all fields, each in whole words."""
-        sizes = [-(-each.bytes // WORD) * WORD for each in self.types]
-        return (max(sizes, default=0) if self.union else sum(sizes))
+        """Of all fields, and what fills them up to a multiple of the struct's alignment."""
+        at = 0
+        for each in self.types:
+            at = max(at, each.bytes) if self.union else _up(at, each.alignment) + each.bytes
+        return _up(at, self.alignment)
+
+
+def _up(number: int, step: int) -> int:
+    """The next multiple of a step."""
+    return -(-number // step) * step
 
 
 @dataclass(frozen=True)

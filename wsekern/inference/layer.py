@@ -227,7 +227,8 @@ def experts_elsewhere(mapping: Grid, block: Block) -> list[tuple[int, MixtureOnG
 
 def steps_elsewhere(mapping: Grid, block: Block, tokens: int) -> list[tuple[int, Steps]]:
     """(wafer, its steps) of a layer's experts on other wafers than the first."""
-    return [(wafer, _as_kept(mapping, [feed], feed.steps(tokens, 1))) for wafer, feed in experts_elsewhere(mapping, block)]
+    return [(wafer, _as_kept(mapping, [feed], tokens, feed.steps(tokens, 1)))
+            for wafer, feed in experts_elsewhere(mapping, block)]
 
 
 def _readers(mapping: Grid, block: Block, name: str) -> list[str]:

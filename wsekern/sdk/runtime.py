@@ -188,9 +188,9 @@ class SdkRuntime:
             self._stream_in(int(dest), words, px, py, w, h)
         else:
             self._wait_for_launch()
-            for export, program, pes in self._exports(dest, px, py, w, h):
+            for address, pes in self._places(dest, px, py, w, h):
                 rows = self._rows(words, pes, px, py, w)
-                self.machine.copy_in(self._address(export, program), pes, self._narrow(rows, data_type, export))
+                self.machine.copy_in(address, pes, rows.astype(np.uint16) if data_type == MemcpyDataType.MEMCPY_16BIT else rows)
         return Task()
 
     def memcpy_d2h(self, dest: NDArray[Any], src: Any, px: int, py: int, w: int, h: int, elements_per_pe: int, *,
@@ -202,14 +202,14 @@ class SdkRuntime:
         if streaming:
             self._stream_out(int(src), out, px, py, w, h)
         else:
-            for export, program, pes in self._exports(src, px, py, w, h):
+            for address, pes in self._places(src, px, py, w, h):
                 size = 2 if data_type == MemcpyDataType.MEMCPY_16BIT else 4
                 rows = np.zeros((len(pes), elements_per_pe), f"u{size}")
-                self.machine.copy_out(self._address(export, program), pes, rows)
+                self.machine.copy_out(address, pes, rows)
                 width = self.machine.made.layout.width
                 out[pes // width - py, pes % width - px] = rows
         flat = out.reshape(-1) if order == MemcpyOrder.ROW_MAJOR else out.reshape(-1, order="F")
-        target = dest.reshape(-1)
+        target = dest.reshape(-1)[: flat.size]
         target[:] = flat.view(target.dtype) if target.dtype.itemsize == 4 else flat.astype(np.uint16).view(target.dtype)
         return Task()
 
@@ -251,8 +251,9 @@ class SdkRuntime:
     def _by_pe(values: NDArray[Any], w: int, h: int, elements: int, order: MemcpyOrder) -> NDArray[np.uint32]:
         """[height][width][elements] words."""
         flat = np.ascontiguousarray(values.reshape(-1))
-        if flat.size != w * h * elements:
+        if flat.size < w * h * elements:
             raise InputError(f"{flat.size} elements for {w} x {h} PEs of {elements}")
+        flat = flat[: w * h * elements]     # as the vendor's: public scripts pass the rest of a longer array
         words = flat.view(np.uint32) if flat.dtype.itemsize == 4 else flat.view(np.uint16).astype(np.uint32) if (
             flat.dtype.itemsize == 2) else flat.astype(np.uint32)
         return words.reshape(h, w, elements, order="C" if order == MemcpyOrder.ROW_MAJOR else "F")
@@ -268,13 +269,18 @@ class SdkRuntime:
         width = self.machine.made.layout.width
         return words[pes // width - py, pes % width - px]
 
-    @staticmethod
-    def _narrow(rows: NDArray[np.uint32], data_type: MemcpyDataType, export: Export) -> NDArray[Any]:
-        return rows.astype(np.uint16) if data_type == MemcpyDataType.MEMCPY_16BIT else rows
-
-    @staticmethod
-    def _address(export: Export, program: Any) -> int:
-        return program.addresses()[export.symbol] + export.offset
+    def _places(self, symbol: Any, px: int, py: int, w: int, h: int) -> list[tuple[int, NDArray[np.int32]]]:
+        """(byte address, PEs by number) of an exported name in a rectangle; of a pointer, where it leads now."""
+        found = []
+        for export, program, pes in self._exports(symbol, px, py, w, h):
+            addresses = program.addresses()
+            if export.pointer not in addresses:
+                found.append((addresses[export.symbol] + export.offset, pes))
+                continue
+            led = np.zeros((len(pes), 1), np.uint32)
+            self.machine.copy_out(addresses[export.pointer], pes, led)
+            found += [(int(address), pes[led[:, 0] == address]) for address in np.unique(led)]
+        return found
 
     # ---- streams
 

@@ -1,4 +1,4 @@
-"""``cslc`` and ``cs_python`` for one command: two small scripts in a temporary folder that is first on its path."""
+"""``cslc``, ``sdk_debug_shell`` and ``cs_python`` for one command: small scripts in a temporary folder, first on its path."""
 
 import os
 import shlex
@@ -39,6 +39,8 @@ def tools() -> Iterator[dict[str, str]]:
         _script(Path(folder) / "cslc", f'PYTHONPATH={here}:"$PYTHONPATH" exec {python} -m wsekern.sdk.cslc "$@"')
         _script(Path(folder) / "cs_python", f'unset PYTHONSAFEPATH; PYTHONPATH={shlex.quote(str(SHIM))}:{here}:"$PYTHONPATH" '
                                             f'exec {python} "$@"')
+        _script(Path(folder) / "sdk_debug_shell", 'case "$1" in compile) shift; exec cslc "$@" ;; esac; '
+                                                  'echo "sdk_debug_shell: expected compile, found \'$1\'" >&2; exit 2')
         for name in ("python", "python3"):
             shutil.copy(Path(folder) / "cs_python", Path(folder) / name)
         yield {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}

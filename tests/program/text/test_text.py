@@ -52,8 +52,8 @@ def assert_comes_back(program: Program, machine: str = "wse3") -> None:
 
 # ---- programs of any kind
 
-names = st.one_of(st.text(max_size=6), st.sampled_from(
-    ["x", "task", "r7", "task x", "none", "inf", "a b", 'quo"te', "ring", "L1", "", "; no", "été"]))
+names = st.one_of(st.text(min_size=1, max_size=6), st.sampled_from(
+    ["x", "task", "r7", "task x", "none", "inf", "a b", 'quo"te', "ring", "L1", "; no", "été"]))
 registers = st.integers(0, 255)
 wholes = st.integers(0, 0x7FFF)
 

@@ -135,7 +135,7 @@ class FlowEngine(Engine):
         """Clocks, counters and notes as data."""
         grid = None if self._grid is None else self._grid.copy()
         return SavedClocks(self._row.copy(), self._column.copy(), grid, int(self.link_traversals), dict(self.notes),
-                           self._watch.saved(), {name: getattr(self, name) for name in self.counters})
+                           self._watch.saved(), {name: vars(self)[name] for name in self.counters})
 
     def restore(self, saved: SavedClocks) -> None:
         """Be where :meth:`saved` of an engine of the same grid was; :class:`InputError` where it was none."""

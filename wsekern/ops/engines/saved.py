@@ -19,7 +19,7 @@ class SavedOperation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @classmethod
     def of(cls, operation: Operation) -> "SavedOperation":
         """``operation`` as data."""
-        found = {field.name: _plain(getattr(operation, field.name)) for field in fields(operation)}  # type: ignore[arg-type]
+        found = {field.name: _plain(vars(operation)[field.name]) for field in fields(operation)}  # type: ignore[arg-type]
         return cls(type(operation).__name__, found)
 
     def operation(self) -> Operation:

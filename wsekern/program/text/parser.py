@@ -9,7 +9,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.fabric.routes import POP_MODES, Port, Route, port_mask
 from wsekern.program.instructions import INSTRUCTIONS, OPERATIONS, PRIORITIES, SOURCES, Label, Origin, Scalar, TaskEntry, Vector
-from wsekern.program.operands import NUMPY_TYPES, Fifo, Mem, Named, Operand
+from wsekern.program.operands import NUMPY_TYPES, Fifo, Mem, Mem4d, Named, Operand
 from wsekern.program.symbols import Symbols
 from wsekern.program.text.grammar import REGISTER, SLOTS, number_of
 from wsekern.program.text.line import INT32, Line, Token
@@ -173,7 +173,8 @@ class Parser(Generic[Read]):
         if isinstance(found, Named):
             line.fail("an operand that is no named descriptor", start)
         self.program.descriptors[name] = found
-        if not isinstance(found, Mem) or self.program.symbols.get(found.symbol, ("", 1))[1]:  # else a base set at run time
+        # memory of no elements is a base set at run time
+        if not isinstance(found, (Mem, Mem4d)) or self.program.symbols.get(found.symbol, ("", 1))[1]:
             self._check_operand(line, start, found)
 
     def _route(self, line: Line) -> None:

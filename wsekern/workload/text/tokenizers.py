@@ -51,7 +51,9 @@ def _from_json(file: Path) -> "Tokenizer":
     from tokenizers import Tokenizer
 
     with refusing(f"{file} cannot be read as a tokenizer"):
-        return Tokenizer.from_file(str(file))
+        tokenizer = Tokenizer.from_file(str(file))
+        tokenizer.encode("a")  # what a template names and the file lacks is met only here
+    return tokenizer
 
 
 # -- vocab.json and merges.txt -------------------------------------------------------------------------------------------
