@@ -35,7 +35,8 @@ def test_a_sweep_is_printed_drawn_and_goes_on(wsekern, tmp_path):
 @pytest.mark.parametrize(("text", "arguments", "said"), [
     (SPEC.replace("wafers = 1", "wafer_count = 1"), (), "unknown input 'wafer_count'"),
     (SPEC, ("--jobs", "2", "--dask", "tcp://x:1"), "one without the other"), (SPEC, ("--out", "p.xlsx"), "expected a name"),
-    ("[inputs", (), "not a TOML file"),
+    ("[inputs", (), "not a TOML file"), (SPEC, ("--json", "s.jsonl"), "--json names s.jsonl, where the records go"),
+    (SPEC, ("--dask", "nowhere"), "no Dask scheduler answers at nowhere: missing port"),
 ])
 def test_what_cannot_be_is_refused_before_anything_runs(wsekern, tmp_path, monkeypatch, text, arguments, said):
     monkeypatch.chdir(tmp_path)

@@ -63,3 +63,25 @@ def test_a_profile_shows_what_lines_did(built):
     ((source, cells),) = lines.items()
     assert source.startswith("fn square") and int(cells[0]) % 16 == 0 and int(cells[1].replace(",", "")) >= int(cells[0])
     assert "out[k] = in[k]" in (built / "page.html").read_text()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00\x10\x00{'descr': (2**9\n\n\n"])
+def test_a_file_that_is_no_array_is_refused(built, content):
+    (built / "in.npy").write_bytes(content)
+    done = CliRunner().invoke(csl, ["run", "out", "--set", "in=in.npy"])
+    assert isinstance(done.exception, InputError) and "in.npy, the values of in, is no file of an array" in str(done.exception)
+    (built / "out" / "arrays.npz").write_bytes(content)
+    done = CliRunner().invoke(csl, ["run", "out"])
+    assert isinstance(done.exception, InputError) and "is damaged" in str(done.exception)
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    (["--get", "in=a.npy", "--get", "out=a.npy"], "--get and --get both name a.npy"),
+    (["--get", "out=a.npy", "--trace", "a.npy"], "both name a.npy"),
+    (["--set", "in=a.npy", "--get", "out=a.npy"], "--get names a.npy, which --set reads"),
+    (["--get", "out=nowhere/a.npy"], "there is no folder nowhere"),
+])
+def test_files_that_would_be_lost_are_refused(built, given, said):
+    np.save("a.npy", np.zeros(16, np.int32))
+    done = CliRunner().invoke(csl, ["run", "out", *given])
+    assert isinstance(done.exception, InputError) and said in str(done.exception), (done.exception, done.output)

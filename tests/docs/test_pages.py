@@ -1,5 +1,6 @@
 """README.md and docs/: generated parts are current, links lead somewhere, commands and Python run as written."""
 
+import doctest
 import re
 import shlex
 import sys
@@ -168,3 +169,9 @@ def test_python_runs_as_written(page, tmp_path, monkeypatch, capsys):
     for block in blocks(page, "python"):
         exec(compile(block, str(page), "exec"), names)
     assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "pycon")], ids=lambda page: page.name)
+def test_a_session_prints_what_is_shown(page):
+    session = doctest.DocTestParser().get_doctest("".join(blocks(page, "pycon")), {}, page.name, str(page), 0)
+    assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(session).failed == 0 < len(session.examples)

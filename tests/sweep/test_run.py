@@ -60,6 +60,10 @@ def test_foreign_files_and_second_writers_are_refused(whole, tmp_path):
     path.write_text("{}\n")
     with pytest.raises(InputError, match="line 1, is no record"):
         run(priced(6), path)
+    path.write_text("a line of somebody else")
+    with pytest.raises(InputError, match="ends in what is no record"):
+        run(priced(6), path)
+    assert path.read_text() == "a line of somebody else"
     path.write_bytes(b"")
     with Journal(path), pytest.raises(InputError, match="written by another sweep"):
         run(priced(6), path)

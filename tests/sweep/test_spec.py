@@ -67,6 +67,8 @@ def test_a_latin_hypercube_has_one_value_in_each_part_of_an_axis():
     ({"inputs": MODEL, "grid": {"batch": Range(9, 1, 3)}}, "larger"),
     ({"inputs": MODEL, "grid": {"think": Range(0.0, 1.0, 3, "log")}}, "log scale"),
     ({"inputs": MODEL, "grid": {"batch": Range(1, 2000, 2000), "prompt": Range(1, 2000, 2000)}}, "points"),
+    ({"inputs": MODEL, "grid": {"batch": Range(1, 9, 10**12)}}, "from 2 to 1,000,000"),
+    ({"inputs": MODEL, "sample": Sample(axes={"batch": Range(1, 9)}, count=2**19, method="sobol")}, "1,572,864 points"),
     ({"inputs": MODEL, "sample": Sample(axes={"batch": Range(1, 9)}, count=4, method="halton")}, "sample.method"),
     ({"inputs": MODEL, "sample": Sample(axes={"batch": Range(1, 9)}, count=0)}, "sample wants"),
     ({"inputs": MODEL, "sample": Sample(axes={"batch": Range(1, 9, 3)}, count=4)}, "count of its own"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsekern.cli.options import COUNT, HTML, Command, Target, open_console, write_page
+from wsekern.cli.options import COUNT, HTML, Command, Copied, CopiedTarget, Target, open_console, write_page
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -45,9 +45,10 @@ def check(files: tuple[str, ...]) -> None:
 @csl.command(cls=Command)
 @click.argument("folder", type=click.Path())
 @click.option("--launch", "launches", metavar="FUNCTION", multiple=True, help="Start an exported function; several, in order.")
-@click.option("--set", "given", metavar="NAME=FILE", multiple=True,
+@click.option("--set", "given", metavar="NAME=FILE", multiple=True, type=Copied(),
               help="Copy an array (.npy: [height][width][elements]) to an exported variable first.")
-@click.option("--get", "wanted", metavar="NAME=FILE", multiple=True, help="Write an exported variable of all PEs at the end.")
+@click.option("--get", "wanted", metavar="NAME=FILE", multiple=True, type=CopiedTarget(),
+              help="Write an exported variable of all PEs at the end.")
 @click.option("--trace", "trace_path", metavar="FILE", type=Target(),
               help="Write the first cycles of the first function for https://ui.perfetto.dev.")
 @click.option("--cycles", default=2000, show_default=True, type=COUNT, help="With --trace: how many cycles.")
@@ -76,14 +77,14 @@ def profile(html_path: str | None, command: tuple[str, ...]) -> None:
     status, found = of_command(words)
     view = Group(*map(profile_view, found))
     open_console().print(view)
-    write_page(html_path, lambda: _page(words, view))
+    write_page(html_path, lambda: _page(" ".join(command), view))
     sys.exit(status)
 
 
-def _page(words: list[str], view: "RenderableType") -> "Page":
+def _page(command: str, view: "RenderableType") -> "Page":
     from wsekern.report.pages import view_page
 
-    return view_page(f"wsekern csl profile {words[-1]}", "What each line of CSL did: how often, cycles, and waits.", [view], {})
+    return view_page(f"wsekern csl profile {command}", "What each line of CSL did: how often, cycles, and waits.", [view], {})
 
 
 @click.group()

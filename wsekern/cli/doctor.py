@@ -62,7 +62,7 @@ def _software() -> dict[str, str]:
         missing = [name for name in needs if not _version(name)]
         advice = f"{', '.join(missing)} missing: type `pip install \"wsekern[{extra}]\"`"
         found[f"extra {extra}"] = advice if missing else "installed"
-    return found
+    return found if _stated() else found | {"extras": "not known: they are stated by the installed package"}
 
 
 def _stated() -> list[str]:

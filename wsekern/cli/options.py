@@ -113,6 +113,28 @@ class Target(click.Path):
         return value
 
 
+class Copied(click.ParamType):
+    """``NAME=FILE``: a file that is read."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """``value``, if it has both."""
+        from wsekern.sdk.folder import named
+
+        named(str(value))
+        return value
+
+
+class CopiedTarget(Copied, Target):
+    """``NAME=FILE``: a file to write."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """``value``, if it has both and the file can be written."""
+        Target.convert(self, Copied.convert(self, value, param, ctx).partition("=")[2], param, ctx)
+        return value
+
+
 class Renewed(click.Path):
     """A file that is read whole before the option ``by`` may replace it."""
 
@@ -136,23 +158,30 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Check the files, then run."""
         given = [(param, ctx.params.get(param.name)) for param in self.params]
-        outputs = [(param.opts[0], Path(value)) for param, value in given
-                   if isinstance(param.type, Target) and value not in (None, "-")]
+        outputs = [(param.opts[0], Path(path)) for param, value in given if isinstance(param.type, Target)
+                   for path in _files_named(param, value) if path != "-"]
         for number, (name, path) in enumerate(outputs):
             for other, before in outputs[:number]:
-                if _same_file(path, before):
+                if same_file(path, before):
                     raise InputError(f"{other} and {name} both name {path}: give each a file of its own")
             for param, value in given:
                 if isinstance(param.type, Renewed) and param.type.by == name:
                     continue
-                if not isinstance(param.type, Target) and any(_same_file(path, read) for read in _files_read(value)):
+                if not isinstance(param.type, Target) and any(same_file(path, read) for read in _files_read(
+                        _files_named(param, value))):
                     raise InputError(f"{name} names {path}, which {_shown(param)} reads: it would be lost")
         return super().invoke(ctx)
 
 
+def _files_named(param: click.Parameter, value: Any) -> tuple[str, ...]:
+    """The files that a parameter's values name, without what stands before '='."""
+    texts = () if value is None else tuple(map(str, value)) if isinstance(value, tuple) else (str(value),)
+    return tuple(text.partition("=")[2] for text in texts) if isinstance(param.type, Copied) else texts
+
+
 def _shown(param: click.Parameter) -> str:
     """A parameter as the user writes it."""
-    return param.opts[0] if isinstance(param, click.Option) else param.human_readable_name.upper()
+    return param.opts[0] if isinstance(param, click.Option) else param.human_readable_name
 
 
 _READ = re.compile(r".*\.(?:safetensors|gguf|index\.json)|(?:config|tokenizer|tokenizer_config|generation_config)\.json")
@@ -169,7 +198,7 @@ def _files_read(value: Any) -> list[Path]:
     return found
 
 
-def _same_file(one: Path, other: Path) -> bool:
+def same_file(one: Path, other: Path) -> bool:
     """Whether both names are one file, which need not exist."""
     try:
         return one.samefile(other)

@@ -43,10 +43,10 @@ def read_plan(path: str, model: str | None) -> "LoadedPlan":
     return plan
 
 
-def need_model(model: str | None) -> str:
+def need_model(model: str | None, such_as: str) -> str:
     """MODEL, which only a plan file may stand for."""
     if model is None:
-        raise InputError("give a MODEL such as llama3-8b, or a plan file with --plan")
+        raise InputError(f"give a MODEL such as {such_as}, or a plan file with --plan")
     return model
 
 

@@ -114,8 +114,8 @@ def predict_wafer(model: str | None, phase: str, machine: str, grid_text: str | 
         elif grid_text is None:
             raise InputError("give --grid PxP, or a plan file with --plan")
         else:
-            prediction = predict_layer(need_model(model), phase, machine, parse_square(grid_text), context, profile, clock,
-                                       mapping, batch, precision, activations, program_set, **kept)
+            prediction = predict_layer(need_model(model, "llama3-8b"), phase, machine, parse_square(grid_text), context,
+                                       profile, clock, mapping, batch, precision, activations, program_set, **kept)
 
     def page() -> "Page":
         from wsekern.report.pages import wafer_page

@@ -86,7 +86,7 @@ def run(model: str | None, prompt: str | None, chat: str | None, system: str | N
         raise InputError("--resume goes without --timeline and --animation, which would lack what was done before")
     plan = None if plan_path is None else read_plan(plan_path, model)
     placed, sampling = _placed(options, plan), {name: options[name] for name in options if name not in PLACED}
-    checkpoint = open_model(need_model(model) if plan is None else plan.model)
+    checkpoint = open_model(need_model(model, "sample") if plan is None else plan.model)
     text, ids = _prompt(checkpoint, prompt, chat, system)
     keeping = _keeping(save_path, save_seconds, resume_path)
     drafting = _drafting(speculate, draft, regions or (plan.offer.placement.regions if plan and speculate else None))

@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsekern.cli.options import COUNT, HTML, JSON, Command, ProgressBar, Target, emit, open_console, plot_option, write_page
+from wsekern.cli.options import (
+    COUNT,
+    HTML,
+    JSON,
+    Command,
+    ProgressBar,
+    Target,
+    emit,
+    open_console,
+    plot_option,
+    same_file,
+    write_page,
+)
 from wsekern.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,12 +50,16 @@ def sweep(spec: str, out: str | None, jobs: int | None, dask: str | None, measur
     """
     from wsekern.report.sweeps import sweep_data, sweep_page, sweep_picture, sweep_report
     from wsekern.sweep.findings import Findings
+    from wsekern.sweep.run import journal_of
     from wsekern.sweep.spec import load_plan
 
     if jobs is not None and dask is not None:
         raise InputError("--jobs and --dask go one without the other: Dask's workers are as many as were started")
-    plan = load_plan(spec)
     path = Path(out) if out else Path(Path(spec).stem + ".jsonl")
+    for option, other in (("--json", json_path), ("--html", html_path), ("--plot", plot_path), ("SPEC.toml", spec)):
+        if other and any(same_file(Path(other), one) for one in (path, journal_of(path))):
+            raise InputError(f"{option} names {other}, where the records go: give each a file of its own")
+    plan = load_plan(spec)
     found = Findings(plan, _run(plan, path, jobs, dask), measure)
     if plot_path:
         sweep_picture(found, plot_path)

@@ -271,7 +271,7 @@ class Cluster(Shown):
     count: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.count, int) or self.count < 1:
+        if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
             raise InputError(f"cluster of {self.gpu.name}: count is {self.count!r}, expected a whole number of at least 1")
         if self.count > MAX_GPUS:
             raise InputError(f"cluster of {self.gpu.name}: count is {self.count}, expected at most {MAX_GPUS} GPUs")

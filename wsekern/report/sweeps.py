@@ -1,6 +1,7 @@
 """What a sweep shows: on the terminal, in a picture, as data, as a page."""
 
 import os
+from collections import Counter
 from typing import Any
 
 from rich import box
@@ -51,9 +52,19 @@ def answer_sentence(found: Findings) -> str:
     refused = len(found.records) - len(answers)
     alone = f"; {refused:,} have no answer on one side or both" if refused else ""
     if not answers:
-        return f"none of {len(found.records):,} points has figures on both sides"
+        why = [sentence for _, sentence in reasons(found)[:1]]
+        return "; ".join([f"none of {len(found.records):,} points has figures on both sides", *why])
+    if len(answers) == 1:
+        return f"the one point with an answer: {times(answers[0])}, in {what}{alone}"
     return (f"the wafers are better in {what} at {wins:,} of {len(answers):,} points, from {times(max(answers))} to "
             f"{times(min(answers))}{alone}")
+
+
+def reasons(found: Findings) -> list[tuple[int, str]]:
+    """Why points have no answer, and of how many, the commonest first."""
+    why = Counter(sentence for record in found.records
+                  for sentence in {record["refused"], *record["not_served"].values()} - {None})
+    return [(count, sentence) for sentence, count in why.most_common(MOST_LINES)]
 
 
 def crossing_sentence(found: Findings, crossing: Crossing) -> str:
@@ -175,7 +186,7 @@ def _page_lines(found: Findings) -> list[html.Part]:
 
 
 def _page_map(found: Findings, shown: Map) -> html.Part:
-    names = [[f"{value:,.4g}" for value in values] for values in (shown.x_values, shown.y_values)]
+    names = [[f"{value:,.6g}" for value in values] for values in (shown.x_values, shown.y_values)]
     cells = {(names[0][x], names[1][y]): (f"{shown.x} {names[0][x]}, {shown.y} {names[1][y]}: {times(answer)}",
                                           0 if answer >= 0 else 1, amount(2.0 ** abs(answer)))
              for (x, y), answer in shown.cells.items()}
@@ -200,9 +211,5 @@ def _page_effects(found: Findings) -> list[html.Part]:
 
 def _page_refused(found: Findings) -> list[html.Part]:
     """Why, and of how many points, each sentence once."""
-    why: dict[str, int] = {}
-    for record in found.records:
-        for sentence in {record["refused"], *record["not_served"].values()} - {None}:
-            why[sentence] = why.get(sentence, 0) + 1
-    most = sorted(why.items(), key=lambda item: -item[1])[:MOST_LINES]
-    return [html.Table(("points", "why"), [(f"{count:,}", sentence) for sentence, count in most])] if most else []
+    most = reasons(found)
+    return [html.Table(("points", "why"), [(f"{count:,}", sentence) for count, sentence in most])] if most else []

@@ -8,8 +8,10 @@ initial values that differ between PEs. Nothing in it is executed but as a progr
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import msgspec
@@ -113,6 +115,9 @@ def _painted(layout: Layout, routes: list[Route]) -> NDArray[np.int32]:
 
 # ---- reading ----
 
+NO_ARRAY = (OSError, ValueError, EOFError, SyntaxError, TokenError, TypeError, zipfile.BadZipFile, zlib.error)
+"""What numpy raises of a file that is cut, altered or no array."""
+
 
 def read(folder: Path) -> Image:
     """The compiled layout of a folder. Nothing is compiled: the sources need not be there any more."""
@@ -122,9 +127,9 @@ def read(folder: Path) -> Image:
         stored = msgspec.json.decode((folder / META).read_bytes(), type=Stored)
         if stored.format != FORMAT:
             raise msgspec.ValidationError(f"format {stored.format}")
-        with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
+        with open(folder / ARRAYS, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return _image(folder, stored, arrays)
-    except (msgspec.DecodeError, OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+    except (msgspec.DecodeError, KeyError, IndexError, *NO_ARRAY) as error:
         raise InputError(f"{folder} was written by another version of wsekern or is damaged ({error}): compile again") from None
 
 

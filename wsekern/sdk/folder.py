@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from wsekern.errors import InputError
 from wsekern.output import write_file
 from wsekern.program.trace import trace
+from wsekern.sdk.artifact import NO_ARRAY
 from wsekern.sdk.runtime import MemcpyDataType, SdkRuntime
 
 
@@ -21,7 +22,7 @@ def run(folder: Path, launches: Iterable[str] = (), given: Iterable[str] = (), w
     of the first launch are traced."""
     runtime = SdkRuntime(folder)
     layout = runtime.machine.made.layout
-    for name, path in map(_named, given):
+    for name, path in map(named, given):
         _copy_in(runtime, name, _loaded(path, name))
     runtime.run()
     for k, name in enumerate(launches):
@@ -30,17 +31,18 @@ def run(folder: Path, launches: Iterable[str] = (), given: Iterable[str] = (), w
             trace(runtime.machine.simulation, trace_path, cycles)
         runtime.settle()
     runtime.finish()
-    for name, path in map(_named, wanted):
+    for name, path in map(named, wanted):
         packed = io.BytesIO()
         np.save(packed, _copied_out(runtime, name), allow_pickle=False)
-        write_file(path if path.endswith(".npy") else f"{path}.npy", packed.getvalue())
+        write_file(path, packed.getvalue())
     functions = ", ".join(name for name, place in sorted(runtime.machine.exports.items())
                           if not next(iter(place.exports.values())).symbol)
     done = f"{folder}: {layout.width} x {layout.height} PEs, idle at cycle {runtime.machine.simulation.clock.max():,}"
     return done if tuple(launches) else f"{done}; functions that --launch starts: {functions or 'none'}"
 
 
-def _named(text: str) -> tuple[str, str]:
+def named(text: str) -> tuple[str, str]:
+    """Name and file of ``name=file``."""
     name, equals, path = text.partition("=")
     if not (name and equals and path):
         raise InputError(f"{text!r}: expected the name of an exported variable, '=' and a file, such as x=x.npy")
@@ -49,8 +51,9 @@ def _named(text: str) -> tuple[str, str]:
 
 def _loaded(path: str, name: str) -> NDArray:
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        with open(path, "rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except NO_ARRAY as error:
         raise InputError(f"{path}, the values of {name}, is no file of an array as numpy.save writes it ({error})") from None
 
 

@@ -7,6 +7,9 @@ import msgspec
 
 from wsekern.errors import InputError
 
+MOST_POINTS = 1_000_000
+"""Sanity limit of a sweep."""
+
 Value = str | int | float | bool
 """What an input may be."""
 
@@ -45,8 +48,9 @@ def check_axis(axis: Axis, place: str, counted: bool) -> None:
         raise InputError(f"{place} goes from {axis.low} to {axis.high}, expected numbers of which the second is larger")
     if axis.scale == "log" and axis.low <= 0:
         raise InputError(f"{place} starts at {axis.low}, expected more than 0 on a log scale")
-    if counted and axis.count < 2:
-        raise InputError(f"{place} has count = {axis.count}, expected how many values of the range, at least 2")
+    if counted and not 2 <= axis.count <= MOST_POINTS:
+        raise InputError(f"{place} has count = {axis.count:,}, expected how many values of the range, from 2 to "
+                         f"{MOST_POINTS:,}")
     if not counted and axis.count:
         raise InputError(f"{place} has a count of its own, which goes without sample.count: leave it out")
 

@@ -50,6 +50,11 @@ def need_salib(what: str) -> None:
         raise InputError(f"{what} wants SALib (pip install 'wsekern[sweep]')") from None
 
 
+def row_count(method: str, axes: dict[str, Axis], count: int) -> int:
+    """Rows that :func:`draw` gives."""
+    return count * {"sobol": len(axes) + 2, "morris": len(axes) + 1}.get(method, 1)
+
+
 def draw(method: str, axes: dict[str, Axis], count: int, seed: int) -> Drawn:
     """``count`` points, base samples or trajectories of ``axes`` by ``method``; the same for the same ``seed``."""
     return Drawn(method, axes, _SHARES[method](tuple(axes), count, seed))

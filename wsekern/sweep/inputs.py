@@ -141,11 +141,15 @@ def case_of(inputs: Mapping[str, Value]) -> Case:
 _OF_PAIRING = tuple(name for name in DEFAULTS if name not in ("prompt", "output", "batch", "slo_ttft", "slo_tpot"))
 
 
+MOST = 10**9
+"""Sanity limit of whole numbers."""
+
+
 def _check_kind(name: str, value: Value) -> None:
     """Refuse text for a number and the like."""
     flag, number = isinstance(value, bool), isinstance(value, int | float) and not isinstance(value, bool)
-    if name in WHOLE and not (isinstance(value, int) and not flag and 1 <= value <= 10**9):
-        raise InputError(f"{name} is {value!r}, expected a whole number of at least 1")
+    if name in WHOLE and not (isinstance(value, int) and not flag and 1 <= value <= MOST):
+        raise InputError(f"{name} is {value!r}, expected a whole number from 1 to {MOST:,}")
     if name in TEXT and not isinstance(value, str):
         raise InputError(f"{name} is {value!r}, expected a name in quotes")
     if name == "chunked_prefill" and not flag:

@@ -13,6 +13,9 @@ from typing import Any, BinaryIO
 from wsekern.errors import InputError
 from wsekern.output import write_file
 
+BEGINNING = b'{"key": "'
+"""Of each line."""
+
 
 class Journal:
     """The records in ``path``, which one process writes at a time."""
@@ -45,7 +48,10 @@ class Journal:
                 self.done[record["key"]] = record
             except (ValueError, KeyError, TypeError):
                 raise InputError(f"{self.path}, line {number}, is no record of a sweep: name another file") from None
-        if whole < len(content):
+        cut = content[whole:]
+        if cut and not cut.startswith(BEGINNING[:len(cut)]):
+            raise InputError(f"{self.path} ends in what is no record of a sweep: name another file")
+        if cut:
             file.truncate(whole)
         file.seek(whole)
 
@@ -65,6 +71,8 @@ class Journal:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._file is not None:
+            if not self.done and os.path.exists(self.path):
+                os.unlink(self.path)  # a start that came to nothing leaves nothing
             self._file.close()
 
 

@@ -1,5 +1,6 @@
 """Workers on many machines, by Dask: any scheduler that ``distributed`` reaches, whatever has started it."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,8 +8,8 @@ from wsekern.errors import InputError, SimulationError
 from wsekern.sweep.processes import Inputs, record_of
 from wsekern.sweep.spec import Point
 
-TIMEOUT = "20s"
-"""How long a scheduler may take to answer."""
+TIMEOUT = 8.0
+"""Seconds that a scheduler may take to answer."""
 
 
 def records_of(inputs: list[Inputs]) -> list[dict[str, Any]]:
@@ -24,6 +25,13 @@ def need_dask() -> None:
         raise InputError("--dask wants distributed (pip install 'wsekern[sweep]')") from None
 
 
+async def _reach(address: str) -> None:
+    """Connect once, or raise what is wrong."""
+    from distributed.comm import connect
+
+    (await connect(address, timeout=TIMEOUT)).abort()
+
+
 class Dask:
     """The workers of the scheduler at ``address``, such as tcp://host:8786 (or a cluster object of Dask)."""
 
@@ -32,6 +40,8 @@ class Dask:
         from distributed import Client
 
         try:
+            if isinstance(address, str):
+                asyncio.run(_reach(address))  # a Client that finds nobody leaves threads that complain for a minute
             self._client = Client(address, timeout=TIMEOUT, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"no Dask scheduler answers at {address}: {error}") from None

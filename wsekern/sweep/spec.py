@@ -13,12 +13,9 @@ import msgspec
 
 from wsekern.description import load_description
 from wsekern.errors import InputError
-from wsekern.sweep.axes import Axis, Value, check_axis, spread
-from wsekern.sweep.design import METHODS, Drawn, draw
+from wsekern.sweep.axes import MOST_POINTS, Axis, Value, check_axis, spread
+from wsekern.sweep.design import METHODS, Drawn, draw, row_count
 from wsekern.sweep.inputs import Case, case_of, check_name
-
-MOST_POINTS = 1_000_000
-"""Sanity limit of a sweep."""
 
 
 class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,14 +87,14 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
 def plan_of(spec: Spec, where: str = "sweep") -> Plan:
     """The points of ``spec``; ``where`` stands before what is said of a bad input."""
     _check(spec, where)
-    drawn = None if spec.sample is None else draw(spec.sample.method, spec.sample.axes, spec.sample.count, spec.sample.seed)
-    rows = [{}] if drawn is None else drawn.rows
-    grid = {name: spread(axis) for name, axis in spec.grid.items()}
-    count = max(1, len(spec.points)) * len(rows)
+    sample, grid = spec.sample, {name: spread(axis) for name, axis in spec.grid.items()}
+    count = max(1, len(spec.points)) * (1 if sample is None else row_count(sample.method, sample.axes, sample.count))
     for values in grid.values():
         count *= len(values)
     if count > MOST_POINTS:
         raise InputError(f"{where} has {count:,} points, expected at most {MOST_POINTS:,}: leave some values out")
+    drawn = None if sample is None else draw(sample.method, sample.axes, sample.count, sample.seed)
+    rows = [{}] if drawn is None else drawn.rows
     points: dict[str, Point] = {}
     for listed, values, row in product(spec.points or [{}], product(*grid.values()), rows):
         inputs = {**spec.inputs, **listed, **dict(zip(grid, values, strict=True)), **row}

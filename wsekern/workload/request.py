@@ -25,7 +25,7 @@ class Request:
     def __post_init__(self) -> None:
         for name in ("prompt", "output", "batch"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} is {value!r}, expected a whole number of at least 1")
         if isinstance(self.shared, bool) or not isinstance(self.shared, int) or not 0 <= self.shared < self.prompt:
             raise InputError(f"shared is {self.shared!r}, expected 0 to {self.prompt - 1}, the prompt less a token")

@@ -13,11 +13,13 @@ MOST_TICKS = 7
 
 @dataclass(frozen=True)
 class Scale:
-    """Values from ``low`` to ``high`` as 0 to 100; ``log``: each factor as long."""
+    """Values from ``low`` to ``high`` as 0 to 100; ``log``: each factor as long; ``whole``: no tick lies between
+    whole numbers."""
 
     low: float
     high: float
     log: bool = False
+    whole: bool = False
 
     @classmethod
     def of(cls, values: Sequence[float], log: bool = False, from_zero: bool = False) -> "Scale":
@@ -26,7 +28,7 @@ class Scale:
         if log:
             return cls(low / 1.25, high * 1.25, True)
         room = 0.05 * (high - low or abs(high) or 1.0)
-        return cls(0.0 if from_zero else low - room, high + room)
+        return cls(0.0 if from_zero else low - room, high + room, whole=all(isinstance(value, int) for value in values))
 
     def at(self, value: float) -> float:
         """Percent of the axis."""
@@ -52,4 +54,5 @@ class Scale:
         span = self.high - self.low
         power = 10.0 ** floor(log10(span / MOST_TICKS))
         step = next(step * power for step in (*STEPS, 10.0) if span / (step * power) <= MOST_TICKS)
+        step = max(step, 1.0) if self.whole else step
         return [step * number for number in range(ceil(self.low / step), floor(self.high / step) + 1)]

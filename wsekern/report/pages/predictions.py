@@ -44,7 +44,7 @@ def _parts(parts: Mapping[str, float]) -> list[Plot]:
         return []
     shown = {name: [(name, float(cycles), 0)] for name, cycles in parts.items()}
     return [bars("By part of a layer", "Cycles of one layer, in the order of the parts.", shown, "cycles", "cycles",
-                 header=("part", "cycles"), rows=[(name, f"{cycles:,.0f}") for name, cycles in parts.items()])]
+                 legend=(), header=("part", "cycles"), rows=[(name, f"{cycles:,.0f}") for name, cycles in parts.items()])]
 
 
 def gpu_page(model: str, system: str, prediction: Mapping[str, Any], kernels: Sequence[Kernel]) -> Page:
