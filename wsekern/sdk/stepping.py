@@ -39,7 +39,8 @@ class Stepper(Shown):
 
     def _facts(self) -> dict[str, Any]:
         layout = self.made.layout
-        return {"width": layout.width, "height": layout.height, "names": sorted(self.runtime.machine.exports), "cycle": self.cycle}
+        return {"width": layout.width, "height": layout.height, "names": sorted(self.runtime.machine.exports),
+                "cycle": self.cycle}
 
     # ---- going on
 
