@@ -22,6 +22,12 @@ def test_a_file_is_replaced_whole_and_keeps_no_neighbors(tmp_path):
     assert target.read_bytes() == b"new" and os.listdir(tmp_path) == ["a.json"]
 
 
+@pytest.mark.parametrize("path", [3, None, "a\0b"])
+def test_what_names_no_file_is_refused(path):
+    with pytest.raises(InputError, match="cannot write"):
+        write_file(path, "text")
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     target = tmp_path / "a.json"
     write_file(target, "old")

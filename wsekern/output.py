@@ -41,6 +41,8 @@ def write_file(path: str | os.PathLike[str], content: str | bytes) -> None:
 
     What is no file (a device, a pipe) is written to as it is, and a link stays one.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"cannot write to a {type(path).__name__}: expected the name of a file")
     target = Path(path)
     data = content.encode() if isinstance(content, str) else content
     try:
@@ -49,8 +51,8 @@ def write_file(path: str | os.PathLike[str], content: str | bytes) -> None:
                 stream.write(data)
         else:
             _replace(Path(os.path.realpath(target)), data)
-    except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write {target}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def write_figure(path: str | os.PathLike[str], figure: Any, **options: Any) -> None:

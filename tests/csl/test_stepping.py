@@ -98,7 +98,9 @@ def test_a_stepper_says_what_is_not_there(folder):
     for act, said in ((lambda: view.read(0, 0, "nothing"), "has no variable 'nothing' where it is now; it has"),
                       (lambda: view.run_to_line("pe.csl", 1), r"no instruction comes from pe\.csl:1"),
                       (lambda: view.run_to_line("pe.csl", LINE), r"no PE comes to pe\.csl:\d+ any more"),
-                      (lambda: view.run_to(-1), "cycle -1 is over")):
+                      (lambda: view.run_to(-1), "-1 as a cycle"), (lambda: view.run_to(None), "None as a cycle"),
+                      (lambda: Stepper(None), "a NoneType is no compiled program"),
+                      (lambda: view.run_to_line("pe.csl", LINE, x=0), "None as y")):
         with pytest.raises(InputError, match=said):
             act()
     view.launch("compute")

@@ -16,23 +16,31 @@ from typing import Any
 import numpy as np
 
 from wsekern.csl.image import Part, Variable
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_whole
 from wsekern.program._pe import MAIN_THREAD, STATES, THREADS
 from wsekern.program.operands import NUMPY_TYPES, TYPE_BYTES
 from wsekern.program.simulation import Simulation
 from wsekern.sdk.runtime import SdkRuntime
+from wsekern.shown import Shown
 
 _IDLE = STATES.index("idle")
 
 
-class Stepper:
+class Stepper(Shown):
     """A program that goes on as far as one says, and what its PEs hold then. Columns and rows count from the program's
     first PE."""
 
     def __init__(self, source: SdkRuntime | str | Path) -> None:
+        if not isinstance(source, SdkRuntime | str | Path):
+            raise InputError(f"a {type(source).__name__} is no compiled program: expected its folder, or an SdkRuntime")
         self.runtime = source if isinstance(source, SdkRuntime) else SdkRuntime(source)
         self.made = self.runtime.machine.made
         self._parts = {self.made.layout.number_of(part.program): part for part in self.made.programs}
+
+    def _facts(self) -> dict[str, Any]:
+        layout = self.made.layout
+        return {"width": layout.width, "height": layout.height, "names": sorted(self.runtime.machine.exports),
+                "cycle": self.cycle}
 
     # ---- going on
 
@@ -58,7 +66,7 @@ class Stepper:
 
     def run_to(self, cycle: int) -> None:
         """Run until the clock reads ``cycle``."""
-        if cycle < self.cycle:
+        if check_whole(cycle, "as a cycle", 0) < self.cycle:
             raise InputError(f"cycle {cycle} is over: it is cycle {self.cycle}")
         self.step(cycle - self.cycle)
 
@@ -69,8 +77,9 @@ class Stepper:
     def run_to_line(self, file: str, line: int, x: int | None = None, y: int | None = None) -> tuple[int, int]:
         """Run until a PE (any, or the one at (x, y)) comes to a line; the PE. ``file``: the end
         of its path is enough. :class:`InputError` where no instruction comes from there, or none is reached any more."""
-        wanted = self._instructions_at(file, line)
-        layout, chosen = self.made.layout, None if x is None or y is None else y * self.made.layout.width + x
+        wanted, layout, chosen = self._instructions_at(file, line), self.made.layout, None
+        if x is not None or y is not None:
+            chosen = check_whole(y, "as y", 0, layout.height - 1) * layout.width + check_whole(x, "as x", 0, layout.width - 1)
 
         def there() -> set[int]:
             found = self.simulation.activity()[:, [0, 1 + MAIN_THREAD, 1 + THREADS + MAIN_THREAD]].tolist()
