@@ -2,6 +2,7 @@
 blocks of memory behind a pointer, longer arrays than a copy takes."""
 
 import numpy as np
+import pytest
 
 from wsekern.csl.build import Options, build
 from wsekern.sdk import artifact
@@ -175,3 +176,46 @@ def test_an_array_of_no_elements_is_written_by_code_that_never_runs(compile_csl,
     found = np.zeros(2, np.int32)
     runtime.memcpy_d2h(found, runtime.get_id("out"), 0, 0, 1, 1, 2)
     assert found.tolist() == [5, 0]
+
+
+POLL = """
+const poll_id = @get_local_task_id(9);
+const rx = @get_input_queue(2);
+const tx = @get_output_queue(2);
+const words = @get_dsd(fabout_dsd, .{ .extent = 3, .fabric_color = @get_color(0), .output_queue = tx });
+const given = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{3} -> in[i] });
+var left: u16 = 3;
+task word(value: u32) void { left -= 1; out[left] = @as(i32, value); }
+task poll() void {
+  if (x == 0 or left == 0) {
+    sys.unblock_cmd_stream();
+  } else {
+    again();
+  }
+}
+fn again() void { @activate(poll_id); }
+fn compute() void {
+  if (x == 0) { @mov32(words, given); }
+  @activate(poll_id);
+}
+comptime {
+  @bind_local_task(poll, poll_id);
+  @bind_data_task(word, if (@is_arch("wse3")) @get_data_task_id(rx) else @get_data_task_id(@get_color(0)));
+  if (@is_arch("wse3")) {
+    @initialize_queue(rx, .{ .color = @get_color(0) });
+    @initialize_queue(tx, .{ .color = @get_color(0) });
+  }
+  @set_local_color_config(@get_color(0), .{ .routes = if (x == 0) .{ .rx = .{ RAMP }, .tx = .{ EAST } }
+                                                      else .{ .rx = .{ WEST }, .tx = .{ RAMP } } });
+}
+"""
+
+
+@pytest.mark.parametrize("arch", ["wse2", "wse3"])
+def test_a_task_that_starts_itself_until_words_have_come_lets_them_in(compile_csl, arch):
+    runtime = SdkRuntime.of(compile_csl(POLL, {"width": 2}, arch))
+    runtime.memcpy_h2d(runtime.get_id("in"), np.array([4, 5, 6], np.int32), 0, 0, 1, 1, 3)
+    runtime.launch("compute")
+    found = np.zeros(3, np.int32)
+    runtime.memcpy_d2h(found, runtime.get_id("out"), 1, 0, 1, 1, 3)
+    assert found.tolist() == [6, 5, 4]

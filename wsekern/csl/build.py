@@ -197,6 +197,7 @@ def compile_pes(unit: Unit, group: Group, parameters: dict[str, Value], pes: NDA
     unit.finish()
     if unit.diagnostics.errors:
         raise CslError(unit.diagnostics.errors)
+    prefer_words(entries)
     name = Path(group.file.strip("<>")).stem + (f"_{pes[0][0]}_{pes[0][1]}" if len(pes) < len(group.pes) else "")
     linker = Linker(unit, name)
     exports = exports_of(unit, effects)
@@ -274,6 +275,25 @@ def entries_of(unit: Unit) -> list[tuple[TaskEntry, Frame]]:
     if unit.effects.teardown or unit.effects.empty:
         found.append(library.teardown_entry(unit))
     return found
+
+
+def prefer_words(entries: list[tuple[TaskEntry, Frame]]) -> None:
+    """Give data tasks the high priority where a local task can start itself again, at once or over others: such tasks wait for
+    words in circles, and a core that picks local tasks first would never take the words."""
+    def activated(frame: Frame, seen: set[Frame]) -> set[int]:
+        seen.add(frame)
+        found = {op.fields["target"].data for op in frame.ops if op.form == "activate"}
+        return found.union(*(activated(each, seen) for each in frame.calls if each not in seen))
+
+    local = {entry.number: activated(frame, set()) for entry, frame in entries if entry.kind == "local"}
+    reached = {number: set(after) for number, after in local.items()}
+    for _ in local:
+        for number, after in reached.items():
+            reached[number] = after.union(*(local.get(each, set()) for each in after))
+    if any(number in after for number, after in reached.items()):
+        for entry, _ in entries:
+            if entry.kind == "data":
+                entry.priority = "high"
 
 
 def number_of(unit: Unit, task: Task) -> int | None:
