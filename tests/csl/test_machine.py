@@ -413,3 +413,57 @@ def test_integers_of_64_bits_are_computed_with_at_run_time(compile_csl, a, b, n)
                 (ua & ub) ^ (ua | 0x123456789ABCDEF0), (ua < ub) | (a < b) * 2 | (a == b) * 4 | (a >= b) * 8, low,
                 ~(b & 0xFFFFFFFF)]
     assert found == [each & mask for each in expected]
+
+
+EXCHANGE = """
+param width: i16 = 2;
+const memcpy = @import_module("<memcpy/get_params>", .{ .width = width, .height = 1 });
+layout {
+  @set_rectangle(width, 1);
+  const away = .{ .rx = .{ RAMP }, .tx = .{ EAST } };
+  const come = .{ .rx = .{ WEST }, .tx = .{ RAMP } };
+  const back = .{ .rx = .{ RAMP }, .tx = .{ WEST } };
+  const last = .{ .rx = .{ EAST }, .tx = .{ RAMP } };
+  for (@range(i16, 2)) |x| {
+    @set_tile_code(x, 0, "pe.csl", .{ .memcpy_params = memcpy.get_params(x), .x = x });
+    @set_color_config(x, 0, @get_color(3), .{ .routes = if (x == 0) away else come });
+    @set_color_config(x, 0, @get_color(4), .{ .routes = if (x == 0) last else back });
+  }
+  @export_name("out", [*]u32, true);
+  @export_name("compute", fn()void);
+}
+"""
+EXCHANGING = """
+const to = if (x == 0) @get_color(3) else @get_color(4);
+const from = if (x == 0) @get_color(4) else @get_color(3);
+const sends = @get_dsr(dsr_dest, 1);
+const done_id = @get_local_task_id(10);
+var given: [64]u32;
+var taken: [64]u32;
+const given_d = @get_dsd(mem1d_dsd, .{ .tensor_access = |k|{64} -> given[k] });
+const taken_d = @get_dsd(mem1d_dsd, .{ .tensor_access = |k|{64} -> taken[k] });
+const to_d = @get_dsd(fabout_dsd, .{ .extent = 64, .fabric_color = to, .output_queue = @get_output_queue(4) });
+const from_d = @get_dsd(fabin_dsd, .{ .extent = 64, .fabric_color = from, .input_queue = @get_input_queue(4) });
+task done() void {
+  out[0] = taken[0];
+  out[1] = taken[63];
+  sys.unblock_cmd_stream();
+}
+fn compute() void {
+  for (@range(u32, 64)) |k| { given[k] = 100 * @as(u32, x) + k; }
+  @mov32(sends, given_d, .{ .async = true });
+  @mov32(taken_d, from_d, .{ .async = true, .activate = done_id });
+}
+comptime {
+  @load_to_dsr(sends, to_d, .{ .async = true, .ut_id = @get_ut_id(1) });
+  @initialize_queue(@get_output_queue(4), .{ .color = to });
+  @initialize_queue(@get_input_queue(4), .{ .color = from });
+  @bind_local_task(done, done_id);
+}
+"""
+
+
+def test_a_load_of_a_register_says_on_which_microthread_its_operations_run(run_csl):
+    """Both queues have the same number, and so would both microthreads: PEs that send before they receive would stand still."""
+    runtime = run_csl({"layout.csl": EXCHANGE, "pe.csl": HEAD + EXCHANGING}, arch="wse3")
+    assert [out_of(runtime, x, 2) for x in (0, 1)] == [[100, 163], [0, 63]]

@@ -268,4 +268,6 @@ class DsrLinker(ABC):
             for name in ("activate", "unblock"):
                 if name in given:
                     found[name] = given[name]
+            if "ut_id" in given and "ut_id" not in options:
+                found["ut_id"] = self.number(given["ut_id"])
         return found
