@@ -46,7 +46,7 @@ def check(files: tuple[str, ...]) -> None:
 @click.argument("folder", type=click.Path())
 @click.option("--launch", "launches", metavar="FUNCTION", multiple=True, help="Start an exported function; several, in order.")
 @click.option("--set", "given", metavar="NAME=FILE", multiple=True, type=Copied(),
-              help="Copy an array (.npy: [height][width][elements]) to an exported variable first.")
+              help="Copy an array (.npy, of height x width x elements) to an exported variable first.")
 @click.option("--get", "wanted", metavar="NAME=FILE", multiple=True, type=CopiedTarget(),
               help="Write an exported variable of all PEs at the end.")
 @click.option("--trace", "trace_path", metavar="FILE", type=Target(),
