@@ -199,11 +199,11 @@ def _known_torn(unit: Any) -> Symbol:
     return found
 
 
-@builtin("__torn_down", arguments=0)
-def torn_down(ev: Evaluator, node: syntax.Builtin) -> Value:
-    """Colors in teardown, a bit each."""
+@builtin("__torn_down", "__flushed", arguments=0)
+def ended(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """Colors in teardown, or output queues that have been flushed, a bit each."""
     register = ev.frame.new()
-    ev.emit.emit("torn_down", dst=register)
+    ev.emit.emit(node.name.removeprefix("__"), dst=register)
     return Value(t.U32, register)
 
 
@@ -314,14 +314,6 @@ def leave_flush(ev: Evaluator, node: syntax.Builtin) -> Value:
     """An output queue is no longer one that has been flushed."""
     ev.emit.emit("leave_flush", imm=ev.known_int(ev.evaluate(node.arguments[0]), node))
     return NOTHING
-
-
-@builtin("__flushed", arguments=0)
-def flushed(ev: Evaluator, node: syntax.Builtin) -> Value:
-    """Output queues that have been flushed, a bit each."""
-    register = ev.frame.new()
-    ev.emit.emit("flushed", dst=register)
-    return Value(t.U32, register)
 
 
 @builtin("__bind_queue", arguments=3)

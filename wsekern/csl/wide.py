@@ -1,5 +1,6 @@
 """Integers of 64 bits at run time: two registers beside each other, the low half first, as instructions on their halves."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from wsekern.csl import types as t
@@ -17,26 +18,26 @@ def high(register: Reg) -> Reg:
     return Reg(register.frame, register.number + 1)
 
 
-class WideEmitter:
+class WideEmitter(ABC):
     """What :class:`wsekern.csl.emit.Emitter` writes for 64-bit integers."""
 
     frame: Any
 
+    @abstractmethod
     def emit(self, form: str, **fields: Any) -> None:
         """One instruction."""
-        raise NotImplementedError
 
+    @abstractmethod
     def scalar(self, op: str, kind: str, *sources: Reg) -> Reg:
         """``op`` of registers into a new one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def constant(self, number: float, kind: str = "i32") -> Reg:
         """A number in a new register."""
-        raise NotImplementedError
 
+    @abstractmethod
     def elements(self, place: Memory, size: int) -> tuple[Any, int, Reg | None]:
         """(symbol, bytes, register) of a place."""
-        raise NotImplementedError
 
     def _u32(self, op: str, *sources: Reg) -> Reg:
         return self.scalar(op, "u32", *sources)
