@@ -11,6 +11,7 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
+from wsekern._common cimport simd_level_code
 from wsekern.errors import raise_for_status
 from wsekern.fabric._host import DELIVERED, NO_WORDS
 from wsekern.fabric._host cimport Delivered
@@ -25,11 +26,12 @@ from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_STACK, PE_
                                       pe_descriptor_fields, pe_field, pe_form_names, pe_instruction,
                                       pe_instruction_fields, pe_kind_names, pe_latency, pe_latency_fields, pe_op_names,
                                       pe_program, pe_program_fields, pe_type_names)
-from wsekern.program.pe_state cimport (PE_PATIENCE, PE_RULES, PE_RUNNING, pe_bytes_at, pe_close_cycle, pe_core, pe_core_at, pe_doing_of,
-                                       pe_failed, pe_find, pe_found, pe_free_pools, pe_give_credits, pe_grid, pe_input, pe_launch, pe_loaded,
+from wsekern.program.pe_state cimport (PE_PATIENCE, PE_RULES, PE_RUNNING, pe_bytes_at, pe_can_tape, pe_close_cycle, pe_core, pe_core_at, pe_doing_of,
+                                       pe_drop_tape, pe_failed, pe_find, pe_found, pe_free_pools, pe_give_credits, pe_grid, pe_input, pe_launch, pe_loaded,
                                        pe_load, pe_make_pools, pe_make_programs, pe_mark, pe_open_fabric, pe_open_run, pe_output, pe_queue,
                                        pe_next_event, pe_queue_word, pe_receive,
-                                       pe_reset_cores, pe_run, pe_save, pe_seal, pe_step_cores, pe_strip, pe_thread, pe_watch,
+                                       pe_replay, pe_reset_cores, pe_run, pe_run_tape, pe_save, pe_seal, pe_start_tape, pe_step_cores, pe_strip, pe_thread, pe_tile,
+                                       pe_watch,
                                        wsk_received)
 
 
@@ -256,6 +258,53 @@ cdef class Cores:
         """The next cycle in which anything can happen while the host does nothing; None: nothing ever does."""
         cdef int64_t cycle = pe_next_event(&self.grid, fabric.fabric)
         return None if cycle == INT64_MAX else cycle
+
+    def can_tape(self, FabricState fabric not None):
+        """Whether nothing but values depends on values, so that :meth:`start_tape` may be called."""
+        return bool(pe_can_tape(&self.grid, fabric.fabric))
+
+    def start_tape(self):
+        """From now on write down what is done to values, in place of doing it; until :meth:`drop_tape`."""
+        if not pe_start_tape(&self.grid):
+            raise MemoryError
+
+    def drop_tape(self):
+        """Compute values again."""
+        pe_drop_tape(&self.grid)
+
+    @property
+    def tape(self):
+        """(deeds, words, status) of the tape; None where none is written."""
+        if self.grid.tape == NULL:
+            return None
+        return self.grid.tape.deeds, self.grid.tape.words, self.grid.tape.status
+
+    def run_tape(self, tiles, const int32_t[::1] lines, int threads):
+        """Do what the tape says on ``lines`` of PEs that are alike. ``tiles``: (array (PEs, lines, bytes) of any strides in its
+        first two axes, int32 address on each PE or -1, whether it is a result) each."""
+        cdef Py_ssize_t n = len(tiles), k
+        cdef int32_t p
+        cdef pe_replay work
+        cdef const unsigned char[:, :, :] host
+        cdef const int32_t[::1] address
+        cdef int status, level = simd_level_code()
+        room = bytearray(max(1, n) * sizeof(pe_tile))
+        cdef pe_tile *tile = <pe_tile *><char *>room
+        work.grid, work.tile, work.line, work.tiles, work.lines, work.bytes = &self.grid, tile, NULL, n, lines.shape[0], 0
+        if lines.shape[0] == 0:
+            return WSK_OK
+        work.line = &lines[0]
+        for p in range(self.grid.pes):
+            work.bytes += (self.programs[self.grid.pe[p].program].code.memory + 7) & ~7
+        for k in range(n):
+            host, address = tiles[k][0], tiles[k][1]
+            if host.shape[0] != self.grid.pes or address.shape[0] != self.grid.pes or (host.shape[2] > 1 and host.strides[2] != 1):
+                return WSK_ERR_BAD_ARGUMENT
+            tile[k].host, tile[k].by_pe, tile[k].by_line = <unsigned char *>&host[0, 0, 0], host.strides[0], host.strides[1]
+            tile[k].address, tile[k].bytes, tile[k].result = &address[0], <int32_t>host.shape[2], tiles[k][2]
+        with nogil:
+            status = pe_run_tape(&work, threads, level)
+        return status
 
     @property
     def cycle(self):

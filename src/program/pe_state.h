@@ -109,6 +109,8 @@ typedef struct {                        /* rows whose PEs one thread steps */
     char pad[32];
 } pe_strip;
 
+typedef struct pe_tape pe_tape;
+
 typedef struct {                        /* all cores, and what they share */
     int64_t cycle;
     int64_t until;                      /* no core runs ahead of this cycle */
@@ -136,6 +138,7 @@ typedef struct {                        /* all cores, and what they share */
     const pe_descriptor *descriptor;
     const wsk_route *route;
     const pe_loaded *program;
+    pe_tape *tape;                      /* values are written down, not computed; NULL: they are (tape.h) */
     int32_t *param;                     /* [fabric_pes][params] */
     int32_t programs, codes, descriptors, routes, params;       /* how many there are; params: of each PE */
 } pe_grid;

@@ -1,5 +1,5 @@
 # cython: language_level=3
-# pe_state.h, pe_run.h, save.h and compiled.h for Cython: what _pe.pyx reads of cores, and the C functions that it calls.
+# pe_state.h, tape.h, pe_run.h, save.h and compiled.h for Cython: what _pe.pyx reads of cores, and the C functions that it calls.
 from libc.stdint cimport int16_t, int32_t, int64_t, int8_t, uint16_t, uint32_t, uint8_t
 
 from wsekern.team cimport wsk_team
@@ -57,6 +57,7 @@ cdef extern from "pe_state.h" nogil:
         const pe_descriptor *descriptor
         const wsk_route *route
         const pe_loaded *program
+        pe_tape *tape
         int32_t *param
         int32_t programs, codes, descriptors, routes, params
     pe_queue *pe_input(const pe_grid *g, const pe_core *pe, int q)
@@ -77,6 +78,25 @@ cdef extern from "findings.h" nogil:
     int pe_find(const pe_grid *g, wsk_fabric *fabric, int rule, pe_found *found)
     int pe_watch(pe_grid *g)
     void pe_mark(pe_grid *g, const unsigned char *at, int64_t n)
+
+cdef extern from "tape.h" nogil:
+    ctypedef struct pe_tape:
+        int64_t deeds, words
+        int status
+    ctypedef struct pe_tile:
+        unsigned char *host
+        int64_t by_pe, by_line
+        const int32_t *address
+        int32_t bytes, result
+    ctypedef struct pe_replay:
+        const pe_grid *grid
+        const pe_tile *tile
+        const int32_t *line
+        int64_t tiles, lines, bytes
+    int pe_can_tape(const pe_grid *g, const wsk_fabric *fabric)
+    int pe_start_tape(pe_grid *g)
+    void pe_drop_tape(pe_grid *g)
+    int pe_run_tape(const pe_replay *work, int threads, int simd_level)
 
 cdef extern from "pe_run.h" nogil:
     enum: PE_RUNNING, PE_PATIENCE

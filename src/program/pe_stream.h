@@ -184,7 +184,7 @@ static int run_word(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, pe_t
             th->resume = g->cycle + 1;
         return 0;
     }
-    uint32_t bits = compute_word(g, pe, th, i, d, k, n);
+    uint32_t bits = g->tape ? pe_tape_word(g, pe, th, i, k, n) : compute_word(g, pe, th, i, d, k, n);
     consume(g, fabric, pe, i->a, n);
     consume(g, fabric, pe, i->b, n);
     consume(g, fabric, pe, i->c, n);

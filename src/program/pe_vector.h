@@ -6,6 +6,8 @@
 #include "common/wsekern_status.h"
 #include "findings.h"
 #include "pe_math.h"
+#include "pe_operands.h"
+#include "tape.h"
 
 /* Take the first word of an input queue; where an instruction has bound it, no word comes in that it does not take. */
 static void pop_input(wsk_fabric *fabric, const pe_core *pe, pe_queue *q)
@@ -60,11 +62,6 @@ static int wake_all(pe_grid *g, pe_core *pe, int why, int queue, int64_t cycle)
     return found;
 }
 
-static const pe_descriptor *descriptor_of(const pe_grid *g, const pe_core *pe, int number)
-{
-    return g->descriptor + g->program[pe->program].code.descriptor + number;
-}
-
 static void load_place(const pe_grid *g, const pe_core *pe, const pe_descriptor *d, pe_place *place)
 {
     if (d->kind == PE_REGISTER)
@@ -75,62 +72,20 @@ static void load_place(const pe_grid *g, const pe_core *pe, const pe_descriptor 
         *place = (pe_place){ d->base, d->extent, d->stride, 0 };
 }
 
-static int64_t ring_element(const pe_descriptor *d, int64_t element)
-{
-    element %= d->wrap;
-    return element >= 0 ? element : element + d->wrap;
-}
-
-/* Elements from the base to element k. */
-static int64_t element_of(const pe_descriptor *d, const pe_place *place, int64_t k)
-{
-    int64_t element = 0;
-    if (d->kind == PE_MEM)
-        return k * place->stride;
-    if (d->kind == PE_RING)
-        return ring_element(d, place->at + k * place->stride);
-    for (int axis = 3; axis >= 0; axis--) {
-        element += k % d->shape[axis] * d->strides[axis];
-        k /= d->shape[axis];
-    }
-    return element;
-}
-
-static int is_memory(int kind) { return kind >= PE_MEM && kind <= PE_FIFO; }
-
 /* Whether all elements that an instruction touches lie in the PE's memory. */
 static int is_within(const pe_grid *g, const pe_core *pe, const pe_descriptor *d, const pe_place *place, int64_t extent,
                      int64_t repeat)
 {
-    int64_t low = 0, high = 0, reach, size = pe_type_bytes(d->type), most = (int64_t)1 << 32;
+    int64_t low, high, size = pe_type_bytes(d->type), most = (int64_t)1 << 32;
     if (!is_memory(d->kind) || extent <= 0 || repeat <= 0)
         return 1;
-    if (d->kind == PE_MEM) {
-        reach = (extent - 1) * place->stride;
-        low = pe_min(0, reach);
-        high = pe_max(0, reach);
-        reach = (repeat - 1) * d->advance;
-        low += pe_min(0, reach);
-        high += pe_max(0, reach);
-    } else if (d->kind == PE_MEM4D) {
-        for (int axis = 0; axis < 4; axis++) {
-            if (d->shape[axis] < 1)         /* no elements, however long the descriptor was made */
-                return 0;
-            reach = pe_max(-most, pe_min(most, (d->shape[axis] - 1) * (int64_t)d->strides[axis]));
-            low += pe_min(0, reach);
-            high += pe_max(0, reach);
-        }
-    } else {
-        high = d->wrap - 1;
-    }
+    for (int axis = 0; d->kind == PE_MEM4D && axis < 4; axis++)
+        if (d->shape[axis] < 1)             /* no elements, however long the descriptor was made */
+            return 0;
+    touched(d, place, extent, repeat, &low, &high);
     if (low < -most || high > most)         /* far outside; nor do bytes of so many elements fit a number */
         return 0;
     return place->base + low * size >= 0 && place->base + (high + 1) * size <= g->program[pe->program].code.memory;
-}
-
-static int operand_number(const pe_instruction *i, int which)
-{
-    return which == 0 ? i->dst : which == 1 ? i->a : which == 2 ? i->b : i->c;
 }
 
 /* Load the operands of an instruction: from here on, changes to its descriptors and registers do not touch it. */
@@ -338,7 +293,9 @@ static int64_t run_in_memory(pe_grid *g, pe_core *pe, pe_thread *th, const pe_in
     int64_t cycles = element_cycles(g, pe, th, i), repeat = i->repeat, extent = th->extent;
     for (int64_t k = 0; g->written && k < repeat * extent; k++)
         watch_element(g, pe, th, i, k / extent, k % extent, now);
-    for (int64_t r = 0; r < repeat; r++)
+    if (g->tape)
+        pe_tape_memory(g, pe, th);
+    for (int64_t r = 0; r < repeat && !g->tape; r++)
         for (int64_t k = 0; k < extent; k++)
             set_value(g, pe, d, &th->place[0], r, k,
                       pe_apply(i->op, i->type, fixed_value(g, pe, i->a, &th->place[1], r, k),

@@ -3,7 +3,7 @@
 
 #include "common/memory.h"
 #include "fabric/fabric_internal.h"
-#include "pe_state.h"
+#include "tape.h"
 
 /* Places of the queues and threads that a program uses, and the color that each input queue serves. */
 static void lay_out(pe_loaded *program)
@@ -118,6 +118,7 @@ int pe_make_pools(pe_grid *g, const int32_t *program_of)
 
 void pe_free_pools(pe_grid *g)
 {
+    pe_drop_tape(g);
     for (int i = 0; g->strip && i < g->strips; i++) {
         wsk_free(g->strip[i].core_slot);
         wsk_free(g->strip[i].ramp_slot);

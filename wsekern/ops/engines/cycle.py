@@ -7,6 +7,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine import Machine
+from wsekern.ops.engines.alike import CompiledLine, Ended, shape_of_line
 from wsekern.ops.engines.engine import Engine
 from wsekern.ops.engines.flow import FlowEngine
 from wsekern.ops.engines.programs import Compiled, compile_operations
@@ -14,13 +15,15 @@ from wsekern.ops.operation import Operation, check_operands
 
 KEPT_PES = 2_000_000
 """PEs of compiled operations that a cycle engine keeps, at roughly 500 B each."""
+KEPT_LINES = 64
+"""Operations compiled for one line that it keeps."""
 
 
 class CycleEngine(Engine):
     """An engine that moves every wavelet: for proof, and where links are shared.
 
     Operations that send anything run wavelet by wavelet, those of a PE on its own tiles instruction by instruction, every PE
-    starting at its own clock. A flow engine beside it tells the causes of cycles and times work that has no program.
+    starting at its own clock. Lines of PEs that are alike and begin alike are stepped once (:mod:`wsekern.ops.engines.alike`). A flow engine beside it tells the causes of cycles and times work that has no program.
     """
 
     def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", precision: str = "fp16",
@@ -34,6 +37,7 @@ class CycleEngine(Engine):
         self._flow.reset()
         self._clock = np.zeros((self.height, self.width), np.int64)
         self._compiled: dict[Operation, Compiled] = {}
+        self._lines: dict[Operation, CompiledLine | None] = {}
         self.link_traversals = 0
         self.notes = {}
 
@@ -65,16 +69,33 @@ class CycleEngine(Engine):
         return values
 
     def _run_program(self, operation: Operation, *tiles: np.ndarray) -> Any:
+        given = [np.ascontiguousarray(tile) for tile in tiles]
+        line = self._line_of(operation)
+        ended = (line.run(self._clock, given, self.threads) if line else None) or self._run_on_all(operation, given)
+        self._clock = ended.clock
+        self.link_traversals += ended.link_traversals
+        if len(ended.values) > 1:
+            return tuple(values.reshape(tile.shape) for values, tile in zip(ended.values, tiles, strict=True))
+        return ended.values[0].reshape(operation.result_shape(self._flow, *tiles))
+
+    def _run_on_all(self, operation: Operation, tiles: list[np.ndarray]) -> Ended:
+        """Every PE by itself."""
         compiled = self._compile(operation)
         simulation, start = compiled.simulation, self._clock.min()
         simulation.reset()
         simulation.parameters[:, 0] = (self._clock - start).reshape(-1)
-        done = compiled.run([np.ascontiguousarray(tile) for tile in tiles])
-        self._clock = start + done.clock
-        self.link_traversals += simulation.link_traversals
-        if isinstance(done.values, tuple):
-            return tuple(values.reshape(tile.shape) for values, tile in zip(done.values, tiles, strict=True))
-        return done.values.reshape(operation.result_shape(self._flow, *tiles))
+        done = compiled.run(tiles)
+        values = done.values if isinstance(done.values, tuple) else (done.values,)
+        return Ended(values, start + done.clock, simulation.link_traversals)
+
+    def _line_of(self, operation: Operation) -> CompiledLine | None:
+        """The line that stands for all lines of an operation, kept; None where there is none."""
+        if operation not in self._lines:
+            shape = shape_of_line(operation, self.timing, self.width, self.height)
+            if len(self._lines) >= KEPT_LINES:
+                self._lines.pop(next(iter(self._lines)))
+            self._lines[operation] = shape and CompiledLine(operation, self.timing, shape, (self.width, self.height))
+        return self._lines[operation]
 
     def _compile(self, operation: Operation) -> Compiled:
         """The program of an operation; kept."""
