@@ -114,6 +114,22 @@ static void do_line_by_line(const pe_instruction *i, const operand *o)
     }
 }
 
+/* Whether an integer goes from one place to another as it is. */
+static int is_copy(const pe_instruction *i, const operand *o)
+{
+    return i->op == PE_MOV && pe_is_integer(i->type) && i->type == o[0].type && i->type == o[1].type;
+}
+
+static void do_copies(operand *o, int64_t n)
+{
+    size_t bytes = (size_t)pe_type_bytes(o[0].type) * PE_WIDE;
+    for (int64_t k = 0; k < n; k++) {
+        memmove(o[0].at, o[1].at, bytes);
+        o[0].at += o[0].step;
+        o[1].at += o[1].step;
+    }
+}
+
 /* Whether all is in floats, and a product of halves is of halves. */
 static int is_of_floats(const pe_instruction *i, const operand *o)
 {
@@ -150,6 +166,10 @@ INLINE void do_steps(const pe_instruction *i, const int op, const int type, oper
 static void do_row(const pe_instruction *i, operand *o, int64_t n, int floats)
 {
     int alike = floats;
+    if (is_copy(i, o)) {
+        do_copies(o, n);
+        return;
+    }
     for (int which = 0; which < 4; which++)
         alike &= !o[which].base || o[which].type == PE_FP16;
     if (alike && i->type == PE_FP16) {

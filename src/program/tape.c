@@ -235,6 +235,20 @@ static void spread_memory(const pe_replay *work, uint16_t *memory)
     }
 }
 
+static void lay_in(uint16_t *at, uint16_t *const *host, int64_t n)
+{
+    for (int64_t k = 0; k < n; k++)
+        for (int l = 0; l < PE_WIDE; l++)
+            at[k * PE_WIDE + l] = host[l][k];
+}
+
+static void take_out(const uint16_t *at, uint16_t *const *host, int64_t n, int lines)
+{
+    for (int l = 0; l < lines; l++)
+        for (int64_t k = 0; k < n; k++)
+            host[l][k] = at[k * PE_WIDE + l];
+}
+
 /* Tiles of the PEs of `n` lines from `first` on, into their memory or out of it. */
 static void move_tile(const pe_replay *work, const pe_tile *tile, int64_t first, int n, uint16_t *memory)
 {
@@ -245,12 +259,10 @@ static void move_tile(const pe_replay *work, const pe_tile *tile, int64_t first,
         uint16_t *at = memory + (work->grid->pe[p].memory + tile->address[p]) / 2 * PE_WIDE;
         for (int l = 0; l < PE_WIDE; l++)               /* where there are fewer lines, the last one again */
             host[l] = (uint16_t *)(tile->host + p * tile->by_pe + work->line[first + (l < n ? l : n - 1)] * tile->by_line);
-        for (int32_t k = 0; k < tile->bytes / 2; k++, at += PE_WIDE)
-            for (int l = 0; l < (tile->result ? n : PE_WIDE); l++)
-                if (tile->result)
-                    host[l][k] = at[l];
-                else
-                    at[l] = host[l][k];
+        if (tile->result)
+            take_out(at, host, tile->bytes / 2, n);
+        else
+            lay_in(at, host, tile->bytes / 2);
     }
 }
 
