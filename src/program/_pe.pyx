@@ -279,29 +279,28 @@ cdef class Cores:
             return None
         return self.grid.tape.deeds, self.grid.tape.words, self.grid.tape.status
 
-    def run_tape(self, tiles, const int32_t[::1] lines, int threads):
-        """Do what the tape says on ``lines`` of PEs that are alike. ``tiles``: (array (PEs, lines, bytes) of any strides in its
-        first two axes, int32 address on each PE or -1, whether it is a result) each."""
+    def run_tape(self, tiles, int64_t lines, int threads):
+        """Do what the tape says on ``lines`` lines of PEs that are alike; a status. ``tiles``: (address of the first byte, bytes
+        from PE to PE, bytes from there to each line, to each halfword of a tile, place in each PE's memory or -1, whether it is
+        a result) each."""
         cdef Py_ssize_t n = len(tiles), k
         cdef int32_t p
         cdef pe_replay work
-        cdef const unsigned char[:, :, :] host
+        cdef const int64_t[::1] at_line, at_half
         cdef const int32_t[::1] address
         cdef int status, level = simd_level_code()
         room = bytearray(max(1, n) * sizeof(pe_tile))
         cdef pe_tile *tile = <pe_tile *><char *>room
-        work.grid, work.tile, work.line, work.tiles, work.lines, work.bytes = &self.grid, tile, NULL, n, lines.shape[0], 0
-        if lines.shape[0] == 0:
-            return WSK_OK
-        work.line = &lines[0]
+        work.grid, work.tile, work.tiles, work.lines, work.bytes = &self.grid, tile, n, lines, 0
         for p in range(self.grid.pes):
             work.bytes += (self.programs[self.grid.pe[p].program].code.memory + 7) & ~7
         for k in range(n):
-            host, address = tiles[k][0], tiles[k][1]
-            if host.shape[0] != self.grid.pes or address.shape[0] != self.grid.pes or (host.shape[2] > 1 and host.strides[2] != 1):
+            host, by_pe, at_line, at_half, address, result = tiles[k]
+            if at_line.shape[0] != lines or address.shape[0] != self.grid.pes or not lines or not at_half.shape[0]:
                 return WSK_ERR_BAD_ARGUMENT
-            tile[k].host, tile[k].by_pe, tile[k].by_line = <unsigned char *>&host[0, 0, 0], host.strides[0], host.strides[1]
-            tile[k].address, tile[k].bytes, tile[k].result = &address[0], <int32_t>host.shape[2], tiles[k][2]
+            tile[k].host, tile[k].by_pe, tile[k].at_line = <unsigned char *><size_t>host, by_pe, &at_line[0]
+            tile[k].at_half, tile[k].halves = &at_half[0], <int32_t>at_half.shape[0]
+            tile[k].address, tile[k].result = &address[0], result
         with nogil:
             status = pe_run_tape(&work, threads, level)
         return status

@@ -85,13 +85,14 @@ cdef extern from "tape.h" nogil:
         int status
     ctypedef struct pe_tile:
         unsigned char *host
-        int64_t by_pe, by_line
+        int64_t by_pe
+        const int64_t *at_line
+        const int64_t *at_half
         const int32_t *address
-        int32_t bytes, result
+        int32_t halves, result
     ctypedef struct pe_replay:
         const pe_grid *grid
         const pe_tile *tile
-        const int32_t *line
         int64_t tiles, lines, bytes
     int pe_can_tape(const pe_grid *g, const wsk_fabric *fabric)
     int pe_start_tape(pe_grid *g)

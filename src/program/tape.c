@@ -235,34 +235,34 @@ static void spread_memory(const pe_replay *work, uint16_t *memory)
     }
 }
 
-static void lay_in(uint16_t *at, uint16_t *const *host, int64_t n)
+static void lay_in(uint16_t *at, unsigned char *const *host, const pe_tile *tile)
 {
-    for (int64_t k = 0; k < n; k++)
+    for (int32_t k = 0; k < tile->halves; k++)
         for (int l = 0; l < PE_WIDE; l++)
-            at[k * PE_WIDE + l] = host[l][k];
+            memcpy(at + k * PE_WIDE + l, host[l] + tile->at_half[k], 2);
 }
 
-static void take_out(const uint16_t *at, uint16_t *const *host, int64_t n, int lines)
+static void take_out(const uint16_t *at, unsigned char *const *host, const pe_tile *tile, int lines)
 {
     for (int l = 0; l < lines; l++)
-        for (int64_t k = 0; k < n; k++)
-            host[l][k] = at[k * PE_WIDE + l];
+        for (int32_t k = 0; k < tile->halves; k++)
+            memcpy(host[l] + tile->at_half[k], at + k * PE_WIDE + l, 2);
 }
 
 /* Tiles of the PEs of `n` lines from `first` on, into their memory or out of it. */
 static void move_tile(const pe_replay *work, const pe_tile *tile, int64_t first, int n, uint16_t *memory)
 {
-    uint16_t *host[PE_WIDE];
+    unsigned char *host[PE_WIDE];
     for (int32_t p = 0; p < work->grid->pes; p++) {
         if (tile->address[p] == PE_NONE)
             continue;
         uint16_t *at = memory + (work->grid->pe[p].memory + tile->address[p]) / 2 * PE_WIDE;
         for (int l = 0; l < PE_WIDE; l++)               /* where there are fewer lines, the last one again */
-            host[l] = (uint16_t *)(tile->host + p * tile->by_pe + work->line[first + (l < n ? l : n - 1)] * tile->by_line);
+            host[l] = tile->host + p * tile->by_pe + tile->at_line[first + (l < n ? l : n - 1)];
         if (tile->result)
-            take_out(at, host, tile->bytes / 2, n);
+            take_out(at, host, tile, n);
         else
-            lay_in(at, host, tile->bytes / 2);
+            lay_in(at, host, tile);
     }
 }
 

@@ -29,20 +29,21 @@ struct pe_tape {
     int status;                         /* WSK_OK, or why the tape is of no use */
 };
 
-/* A tile on every PE of every line, as the host holds it. */
+/* A tile on every PE of the lines that are meant, in any order in the host's memory. */
 typedef struct {
     unsigned char *host;
-    int64_t by_pe, by_line;             /* bytes from a PE to the next of its line, from a line to the next */
+    int64_t by_pe;                      /* bytes from a PE to the next of its line */
+    const int64_t *at_line;             /* [lines] bytes from `host` to each line */
+    const int64_t *at_half;             /* [halves] bytes from the tile to each halfword of it */
     const int32_t *address;             /* [pes] in the memory of each PE, PE_NONE: it has no such tile */
-    int32_t bytes;                      /* of each PE, even */
+    int32_t halves;                     /* halfwords of each PE */
     int32_t result;                     /* 0: laid into memory at the start; 1: taken from it at the end */
 } pe_tile;
 
-/* Some lines, by number, and all that is needed to compute their values. */
+/* All that is needed to compute the values of some lines. */
 typedef struct {
     const pe_grid *grid;
     const pe_tile *tile;
-    const int32_t *line;
     int64_t tiles, lines;
     int64_t bytes;                      /* of the memory of all PEs of a line */
 } pe_replay;

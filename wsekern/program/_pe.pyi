@@ -53,7 +53,10 @@ class Cores:
     @property
     def tape(self) -> tuple[int, int, int] | None: ...
     def run_tape(
-        self, tiles: list[tuple[NDArray[np.uint8], NDArray[np.int32], bool]], lines: NDArray[np.int32], threads: int
+        self,
+        tiles: list[tuple[int, int, NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], bool]],
+        lines: int,
+        threads: int,
     ) -> int: ...
     @property
     def cycle(self) -> int: ...

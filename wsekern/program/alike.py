@@ -6,13 +6,49 @@ the same order, many lines at a time. Programs that branch on values, start task
 this kind: :attr:`AlikeLines.fits` says so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsekern.errors import InputError, raise_for_status
+from wsekern.program.operands import NUMPY_TYPES
 from wsekern.program.simulation import Simulation
+
+
+@dataclass(frozen=True)
+class OnLines:
+    """An array of tiles of any strides, seen as PEs of a line, lines, and elements of a tile.
+
+    ``pes``: the axis along a line, None where a line is one PE; ``lines``: the axes that lines are counted on, row by row;
+    all further axes are of the tile.
+    """
+
+    array: np.ndarray
+    pes: int | None
+    lines: tuple[int, ...]
+
+    @property
+    def tile(self) -> tuple[int, ...]:
+        """The shape of a tile."""
+        return self.array.shape[2:]
+
+    def at_lines(self, lines: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Bytes from the first PE to the first one of each line."""
+        return np.ascontiguousarray(self._offsets(self.lines)[lines])
+
+    def at_halves(self) -> NDArray[np.int64]:
+        """Bytes from a tile to each halfword of it."""
+        elements = self._offsets(range(2, self.array.ndim))
+        return (elements[:, None] + 2 * np.arange(self.array.itemsize // 2)).reshape(-1)
+
+    def _offsets(self, axes: Iterable[int]) -> NDArray[np.int64]:
+        found = np.zeros(1, np.int64)
+        for axis in axes:
+            found = (found[:, None] + self.array.strides[axis] * np.arange(self.array.shape[axis])).reshape(-1)
+        return found
 
 
 class AlikeLines:
@@ -23,13 +59,12 @@ class AlikeLines:
         self.fits = line._cores.can_tape(line._fabric)
         """Whether the clocks of its programs do not depend on values."""
 
-    def run(self, tiles: Mapping[str, np.ndarray], results: Mapping[str, np.ndarray], lines: Sequence[int] | NDArray[np.int64],
+    def run(self, tiles: Mapping[str, OnLines], results: Mapping[str, OnLines], lines: NDArray[np.int64],
             threads: int = 1) -> bool:
         """From the start of the programs to their end, with the first values of memory everywhere.
 
-        ``tiles``, ``results``: of a symbol, what is laid into it at the start and read from it at the end: arrays (PEs of a
-        line, lines, elements), of which ``lines`` are meant. False where memory is not even, so that values have to be
-        computed line by line.
+        ``tiles``, ``results``: of a symbol, what is laid into it at the start and read from it at the end, on the ``lines`` that
+        are meant. False where memory is not even, so that values have to be computed line by line.
         """
         line, cores = self.line, self.line._cores
         if not self.fits:
@@ -41,20 +76,21 @@ class AlikeLines:
             line.run()
             if cores.tape is None or cores.tape[2]:
                 return False
-            held = [(*self._bytes_of(symbol, array), result) for result, given in ((False, tiles), (True, results))
-                    for symbol, array in given.items()]
-            raise_for_status(cores.run_tape(held, np.ascontiguousarray(lines, np.int32), threads))
+            held = [self._place(symbol, on_lines, lines, result) for result, given in ((False, tiles), (True, results))
+                    for symbol, on_lines in given.items() if prod(on_lines.tile)]
+            raise_for_status(cores.run_tape(held, len(lines), threads))
         finally:
             cores.drop_tape()
         return True
 
-    def _bytes_of(self, symbol: str, array: np.ndarray) -> tuple[np.ndarray, NDArray[np.int32]]:
-        """An array as bytes (PEs, lines, bytes), and the address of the symbol on each PE, -1: it has none."""
-        layout = self.line.layout
+    def _place(self, symbol: str, on_lines: OnLines, lines: NDArray[np.int64], result: bool) -> tuple:
+        """A tile as the cores take it."""
+        layout, array = self.line.layout, on_lines.array
         address = np.full(layout.width * layout.height, -1, np.int32)
-        for _, pes, _, elements, at in self.line._holders(symbol, 0, 0, layout.width, layout.height):
-            if elements * array.itemsize != array.shape[2] * array.itemsize or array.shape[0] != address.size:
-                raise InputError(f"values of shape {array.shape} for symbol {symbol}: expected {elements} elements on each of "
-                                 f"{address.size} PEs of a line")
+        for index, pes, type, elements, at in self.line._holders(symbol, 0, 0, layout.width, layout.height):
+            if elements != prod(on_lines.tile) or array.dtype != NUMPY_TYPES[type]:
+                raise InputError(f"values of shape {array.shape} and type {array.dtype} for symbol {symbol} of "
+                                 f"{layout.programs[index].name}: expected {elements} elements of {type} per PE")
             address[pes] = at
-        return array.view(np.uint8), address
+        by_pe = 0 if on_lines.pes is None else array.strides[on_lines.pes]
+        return array.ctypes.data, by_pe, on_lines.at_lines(lines), on_lines.at_halves(), address, result

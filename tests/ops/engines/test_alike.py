@@ -119,4 +119,4 @@ def test_programs_whose_course_depends_on_values_do_not_fit():
     alike = AlikeLines(layout.compile())
     assert not alike.fits
     with pytest.raises(InputError, match="depends on values"):
-        alike.run({}, {}, [0])
+        alike.run({}, {}, np.arange(1))

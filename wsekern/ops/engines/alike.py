@@ -15,7 +15,7 @@ from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops.engines.programs import compile_operations
 from wsekern.ops.operation import Operation
-from wsekern.program.alike import AlikeLines
+from wsekern.program.alike import AlikeLines, OnLines
 from wsekern.program.operands import NUMPY_TYPES
 
 MOST_PATTERNS = 64
@@ -58,7 +58,7 @@ class CompiledLine:
         cannot stand for others."""
         if len(tiles) != len(self.inputs):
             raise InputError(f"{len(tiles)} tiles for operations that take {len(self.inputs)}")
-        starts, done = self._on_lines(clock), np.empty_like(clock)
+        starts, done = self._clocks_of(clock), np.empty_like(clock)
         first = starts.min(axis=0)
         patterns = list(_patterns(starts - first))
         if not self.alike.fits or len(patterns) > MOST_PATTERNS:
@@ -70,17 +70,21 @@ class CompiledLine:
             self.line.parameters[:, 0] = pattern
             if not self.alike.run(given, taken, lines, threads):
                 return None
-            self._on_lines(done)[:, lines] = self.line.clock.reshape(-1, 1) + first[lines]
+            self._clocks_of(done)[:, lines] = self.line.clock.reshape(-1, 1) + first[lines]
             traversals += self.line.link_traversals * len(lines)
         return Ended(tuple(values.values()), done, traversals)
 
-    def _on_lines(self, array: np.ndarray) -> np.ndarray:
-        """An array (height, width, ...) of all PEs as (PEs of a line, lines), or with elements as a third axis."""
-        width, height = self.grid
-        flat = array if array.ndim == 2 and array.dtype == np.int64 else array.reshape(height, width, -1)
+    def _clocks_of(self, clock: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Clocks (height, width) as (PEs of a line, lines)."""
         if self.shape == (1, 1):
-            return flat.reshape(1, height * width, *flat.shape[2:])
-        return flat.swapaxes(0, 1) if self.shape[1] == 1 else flat
+            return clock.reshape(1, -1)
+        return clock.T if self.shape[1] == 1 else clock
+
+    def _on_lines(self, array: np.ndarray) -> OnLines:
+        """Tiles (height, width, ...)."""
+        if self.shape == (1, 1):
+            return OnLines(array, None, (0, 1))
+        return OnLines(array, 1, (0,)) if self.shape[1] == 1 else OnLines(array, 0, (1,))
 
     def _empty(self, symbol: str) -> np.ndarray:
         """Zeros (height, width, elements) for the values of a symbol."""

@@ -1,6 +1,6 @@
 """The cycle engine: operations as PE programs, wavelet by wavelet, each PE starting at its own clock."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from wsekern.ops.engines.engine import Engine
 from wsekern.ops.engines.flow import FlowEngine
 from wsekern.ops.engines.programs import Compiled, compile_operations
 from wsekern.ops.operation import Operation, check_operands
+from wsekern.ops.repeated import Repeated
 
 KEPT_PES = 2_000_000
 """PEs of compiled operations that a cycle engine keeps, at roughly 500 B each."""
@@ -50,7 +51,12 @@ class CycleEngine(Engine):
             check_operands(str(operation), operation.tiles(), tiles)
             self._flow.time(operation)
             return self._run_program(operation, *tiles)
-        return self._by_clocks_alone(operation, lambda: self._flow.run(operation, *tiles))
+        return self._by_clocks_alone(operation, lambda: self._flow.run(operation, *map(np.ascontiguousarray, tiles)))
+
+    def values(self, operation: Operation, *tiles: Repeated) -> Any:
+        """The values of ``operation``; the clocks move on, as words do."""
+        found = self.run(operation, *(tile.full() for tile in tiles))
+        return tuple(map(Repeated.of, found)) if isinstance(found, tuple) else Repeated.of(found)
 
     def time(self, operation: Operation) -> None:
         """Of work that sends nothing; what wavelets do cannot be told without running them."""
@@ -69,22 +75,21 @@ class CycleEngine(Engine):
         return values
 
     def _run_program(self, operation: Operation, *tiles: np.ndarray) -> Any:
-        given = [np.ascontiguousarray(tile) for tile in tiles]
         line = self._line_of(operation)
-        ended = (line.run(self._clock, given, self.threads) if line else None) or self._run_on_all(operation, given)
+        ended = (line.run(self._clock, tiles, self.threads) if line else None) or self._run_on_all(operation, tiles)
         self._clock = ended.clock
         self.link_traversals += ended.link_traversals
         if len(ended.values) > 1:
             return tuple(values.reshape(tile.shape) for values, tile in zip(ended.values, tiles, strict=True))
         return ended.values[0].reshape(operation.result_shape(self._flow, *tiles))
 
-    def _run_on_all(self, operation: Operation, tiles: list[np.ndarray]) -> Ended:
+    def _run_on_all(self, operation: Operation, tiles: Sequence[np.ndarray]) -> Ended:
         """Every PE by itself."""
         compiled = self._compile(operation)
         simulation, start = compiled.simulation, self._clock.min()
         simulation.reset()
         simulation.parameters[:, 0] = (self._clock - start).reshape(-1)
-        done = compiled.run(tiles)
+        done = compiled.run([np.ascontiguousarray(tile) for tile in tiles])
         values = done.values if isinstance(done.values, tuple) else (done.values,)
         return Ended(values, start + done.clock, simulation.link_traversals)
 
