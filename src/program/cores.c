@@ -132,7 +132,7 @@ static int put(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p)
     int64_t again = INT64_MAX;
     int sent = 0;
     pe->sending = 0;
-    for (uint32_t filled = pe->filled; filled; filled &= filled - 1) {
+    for (uint32_t filled = pe->filled; filled && !(sent && again == g->cycle + 1); filled &= filled - 1) {
         int k = pe_ctz(filled);
         pe_queue *q = pe_output(g, pe, k);
         const pe_word *word = pe_queue_word(g, q, 0);

@@ -33,7 +33,8 @@ static inline int64_t element_of(const pe_descriptor *d, const pe_place *place, 
 static inline int is_memory(int kind) { return kind >= PE_MEM && kind <= PE_FIFO; }
 
 /* The elements that an operand in memory touches, counted from its base: from `low` to `high`. */
-static inline void touched(const pe_descriptor *d, const pe_place *place, int64_t extent, int64_t repeat, int64_t *low, int64_t *high)
+static inline void touched(const pe_descriptor *d, const pe_place *place, int64_t extent, int64_t repeat, int64_t *low,
+                           int64_t *high)
 {
     const int64_t most = (int64_t)1 << 32;
     int64_t reach;

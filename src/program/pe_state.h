@@ -14,6 +14,7 @@ enum {
     PE_MAIN_RANK = 2,       /* priority of the main thread: between medium (1) and low (3) */
     PE_TORN_DOWN_TASK = 29, /* a color went into teardown, or a flushed queue is empty */
     PE_QUEUE_COLOR = 255,
+    PE_LINE = 64,           /* bytes of a cache line */
 };
 
 /* What a thread does. STARTING: only as it is shown, READY in a task that has issued nothing yet. */
@@ -53,9 +54,10 @@ typedef struct {
     pe_place place[4];      /* operands dst, a, b, c */
 } pe_thread;
 
-typedef struct {                        /* what every event touches comes first */
+typedef struct {                        /* three cache lines: what every event touches, what it counts, the rest */
     int64_t resume;                     /* cycle of its event */
     int64_t slot_free;                  /* first cycle in which an instruction may issue */
+    int64_t memory;                     /* first byte of its memory in the pool */
     int32_t at;                         /* its place in the fabric: y * width + x */
     int32_t program, queues, threads;   /* queues, threads: firsts in the pools */
     uint16_t busy, waits;               /* masks of threads (bit 0: the main one): not idle, and waiting */
@@ -64,13 +66,15 @@ typedef struct {                        /* what every event touches comes first 
     uint8_t turn[4];                    /* microthread of each priority that issued last */
     uint8_t flushing, flushed;          /* masks of output queues: waited for until they are empty, and found so */
     uint32_t activated, blocked;        /* local tasks */
-    int64_t words, vector_cycles, elements;
-    int64_t memory;                     /* first byte of its memory in the pool */
+    int64_t words, vector_cycles, elements, instructions;
+    int64_t stalled[4];                 /* thread-cycles waiting for input, output, a FIFO, a microthread */
     int32_t registers, own, fifos, params;      /* firsts in the pools */
     int64_t done;                       /* cycle at which it became idle */
-    int64_t stalled[4];                 /* thread-cycles waiting for input, output, a FIFO, a microthread */
-    int64_t instructions, conflict_cycles, tasks;
+    int64_t conflict_cycles, tasks;
+    int64_t unused[3];
 } pe_core;
+
+_Static_assert(sizeof(pe_core) == 3 * PE_LINE, "a core begins on a cache line");
 
 /* A program, and what follows from it. */
 typedef struct {
@@ -121,8 +125,8 @@ typedef struct {                        /* all cores, and what they share */
     pe_core *pe;
     pe_thread *thread;
     pe_queue *queue;
-    pe_word *word;                      /* a queue of eight words is a cache line of `words_held` */
-    void *words_held;
+    pe_word *word;                      /* a queue of eight words is a cache line */
+    void *pools;                        /* all that is held for each PE, from `pe` to `ramp_next` */
     uint8_t *word_color;                /* of each word of an output queue; PE_QUEUE_COLOR: that of its queue */
     pe_place *own;
     pe_fifo *fifo;

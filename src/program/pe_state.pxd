@@ -1,5 +1,5 @@
 # cython: language_level=3
-# pe_state.h, tape.h, pe_run.h, save.h and compiled.h for Cython: what _pe.pyx reads of cores, and the C functions that it calls.
+# pe_state.h, tape.h, pe_run.h, save.h and compiled.h for Cython: what _pe.pyx reads of cores, and the C functions it calls.
 from libc.stdint cimport int16_t, int32_t, int64_t, int8_t, uint16_t, uint32_t, uint8_t
 
 from wsekern.team cimport wsk_team

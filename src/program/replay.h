@@ -95,7 +95,7 @@ INLINE int do_floats(int op, int type, const operand *o)
     if (odd)
         return 0;
     if (type != o[0].type && type != PE_FP32) {
-        uint16_t rounded[PE_WIDE];
+        uint16_t rounded[2 * PE_WIDE];
         store_floats(type, rounded, v[0]);
         load_floats(type, rounded, v[0]);
     }
@@ -158,7 +158,8 @@ INLINE void do_steps(const pe_instruction *i, const int op, const int type, oper
         if (!floats || !do_floats(op, type, o))
             do_line_by_line(i, o);
         for (int which = 0; which < 4; which++)
-            o[which].at += o[which].step;
+            if (o[which].at)
+                o[which].at += o[which].step;
     }
 }
 
@@ -197,7 +198,7 @@ static operand operand_of(const pe_grid *g, const pe_deed *deed, int which, uint
     const pe_descriptor *d = descriptor_of(g, pe, operand_number(i, which));
     int halves = pe_type_bytes(d->type) / 2;
     if (!is_memory(d->kind))
-        return (operand){ .base = words + (int64_t)deed->word[which] * 2 * PE_WIDE - (int64_t)deed->first * (2 / i->packing) * PE_WIDE,
+        return (operand){ .base = words + ((int64_t)deed->word[which] * 2 - (int64_t)deed->first * (2 / i->packing)) * PE_WIDE,
                           .step = 2 / i->packing * PE_WIDE, .type = d->type };
     operand o = { .base = memory + (pe->memory + deed->place[which].base) / 2 * PE_WIDE, .d = d, .place = &deed->place[which],
                   .type = d->type };

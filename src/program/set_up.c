@@ -76,44 +76,69 @@ static int make_strips(pe_grid *g)
     return g->strip != NULL;
 }
 
+/* Room for n things at the next cache line: where it begins. Before there is memory it is only counted. */
+static void *section(unsigned char *memory, size_t *at, int64_t n, size_t size)
+{
+    size_t begins = (*at + PE_LINE - 1) / PE_LINE * PE_LINE;
+    *at = begins + ((size_t)n + 1) * size;
+    return memory ? memory + begins : NULL;
+}
+
+/* Where each pool is in `memory`; bytes of all of them. */
+static size_t divide(pe_grid *g, unsigned char *memory, const pools *used, int64_t n)
+{
+    size_t at = 0;
+    g->pe = section(memory, &at, n, sizeof *g->pe);
+    g->thread = section(memory, &at, used->threads, sizeof *g->thread);
+    g->queue = section(memory, &at, used->queues, sizeof *g->queue);
+    g->word = section(memory, &at, used->words, sizeof *g->word);
+    g->word_color = section(memory, &at, used->words, 1);
+    g->memory = section(memory, &at, used->memory + 7, 1);
+    g->own = section(memory, &at, used->own, sizeof *g->own);
+    g->fifo = section(memory, &at, used->fifos, sizeof *g->fifo);
+    g->registers = section(memory, &at, used->registers, sizeof *g->registers);
+    g->core_next = section(memory, &at, n, sizeof *g->core_next);
+    g->core_before = section(memory, &at, n, sizeof *g->core_before);
+    g->ramp_next = section(memory, &at, n, sizeof *g->ramp_next);
+    return at;
+}
+
+static int make_room(pe_grid *g, const pools *used, int64_t n)
+{
+    g->pools = wsk_alloc_pages(divide(g, NULL, used, n) + PE_LINE, 1);
+    if (!g->pools)
+        return 0;
+    divide(g, (unsigned char *)(((uintptr_t)g->pools + PE_LINE - 1) / PE_LINE * PE_LINE), used, n);
+    return 1;
+}
+
 /* One record per PE that has a program, and room for all that its program uses. */
 int pe_make_pools(pe_grid *g, const int32_t *program_of)
 {
     pools used = { 0 };
-    int32_t n = 0;
-    for (int32_t p = 0; p < g->fabric_pes; p++)
-        n += program_of[p] >= 0;
-    g->pes = n;
-    g->pe = wsk_alloc_zero((size_t)n + 1, sizeof *g->pe);
     g->slot_of = wsk_alloc_zero((size_t)g->fabric_pes + 1, sizeof *g->slot_of);
-    if (!g->pe || !g->slot_of)
+    if (!g->slot_of)
         return 0;
-    n = 0;
+    g->pes = 0;
     for (int32_t p = 0; p < g->fabric_pes; p++) {
-        g->slot_of[p] = PE_NOBODY;
+        pe_core counted;
+        g->slot_of[p] = program_of[p] < 0 ? PE_NOBODY : g->pes++;
+        if (program_of[p] >= 0)
+            take(&used, &counted, g->program + program_of[p]);
+    }
+    if (!make_room(g, &used, g->pes) || !make_strips(g))
+        return 0;
+    used = (pools){ 0 };
+    for (int32_t p = 0; p < g->fabric_pes; p++) {
         if (program_of[p] < 0)
             continue;
-        pe_core *pe = g->pe + n;
+        pe_core *pe = g->pe + g->slot_of[p];
         pe->at = p;
         pe->program = program_of[p];
         pe->params = p * g->params;
         take(&used, pe, g->program + pe->program);
-        g->slot_of[p] = n++;
     }
-    g->memory = wsk_alloc_zero((size_t)used.memory + 8, 1);
-    g->queue = wsk_alloc_zero((size_t)used.queues + 1, sizeof *g->queue);
-    g->words_held = wsk_alloc_zero((size_t)used.words + 8, sizeof *g->word);
-    g->word = (pe_word *)(((uintptr_t)g->words_held + 63) / 64 * 64);
-    g->word_color = wsk_alloc_zero((size_t)used.words + 1, 1);
-    g->thread = wsk_alloc_zero((size_t)used.threads + 1, sizeof *g->thread);
-    g->own = wsk_alloc_zero((size_t)used.own + 1, sizeof *g->own);
-    g->fifo = wsk_alloc_zero((size_t)used.fifos + 1, sizeof *g->fifo);
-    g->registers = wsk_alloc_zero((size_t)used.registers + 1, sizeof *g->registers);
-    g->core_next = wsk_alloc_zero((size_t)n + 1, sizeof *g->core_next);
-    g->core_before = wsk_alloc_zero((size_t)n + 1, sizeof *g->core_before);
-    g->ramp_next = wsk_alloc_zero((size_t)n + 1, sizeof *g->ramp_next);
-    return g->memory && g->queue && g->words_held && g->word_color && g->thread && g->own && g->fifo && g->registers && g->core_next
-        && g->core_before && g->ramp_next && make_strips(g);
+    return 1;
 }
 
 void pe_free_pools(pe_grid *g)
@@ -126,19 +151,8 @@ void pe_free_pools(pe_grid *g)
         wsk_free(g->strip[i].edge_cycle);
     }
     wsk_free(g->strip);
-    wsk_free(g->pe);
-    wsk_free(g->memory);
+    wsk_free(g->pools);
     wsk_free(g->written);
-    wsk_free(g->queue);
-    wsk_free(g->words_held);
-    wsk_free(g->word_color);
-    wsk_free(g->thread);
-    wsk_free(g->own);
-    wsk_free(g->fifo);
-    wsk_free(g->registers);
-    wsk_free(g->core_next);
-    wsk_free(g->core_before);
-    wsk_free(g->ramp_next);
     wsk_free(g->slot_of);
 }
 

@@ -274,7 +274,8 @@ static void run_lines(wsk_team *team, int rank, void *context)
     size_t held = (size_t)work->bytes / 2 * PE_WIDE, words = (size_t)work->grid->tape->words * 2 * PE_WIDE;
     uint16_t *memory = wsk_alloc(held * sizeof *memory), *word = wsk_alloc_zero(words, sizeof *word);
     crew->status[rank] = memory && word ? WSK_OK : WSK_ERR_NO_MEMORY;
-    for (int64_t b = wsk_team_share(team, rank, blocks); !crew->status[rank] && b < wsk_team_share(team, rank + 1, blocks); b++) {
+    const int64_t end = wsk_team_share(team, rank + 1, blocks);
+    for (int64_t b = wsk_team_share(team, rank, blocks); !crew->status[rank] && b < end; b++) {
         int n = (int)pe_min(PE_WIDE, work->lines - b * PE_WIDE);
         spread_memory(work, memory);
         for (int64_t k = 0; k < work->tiles; k++)

@@ -25,7 +25,7 @@ struct pe_tape {
     int32_t *maker;                     /* the deed that sends each word, PE_NONE: not sent yet */
     int64_t words, word_room;
     int32_t *last;                      /* latest deed of each PE, PE_NONE */
-    int32_t *open, *sent;               /* of each thread: deed that its instruction adds to, PE_NONE; first word that it sends */
+    int32_t *open, *sent;               /* of each thread: deed that its instruction adds to, PE_NONE; first word it sends */
     int status;                         /* WSK_OK, or why the tape is of no use */
 };
 
@@ -60,8 +60,8 @@ uint32_t pe_tape_word(pe_grid *g, const pe_core *pe, const pe_thread *th, const 
 /* The values of the lines of `work` by the tape, on up to `threads` threads; a status. */
 int pe_run_tape(const pe_replay *work, int threads, int simd_level);
 
-/* What is at a level of SIMD: all deeds on PE_WIDE lines. memory, words: halfwords of PE_WIDE lines side by side, the low one of
- * 32 bits first; two halfwords to a word. */
+/* What is at a level of SIMD: all deeds on PE_WIDE lines. memory, words: halfwords of PE_WIDE lines side by side, the low one
+ * of 32 bits first; two halfwords to a word. */
 typedef void pe_do_deeds(const pe_grid *g, uint16_t *memory, uint16_t *words);
 pe_do_deeds pe_do_deeds_base, pe_do_deeds_avx2, pe_do_deeds_avx512;
 

@@ -63,8 +63,8 @@ class AlikeLines:
             threads: int = 1) -> bool:
         """From the start of the programs to their end, with the first values of memory everywhere.
 
-        ``tiles``, ``results``: of a symbol, what is laid into it at the start and read from it at the end, on the ``lines`` that
-        are meant. False where memory is not even, so that values have to be computed line by line.
+        ``tiles``, ``results``: of a symbol, what is laid into it at the start and read from it at the end, on ``lines``. False
+        where memory is not even, so that every line has to be simulated.
         """
         line, cores = self.line, self.line._cores
         if not self.fits:

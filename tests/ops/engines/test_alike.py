@@ -1,4 +1,4 @@
-"""Lines that are alike: stepped once for all of them, and every PE stepped by itself, are the same bit for bit and in every cycle."""
+"""Lines that are alike: stepped once for all, and every PE stepped by itself, are the same bit for bit and in every cycle."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,8 @@ def operations(draw: st.DrawFn) -> object:
         return st.builds(lambda *drawn: operation(words, *drawn), *fields)
 
     return draw(st.one_of(
-        make(AllReduce, axes, small, st.sampled_from(["sum", "max"]), st.sampled_from([0, 0, 4])), make(Reduce, axes, st.just(0)),
+        make(AllReduce, axes, small, st.sampled_from(["sum", "max"]), st.sampled_from([0, 0, 4])),
+        make(Reduce, axes, st.just(0)),
         make(Broadcast, axes, st.just(0)), make(TwoPhaseReduce, axes, small), make(TreeAllReduce, axes, st.just("auto")),
         make(ReduceTree, axes, st.just("auto"), st.just(0)), make(KTreeAllReduce, axes, st.tuples(small, small)),
         make(RingAllReduce, axes), make(RingShift, axes, small), make(Shift, axes, st.sampled_from([-2, -1, 1, 3])),
@@ -64,12 +65,21 @@ def tiles_of(operation, engine: CycleEngine, rng: np.random.Generator, wild: boo
     return tiles
 
 
-@settings(max_examples=60, deadline=None)
+def plain(values: object) -> np.ndarray:
+    """Of what is no number one kind: which one comes of two is the compiler's choice of their order."""
+    if isinstance(values, tuple):
+        return np.concatenate([plain(each).reshape(*each.shape[:2], -1).view(np.uint8) for each in values], axis=2)
+    if values.dtype == np.uint16:
+        return np.where((values & 0x7fff) > 0x7f80, np.uint16(0x7fc0), values)
+    return np.where(np.isnan(values), values.dtype.type("nan"), values)
+
+
+@settings(max_examples=50, deadline=None)
 @given(operation=operations(), machine=machines, width=st.integers(1, 9), height=st.integers(1, 9),
-       precision=st.sampled_from([each for each in PRECISIONS if each != "u32"]), starts=st.sampled_from(["together", "ramp", "any"]),
-       wild=st.booleans(), threads=st.integers(1, 3), seed=st.integers(0, 99))
-def test_one_line_stands_for_all(assert_same_bits, assert_same_clocks, operation, machine, width, height, precision, starts, wild,
-                                 threads, seed):
+       precision=st.sampled_from([each for each in PRECISIONS if each != "u32"]), wild=st.booleans(),
+       starts=st.sampled_from(["together", "ramp", "any"]), threads=st.integers(1, 3), seed=st.integers(0, 99))
+def test_one_line_stands_for_all(assert_same_bits, assert_same_clocks, operation, machine, width, height, precision, wild,
+                                 starts, threads, seed):
     rng = np.random.default_rng(seed)
     line, full = (CycleEngine(machine[0], width, height, machine[1], precision, threads) for _ in range(2))
     clock = {"together": np.zeros((height, width), np.int64),
@@ -83,7 +93,7 @@ def test_one_line_stands_for_all(assert_same_bits, assert_same_clocks, operation
         return
     found = line.run(operation, *tiles)
     assert line._line_of(operation).alike.fits and not line._compiled
-    assert_same_bits(found, expected)
+    assert_same_bits(plain(found), plain(expected))
     assert_same_clocks(line.clock, full.clock)
     assert line.link_traversals == full.link_traversals
 

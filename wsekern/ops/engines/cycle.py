@@ -24,7 +24,8 @@ class CycleEngine(Engine):
     """An engine that moves every wavelet: for proof, and where links are shared.
 
     Operations that send anything run wavelet by wavelet, those of a PE on its own tiles instruction by instruction, every PE
-    starting at its own clock. Lines of PEs that are alike and begin alike are stepped once (:mod:`wsekern.ops.engines.alike`). A flow engine beside it tells the causes of cycles and times work that has no program.
+    starting at its own clock. Lines of PEs that are alike and begin alike are stepped once (:mod:`wsekern.ops.engines.alike`).
+    A flow engine beside it tells the causes of cycles and times work that has no program.
     """
 
     def __init__(self, machine: Machine | str, width: int, height: int, profile: str = "silicon", precision: str = "fp16",
