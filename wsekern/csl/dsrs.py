@@ -82,7 +82,7 @@ class DsrLinker(ABC):
     def append(self, item: Any) -> None:
         """An instruction or label behind those that there are."""
         if self.span is not None and self.frame is not None and not isinstance(item, Label):
-            origin = Origin(self.frame.title or self.frame.name, self.span.source.name, self.span.line)
+            origin = Origin(self.op.title or self.frame.title or self.frame.name, self.span.source.name, self.span.line)
             self.program.origins[len(self.program.code)] = origin
         self.program.code.append(item)
 

@@ -58,7 +58,7 @@ def _returns(frame: Frame, at: int) -> bool:
             at = next(k for k, other in enumerate(frame.ops)
                       if other.form == "label" and other.fields["name"] == op.fields["target"])
             jumps += 1
-        elif op.form != "label":
+        elif op.form not in ("label", "mark"):
             return False
         at += 1
     return False
