@@ -134,18 +134,25 @@ class DsrLinker(ABC):
         dsr, value = fields["target"], fields["a"]
         for kind in self.dsrs[dsr].types:
             named = self._dsr_name(dsr, value, kind, fields["options"])
-            self._set_parts(named, value.data, TYPE_BYTES[kind])
+            self._set_parts(named, value.data.with_fields(**self._fixed(dsr, value, fields["options"])), TYPE_BYTES[kind])
         if dsr in self.several:
             held, kinds = self.several[dsr]
             self.append(Scalar("constant", type="i32", dst=held, imm=kinds[self._kind(dsr, (value, fields["options"]))]))
 
+    def _fixed(self, dsr: Dsr, value: Value, options: dict[str, Value]) -> dict[str, None]:
+        """Parts of what is loaded that every load of that kind has in common: the program states them."""
+        name, parts = self._dsr_name(dsr, value, "", options, False), {}
+        alike = [load.data for load, given in self.dsrs[dsr].loads if self._dsr_name(dsr, load, "", given, False) == name]
+        for part in ("extent", "stride"):
+            held = {getattr(getattr(each, part), "data", None) for each in alike}
+            if len(held) == 1 and isinstance(next(iter(held)), int):
+                parts[part] = None
+        return parts
+
     def _set_parts(self, name: str, data: Dsd, size: int) -> None:
         if data.base is not None:
             if isinstance(data.base.data, Address):
-                index = None
-                if data.base.data.offset:
-                    index = self.temporary(data.base.data.offset // size)
-                self.append(Scalar("set_base", a=index, target=name, source=data.base.data.symbol.name))
+                self.append(Scalar("set_base", imm=data.base.data.offset, target=name, source=data.base.data.symbol.name))
             else:
                 self._base_from(name, data.base, size)
         for part, form in (("extent", "set_extent"), ("stride", "set_stride")):
@@ -154,6 +161,9 @@ class DsrLinker(ABC):
                 self.append(Scalar(form, a=self._number_of(value), target=name))
 
     def _base_from(self, name: str, base: Value, size: int) -> None:
+        if not isinstance(base.type, t.Pointer):
+            self.append(Scalar("set_base", a=self.register(base.data), target=name, source=MEMORY))
+            return
         shift, index = self.temporary(size.bit_length() - 1), self.first_kept - 2
         self.append(Scalar("scalar", op="shr", type="u32", dst=index, a=self.register(base.data), b=shift))
         self.append(Scalar("set_base", a=index, target=name, source=MEMORY))

@@ -8,14 +8,14 @@ _FLIPPED = {"lt": "le", "le": "lt", "eq": "ne", "ne": "eq"}
 """What holds where a comparison does not; of ``lt`` and ``le`` with exchanged sides, and not of floats."""
 
 
-def straighten(frame: Frame) -> None:
-    """Make the way through a frame as short as it gets."""
+def straighten(frame: Frame, kept: set[Reg]) -> None:
+    """Make the way through a frame as short as it gets; ``kept``: registers whose values stay as they are."""
     before = -1
     while before != len(frame.ops):
         before = len(frame.ops)
         _drop_unreached(frame)
         _thread(frame)
-        _around(frame)
+        _around(frame, kept)
         _drop_useless(frame)
 
 
@@ -59,7 +59,7 @@ def _thread(frame: Frame) -> None:
             op.fields["target"] = target
 
 
-def _around(frame: Frame) -> None:
+def _around(frame: Frame, kept: set[Reg]) -> None:
     """``branch a, L1; jump L2; L1:`` is a branch on the contrary where that is to be had."""
     ops = frame.ops
     for k in range(len(ops) - 1):
@@ -67,7 +67,7 @@ def _around(frame: Frame) -> None:
             continue
         if not _leads_next(ops, k + 1, ops[k].fields["target"]):
             continue
-        made = _flip(frame, k)
+        made = _flip(frame, k) if ops[k].fields["a"] not in kept else None
         if made is not None:
             ops[made[0]] = made[1]
             ops[k] = Op("branch", {**ops[k].fields, "target": ops[k + 1].fields["target"]}, ops[k].span, ops[k].title)

@@ -6,11 +6,12 @@ memory holds is known from the last load or store of it, for symbols that nothin
 
 from typing import Any
 
+from wsekern.csl import types as t
 from wsekern.csl.access import LEAVES, PURE, renamed, written
 from wsekern.csl.ir import Frame, Op
 from wsekern.csl.loops_of import Loop, loops_of
 from wsekern.csl.private import Private, Slot
-from wsekern.csl.values import Reg
+from wsekern.csl.values import Reg, Value
 from wsekern.program.instructions import SOURCES
 from wsekern.program.operands import TYPE_BYTES
 from wsekern.program.reference import math as numbers
@@ -148,6 +149,11 @@ class Numbering:
             self._other(op)
 
     def _other(self, op: Op) -> None:
+        if op.form == "dsr_load":
+            op.fields["a"] = self._as_known(op.fields["a"])
+        elif op.form == "vector" and isinstance(op.fields.get("times"), Reg):
+            bits = self.known.get(self._number(op.fields["times"]))
+            op.fields["times"] = bits if isinstance(bits, int) and bits < 1 << 16 else op.fields["times"]
         self.ops.append(op)
         if op.form in ("call", "tail"):
             for each in [each for each in self.at if each.frame is not self.frame]:
@@ -159,6 +165,16 @@ class Numbering:
             self._leave_to(op.fields["target"])
         if op.form in LEAVES:
             self.reached = False
+
+    def _as_known(self, value: Value) -> Value:
+        """A descriptor whose extent and stride are numbers where these are known."""
+        data, parts = value.data, {}
+        for name in ("extent", "stride"):
+            part = getattr(data, name)
+            bits = self.known.get(self._number(part.data)) if part is not None and isinstance(part.data, Reg) else None
+            if isinstance(bits, int):
+                parts[name] = Value(t.I32, numbers.decode("i32", bits))
+        return Value(value.type, data.with_fields(**parts)) if parts else value
 
     def _branch(self, op: Op) -> None:
         number = self._number(op.fields["a"])

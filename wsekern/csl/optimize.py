@@ -3,7 +3,9 @@
 from typing import Any
 
 from wsekern.csl.access import LEAVES
+from wsekern.csl.bases import count_in_elements, sizes_of
 from wsekern.csl.blocks import pinned, without_dead
+from wsekern.csl.hoisting import fill_waits, hoist
 from wsekern.csl.inlining import expand_calls
 from wsekern.csl.ir import Frame, Op, mark_variables
 from wsekern.csl.jumps import straighten
@@ -22,25 +24,29 @@ def optimize(unit: Any, entries: list[Frame]) -> list[Frame]:
         _end(frame)
     settle(frames, unit.effects.loads)
     for frame in frames:
-        straighten(frame)
+        straighten(frame, pinned(frame))
     frames = [*entries, *expand_calls(entries, [frame for frame in frames if frame not in entries])]
     exported = [value.data for value, _ in unit.effects.exports.values()]
     private = Private(unit.symbols, exported, unit.effects.loads, frames)
+    sizes = sizes_of(frames)
     for frame in frames:
+        count_in_elements(frame, sizes)
         _improve(frame, private)
     return frames
 
 
 def _improve(frame: Frame, private: Private) -> None:
     own_names(frame)
-    kept = pinned(frame)
-    number_values(frame, private, kept)
-    merge_copies(frame)
-    kept = pinned(frame)
-    straighten(frame)
-    while without_dead(frame, kept):
-        pass
-    straighten(frame)
+    for _ in range(2 if any(op.form == "branch" for op in frame.ops) else 1):
+        number_values(frame, private, pinned(frame))
+        merge_copies(frame)
+        kept = pinned(frame)
+        straighten(frame, kept)
+        while without_dead(frame, kept):
+            pass
+        hoist(frame, private, kept)
+    straighten(frame, kept)
+    fill_waits(frame, private, kept)
     place_registers(frame)
 
 

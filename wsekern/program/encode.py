@@ -332,7 +332,7 @@ class _Encoder:
         elif item.form in ("set_base", "move_base", "set_extent", "set_stride", "load_descriptor"):
             row["b"] = self._descriptor(Named(item.target), target=False)
             if item.form == "set_base" and item.source is not None:
-                row["imm"] = self._address(item.source)
+                row["imm"] = self._address(item.source) + item.imm
             if item.form == "load_descriptor":
                 row["a"] = self._descriptor(Named(item.source), target=False)
         row["cycles"], row["taken"] = self._cycles(item, following)
