@@ -25,6 +25,8 @@ class DsrUse:
 
     loads: list[Load] = field(default_factory=list)
     types: set[str] = field(default_factory=set)
+    moves: bool = False
+    """Whether its base is set by itself."""
 
 
 def _holds(at: Address, size: int) -> bool:
@@ -123,6 +125,8 @@ class DsrLinker(ABC):
             for op in frame.ops:
                 if op.form == "dsr_load":
                     self.dsrs.setdefault(op.fields["target"], DsrUse()).loads.append((op.fields["a"], op.fields["options"]))
+                elif op.form == "dsr_base":
+                    self.dsrs.setdefault(op.fields["target"], DsrUse()).moves = True
                 elif op.form == "vector":
                     for k, operand in enumerate(op.fields["operands"]):
                         if isinstance(operand.value.data, Dsr):
@@ -134,7 +138,10 @@ class DsrLinker(ABC):
         dsr, value = fields["target"], fields["a"]
         for kind in self.dsrs[dsr].types:
             named = self._dsr_name(dsr, value, kind, fields["options"])
-            self._set_parts(named, value.data.with_fields(**self._fixed(dsr, value, fields["options"])), TYPE_BYTES[kind])
+            fixed, size = self._fixed(dsr, value, fields["options"]), TYPE_BYTES[kind]
+            if "base" in fixed and not _holds(value.data.base.data, int(value.data.extent.data) * size):
+                del fixed["base"]
+            self._set_parts(named, value.data.with_fields(**fixed), size)
         if dsr in self.several:
             held, kinds = self.several[dsr]
             self.append(Scalar("constant", type="i32", dst=held, imm=kinds[self._kind(dsr, (value, fields["options"]))]))
@@ -143,10 +150,13 @@ class DsrLinker(ABC):
         """Parts of what is loaded that every load of that kind has in common: the program states them."""
         name, parts = self._dsr_name(dsr, value, "", options, False), {}
         alike = [load.data for load, given in self.dsrs[dsr].loads if self._dsr_name(dsr, load, "", given, False) == name]
-        for part in ("extent", "stride"):
+        stays = len(alike) == len(self.dsrs[dsr].loads) and not self.dsrs[dsr].moves and not _saves(options)
+        for part in ("extent", "stride", "base") if stays else ("extent", "stride"):
             held = {getattr(getattr(each, part), "data", None) for each in alike}
-            if len(held) == 1 and isinstance(next(iter(held)), int):
+            if len(held) == 1 and isinstance(next(iter(held)), (int, Address)):
                 parts[part] = None
+        if "extent" not in parts:
+            parts.pop("base", None)
         return parts
 
     def _set_parts(self, name: str, data: Dsd, size: int) -> None:

@@ -26,8 +26,8 @@ def expand_calls(entries: list[Frame], functions: list[Frame]) -> list[Frame]:
                 sites[op.fields["target"]] = sites.get(op.fields["target"], 0) + 1
     for ring in rings_of(frames):       # callees before their callers
         for frame in ring:
-            wanted = {callee for callee in frame.calls if callee not in ring and _is_leaf_of(callee)
-                      and (sites.get(callee) == 1 or _size(callee) <= SMALL)}
+            wanted = {callee for callee in frame.calls if callee is not frame and _is_leaf_of(callee)
+                      and (sites.get(callee) == 1 or (callee not in ring and _size(callee) <= SMALL))}
             if wanted and len(frame.ops) < MOST:
                 _expand(frame, wanted)
                 _note_calls(frame)

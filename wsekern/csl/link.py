@@ -21,6 +21,8 @@ from wsekern.csl.tasks import FifoBuffer, task_label
 from wsekern.csl.unit import Unit
 from wsekern.csl.values import Address, Dsd, Reg, Symbol, Value, Varying
 from wsekern.csl.variables import locals_of
+from wsekern.machine.machine import load_machine
+from wsekern.machine.timing import Timing
 from wsekern.program.instructions import Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named, Ring
 from wsekern.program.operands import Register as RegisterOperand
@@ -32,6 +34,7 @@ class Linker(QueueLinker, DsrLinker):
 
     def __init__(self, unit: Unit, name: str) -> None:
         QueueLinker.__init__(self, unit, Program(name))
+        self.timing = Timing(load_machine(unit.options.arch), unit.options.profile, "fp32")
         self.kept = 0
         self.descriptors = 0
         self.bases: dict[Frame, int] = {}
@@ -206,6 +209,7 @@ class Linker(QueueLinker, DsrLinker):
         streams = [each.value.data for each in operands if isinstance(each.value.data, Dsd)]
         self._widest = 1 if any("unpacked" in each.options for each in streams) else 2
         built = [self._operand(each, fields["name"], k, extent, options) for k, each in enumerate(operands)]
+        built = self._explicit(fields["name"], operands, built)
         more: dict[str, Any] = {}
         if options.get("async"):
             more["microthread"] = options.get("ut_id", -1)
@@ -220,6 +224,25 @@ class Linker(QueueLinker, DsrLinker):
         item = Vector(CORE_NAMES.get(fields["name"], fields["name"]), *(built + [None] * (4 - len(built)))[:4], **more)
         self.program.check_vector(item)
         self.append(item)
+
+    def _explicit(self, name: str, operands: list[Operand], built: list[Any]) -> list[Any]:
+        """Operands of an instruction some of which are DSRs that the program has loaded: the others are loaded too, where that
+        takes fewer cycles than the core's own set-up."""
+        rest = [k for k, each in enumerate(built) if isinstance(each, Mem)]
+        if not rest or not any(isinstance(each.value.data, Dsr) for each in operands):
+            return built
+        if not all(isinstance(each, (Named, Mem, RegisterOperand)) and not isinstance(self.program.stated(each), Fabric)
+                   for each in built):
+            return built
+        full = self.timing.setup(CORE_NAMES.get(name, name))
+        if self.timing.latency("setup_loaded", full) + len(rest) * self.timing.latency("descriptor", 1) >= full:
+            return built
+        found = list(built)
+        for k in rest:
+            found[k] = self._named(built[k])
+            offset = built[k].offset * TYPE_BYTES[self.program.type_of(built[k])]
+            self.append(Scalar("set_base", imm=offset, target=found[k].name, source=built[k].symbol))
+        return found
 
     def _actions(self, options: dict[str, Any], more: dict[str, Any]) -> None:
         for name in ("activate", "unblock"):
