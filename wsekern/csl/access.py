@@ -10,6 +10,8 @@ from wsekern.csl.values import Dsd, Reg, Value, leaves, with_leaves
 
 PURE = {"scalar", "constant", "parameter", "convert", "load"}
 """Forms that do nothing but give a register a value."""
+_SIMPLE = PURE | {"store", "branch"}
+"""Forms whose registers are all fields of their own."""
 LEAVES = {"jump", "end", "return", "tail"}
 """Forms behind which the next instruction is not reached."""
 Rename = Callable[[Reg], Reg]
@@ -29,6 +31,8 @@ def written(op: Op) -> tuple[Reg, ...]:
 def read(op: Op, frame: Frame) -> list[Reg]:
     """Registers that an instruction of a frame reads."""
     fields, found = op.fields, []
+    if op.form in _SIMPLE:
+        return [each for each in (fields.get("a"), fields.get("b"), fields.get("c")) if each is not None]
     if op.form in ("label", "mark", "jump", "end"):
         return found
     if op.form in ("call", "tail"):
@@ -75,6 +79,14 @@ def result_of(frame: Frame) -> Iterator[Reg]:
 def renamed(op: Op, rename: Rename, rename_written: Rename | None = None) -> Op:
     """The same instruction on other registers."""
     changes: dict[str, Any] = {}
+    if op.form in _SIMPLE:
+        fields = dict(op.fields)
+        for name in "abc":
+            if fields.get(name) is not None:
+                fields[name] = rename(fields[name])
+        if "dst" in fields:
+            fields["dst"] = (rename_written or rename)(fields["dst"])
+        return Op(op.form, fields, op.span, op.title)
     for name, each in op.fields.items():
         if name in ("dst", "done"):
             if each is not None:

@@ -15,7 +15,8 @@ def sizes_of(frames: list[Frame]) -> dict[Dsr, set[int]]:
     for op in [op for frame in frames for op in frame.ops if op.form == "vector"]:
         for k, operand in enumerate(op.fields["operands"]):
             if isinstance(operand.value.data, Dsr):
-                found.setdefault(operand.value.data, set()).add(TYPE_BYTES[element_type(operand, op.fields["name"], Dsd(""), k)])
+                kind = element_type(operand, op.fields["name"], Dsd(""), k)
+                found.setdefault(operand.value.data, set()).add(TYPE_BYTES[kind])
     return found
 
 
@@ -28,12 +29,17 @@ def count_in_elements(frame: Frame, sizes: dict[Dsr, set[int]]) -> None:
             if len(given) == 1:
                 op.fields["a"] = _counted(frame, ops, op, op.fields["a"], next(iter(given)))
         elif op.form == "vector":
-            op.fields["operands"] = [
-                Operand(_counted(frame, ops, op, each.value, TYPE_BYTES[element_type(each, op.fields["name"], each.value.data, k)]),
-                        each.type, each.back) if isinstance(each.value.data, Dsd) else each
-                for k, each in enumerate(op.fields["operands"])]
+            op.fields["operands"] = [_operand(frame, ops, op, each, k) for k, each in enumerate(op.fields["operands"])]
         ops.append(op)
     frame.ops = ops
+
+
+def _operand(frame: Frame, ops: list[Op], op: Op, operand: Operand, place: int) -> Operand:
+    data = operand.value.data
+    if not isinstance(data, Dsd):
+        return operand
+    size = TYPE_BYTES[element_type(operand, op.fields["name"], data, place)]
+    return Operand(_counted(frame, ops, op, operand.value, size), operand.type, operand.back)
 
 
 def _counted(frame: Frame, ops: list[Op], op: Op, value: Value, size: int) -> Value:

@@ -91,8 +91,8 @@ def pinned(frame: Frame) -> set[Reg]:
 
 
 def without_dead(frame: Frame, kept: set[Reg]) -> bool:
-    """Leave out what only gives registers values that nobody reads, and give values at once to the registers that they are moved
-    to; whether there was any. ``kept``: registers that count as read."""
+    """Leave out what only gives registers values that nobody reads, and give values at once to the registers that they are
+    moved to; whether there was any. ``kept``: registers that count as read."""
     life, ops, before = Life(frame), [], len(frame.ops)
     for block in reversed(life.blocks):
         ops += _needed(frame, life, block, kept)

@@ -1,4 +1,4 @@
-"""What every round of a loop would compute anew goes before the loop; and other work goes between a result and who waits for it."""
+"""What every round of a loop would compute anew goes before it, and other work between a result and what waits for it."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from wsekern.csl.access import LEAVES, PURE, read, written
 from wsekern.csl.blocks import Life, blocks_of
 from wsekern.csl.ir import Frame, Op
 from wsekern.csl.loops_of import Loop, loops_of
-from wsekern.csl.private import Private
+from wsekern.csl.private import Private, Slot
 from wsekern.csl.values import Reg
 
 MOST = 32
@@ -90,8 +90,13 @@ def _may_go_first(frame: Frame, k: int, j: int, private: Private, kept: set[Reg]
     for other in frame.ops[k + 1 : j]:
         if reads & set(written(other)) or target in written(other) or target in read(other, frame):
             return False
-        if op.form == "load" and other.form not in PURE and other.form not in ("mark", "activate", "block", "unblock"):
-            apart = slot is not None and other.form in ("store", "vector", "dsr_load") and other.fields.get("target") is not slot.symbol
-            if not apart:
-                return False
+        if op.form == "load" and not _leaves_alone(other, slot):
+            return False
     return True
+
+
+def _leaves_alone(op: Op, slot: Slot | None) -> bool:
+    """Whether a load may go before an operation: of private memory (``slot``) or not."""
+    if op.form in PURE or op.form in ("mark", "activate", "block", "unblock"):
+        return True
+    return slot is not None and op.form in ("store", "vector", "dsr_load") and op.fields.get("target") is not slot.symbol

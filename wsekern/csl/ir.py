@@ -11,7 +11,8 @@ from wsekern.csl.wide import is_wide
 @dataclass(eq=False, slots=True)
 class Op:
     """A scalar instruction, label or vector instruction: ``form`` as in :data:`wsekern.program.instructions.FORMS`, "label", or
-    "mark": a place where a variable begins or ends to live. ``fields`` by the names of :class:`wsekern.program.instructions.Scalar` or :class:`~wsekern.program.instructions.Vector`."""
+    "mark": a place where a variable begins or ends to live. ``fields`` by the names of
+    :class:`wsekern.program.instructions.Scalar` or :class:`~wsekern.program.instructions.Vector`."""
 
     form: str
     fields: dict[str, Any]

@@ -1,7 +1,7 @@
 """What is computed twice, is known, or is in a register already: values of a frame by number.
 
-A register that is known to hold the value of another one is read in its place, an operation on known numbers is done now, and what
-memory holds is known from the last load or store of it, for symbols that nothing reaches but loads and stores.
+A register that is known to hold the value of another one is read in its place, an operation on known numbers is done now,
+and what memory holds is known from the last load or store of it, for symbols that nothing reaches but loads and stores.
 """
 
 from typing import Any

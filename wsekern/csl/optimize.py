@@ -7,7 +7,7 @@ from wsekern.csl.bases import count_in_elements, sizes_of
 from wsekern.csl.blocks import pinned, without_dead
 from wsekern.csl.hoisting import fill_waits, hoist
 from wsekern.csl.inlining import expand_calls
-from wsekern.csl.ir import Frame, Op, mark_variables
+from wsekern.csl.ir import Frame, mark_variables
 from wsekern.csl.jumps import straighten
 from wsekern.csl.numbering import number_values
 from wsekern.csl.placing import place_registers

@@ -103,7 +103,8 @@ def _initial(slot: Slot) -> Any:
     return _bits(part.data)
 
 
-def _pointed_to(symbols: Iterable[Symbol], exported: Iterable[Any], loads: Iterable[Any], frames: list[Frame]) -> Iterable[Symbol]:
+def _pointed_to(symbols: Iterable[Symbol], exported: Iterable[Any], loads: Iterable[Any],
+                frames: list[Frame]) -> Iterable[Symbol]:
     """Symbols that something points to: code, other symbols, descriptors."""
     for data in exported:
         if isinstance(data, Address):

@@ -4,7 +4,7 @@ hold."""
 from dataclasses import replace
 from typing import Any
 
-from wsekern.csl.access import read, registers_in, renamed, renamed_value, result_of, written
+from wsekern.csl.access import Rename, read, registers_in, renamed, renamed_value, result_of, written
 from wsekern.csl.blocks import Block, Life
 from wsekern.csl.ir import Frame, Named
 from wsekern.csl.values import Reg
@@ -21,7 +21,7 @@ class Webs:
         self.begins: dict[Block, dict[Reg, int]] = {}
         self.of_reads: list[dict[Reg, int]] = []
         self.of_writes: list[dict[Reg, int]] = []
-        self.of_variables: dict[tuple[int, Reg], int] = {}
+        self.of_variables: dict[int, dict[Reg, int]] = {}
         self.open: dict[Reg, list[int]] = {}     # webs of variables that live here
         self.first: dict[int, list[Named]] = {}
         self.last: dict[int, list[Named]] = {}
@@ -83,13 +83,13 @@ class Webs:
 
     def _mark(self, mark: int, now: dict[Reg, int]) -> None:
         for named in self.last.get(mark, ()):
-            for each in _registers_of(named):
-                self.open[each].remove(self.of_variables[id(named), each])
+            for each, web in self.of_variables.get(id(named), {}).items():
+                self.open[each].remove(web)
         for named in self.first.get(mark, ()):
-            if named.marks is not None and named.marks[0] is named.marks[1]:
+            if named.marks is None or named.marks[0] is named.marks[1]:
                 continue
             for each in _registers_of(named):
-                web = self.of_variables[id(named), each] = self._web(each)
+                web = self.of_variables.setdefault(id(named), {})[each] = self._web(each)
                 self.open.setdefault(each, []).append(web)
                 if each in now:
                     self._join(web, now[each])
@@ -107,14 +107,17 @@ class Webs:
                 frame.size += 1
             return names[root]
 
+        def names_by(webs: dict[Reg, int]) -> Rename:
+            return lambda each: name(webs.get(each), each)
+
         for k, (op, reads, writes) in enumerate(zip(frame.ops, self.of_reads, self.of_writes, strict=True)):
             if reads or writes:
-                frame.ops[k] = renamed(op, lambda each: name(reads.get(each), each), lambda each: name(writes.get(each), each))
+                frame.ops[k] = renamed(op, names_by(reads), names_by(writes))
         for named in frame.variables:
             value = getattr(named.binding, "value", None)
             if value is not None:
-                named.binding = replace(named.binding, value=renamed_value(
-                    value, lambda each: name(self.of_variables.get((id(named), each)), each)))
+                named.binding = replace(named.binding, value=renamed_value(value, names_by(
+                    self.of_variables.get(id(named), {}))))
 
 
 def _registers_of(named: Named) -> set[Reg]:
@@ -128,7 +131,7 @@ def own_names(frame: Frame) -> None:
 
 
 def merge_copies(frame: Frame) -> None:
-    """Where a value is moved to a register that nothing else is written to, and stays where it was: let both be one register."""
+    """Where a value is moved to a register that nothing else is written to, and stays where it was: let both be one."""
     writes: dict[Reg, int] = {}
     for op in frame.ops:
         for each in written(op):
