@@ -117,8 +117,8 @@ def test_words_that_follow_each_other_over_a_link(words, frame):
 
 @pytest.mark.parametrize(("words", "frame"), LINKS)
 def test_a_core_hands_over_words_at_its_own_pace_until_the_queue_is_full(words, frame):
-    """A word leaves its queue 3 cycles after it came at the earliest, and as the link takes it; a cycle later there is room. Queues
-    hold what comes in that time."""
+    """A word leaves its queue 3 cycles after it came at the earliest, and as the link takes it; a cycle later there is room.
+    Queues hold what comes in that time."""
     found = of(words=words, frame=frame)
     for (queue, depth), step in product(enumerate((6, 4)), (1, 2, 3)):
         handed: list[int] = []
