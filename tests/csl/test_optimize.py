@@ -1,4 +1,4 @@
-"""What the code of functions becomes: maps of one instruction, loops, descriptors, calls; and that results stay what they were."""
+"""What the code of functions becomes: maps of one instruction, loops, descriptors, calls; and that results stay the same."""
 
 import numpy as np
 import pytest
@@ -127,7 +127,7 @@ fn compute() void {
     assert loads.count("count") == 1
     back = max(k for k, item in enumerate(code_of(made)) if isinstance(item, Scalar) and item.form == "branch")
     start = next(k for k, item in enumerate(code_of(made)) if getattr(item, "name", None) == code_of(made)[back].target)
-    assert not any(isinstance(item, Scalar) and item.form == "constant" or getattr(item, "op", "") == "mul"
+    assert not any((isinstance(item, Scalar) and item.form == "constant") or getattr(item, "op", "") == "mul"
                    for item in code_of(made)[start:back])
     assert words(run_csl(code))[:4] == [18, 36, 54, 72]
 

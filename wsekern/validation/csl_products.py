@@ -1,4 +1,4 @@
-"""Products on a mesh in CSL of our own beside silicon: MeshGEMM and MeshGEMV, compiled and run as the published programs were."""
+"""Products on a mesh in CSL of our own beside silicon: MeshGEMM and MeshGEMV, compiled and run as the published ones were."""
 
 from collections.abc import Iterator
 from importlib.resources import as_file, files
@@ -14,9 +14,10 @@ from wsekern.sdk.runtime import MemcpyDataType, MemcpyOrder, SdkRuntime
 from wsekern.validation.rows import Row
 from wsekern.validation.wafer import shipped_rows
 
-GEMM_ROWS, GEMV_ROWS = ("W0211", "W0212", "W0214"), ("W0333", "W0334", "W0335", "W0336", "W0337", "W0338")
+GEMM_ROWS = ("W0211", "W0212", "W0214")
+GEMV_ROWS = ("W0333", "W0334", "W0335", "W0336", "W0337", "W0338")
 """Measurements of :mod:`wsekern.validation.wafer` that the programs run beside."""
-GEMM_NOTE = ("the same algorithm in a program of our own: it keeps its tiles' pointers with fewer stores than the published one, "
+GEMM_NOTE = ("the same algorithm in a program of our own: it stores its tiles' pointers less often than the published one, "
              "whose own source takes 1 to 4 % less than silicon (docs/csl.md)")
 GEMV_NOTE = "the same algorithm in a program of our own; where a PE stands it finds out at run time, as the published one"
 GEMM_REPEATS, GEMV_REPEATS = 3, 20
