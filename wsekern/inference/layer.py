@@ -128,7 +128,6 @@ def _rows_together(mapping: Grid, steps: Steps) -> Steps:
     return found
 
 
-@lru_cache(maxsize=16384)
 def _together(operation: Operation) -> Operation:
     if isinstance(operation, LocalProduct) and operation.m > 1:
         return replace(operation, together=True)

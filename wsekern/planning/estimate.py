@@ -6,13 +6,14 @@ operations a PE starts each as soon as it is ready itself, so that the sum is ne
 more where clocks of the PEs differ, and equal where they do not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsekern.formulas import Formulas, attempted, is_traced, opaque
 from wsekern.inference.layer import mixer_steps, other_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
@@ -20,7 +21,7 @@ from wsekern.inference.step_times import loaded_grids
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
-from wsekern.ops import AllGather, Broadcast, FlowEngine, Operation
+from wsekern.ops import AllGather, AllReduce, Broadcast, FlowEngine, Operation
 from wsekern.ops._timing import CAUSE_NAMES
 from wsekern.ops.operation import LocalOperation
 from wsekern.planning.layout import TIMED, Placement
@@ -28,6 +29,10 @@ from wsekern.workload.decoder import Attention, Block
 
 STEADY = 32
 """PEs of a line from which on a gather takes as long at each as at the one a frame of the link before it."""
+
+
+SIDES = ("width", "height", "context", "chunk")
+STATIC = tuple(one.name for one in fields(Mapping) if one.name not in SIDES)
 
 
 class _Line:
@@ -83,6 +88,8 @@ class Estimator:
         self.machine, self.profile, self.precision = machine, profile, precision
         self._engine = FlowEngine(machine, 1, 1, profile=profile, precision=precision)
         self._known: dict[tuple[Operation, int, int], int] = {}
+        self._timers: dict[Hashable, Callable[..., int]] = {}
+        self._lists: dict[Hashable, Formulas] = {}
         self._alike: dict[Mapping, Mapping] = {}
         self._layers: dict[tuple[Mapping, int, int], float] = {}
         self._beside: dict[tuple[Mapping, int], list[tuple[int, float]]] = {}
@@ -97,16 +104,46 @@ class Estimator:
             length = getattr(operation, "segment", 0) or (width if axis == "x" else height)
             sides = (length, 0) if axis == "x" else (0, length)
         key = operation, *sides
+        numbers = [name for name, value in vars(operation).items() if is_traced(value)]
+        if numbers or any(map(is_traced, sides)):
+            return self._traced(operation, numbers, sides)
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = self._timed(operation, *sides)
         return found
+
+    def _traced(self, operation: Operation, names: list[str], sides: tuple[int, int]) -> int:
+        """As a number that depends on those of ``operation`` that are called ``names``, and on ``sides``."""
+        held = vars(operation)
+        if isinstance(operation, LocalOperation):
+            found = attempted(lambda: sum(operation.cycles(self._engine.timing)), *(held[name] for name in names))
+            if found is not None:
+                return found
+        rest = {one.name: held[one.name] for one in fields(operation) if one.init and one.name not in names}
+        made, kind = type(operation), (type(operation), *names, *rest.items())
+        if kind not in self._timers:
+            known: dict[tuple[int, ...], int] = {}
+
+            def timed(width: int, height: int, *numbers: int) -> tuple[int]:
+                one = made(**rest, **dict(zip(names, numbers, strict=True)))
+                return (self._timed(one, width, height),)
+            reckoned = Formulas(timed) if isinstance(operation, LocalOperation) else timed
+
+            def timer(*numbers: int) -> int:
+                found = known.get(numbers)
+                if found is None:
+                    found = known[numbers] = reckoned(*numbers)[0]
+                return found
+            self._timers[kind] = opaque(timer)
+        return self._timers[kind](*sides, *(held[name] for name in names))
 
     def _timed(self, operation: Operation, width: int, height: int) -> int:
         if isinstance(operation, LocalOperation):
             return sum(operation.cycles(self._engine.timing))
         if isinstance(operation, AllGather) and max(width, height) > (steady := STEADY + self._engine.timing.link[0]):
             return self._gathered(operation, max(width, height), steady)
+        if isinstance(operation, AllReduce):
+            return operation.alone(self._engine, width or height)
         if operation.axis is not None:
             line = _Line(self._engine, operation.axis, width or height)
             operation.time(line)
@@ -140,7 +177,7 @@ class Estimator:
         key = mapping, tokens, slots
         if key not in self._layers:
             block = mapping.config.blocks[0]
-            mixers = self.steps(mixer_steps(mapping, block, tokens, max(1, slots)), mapping.width, mapping.height)
+            mixers = self._listed(mapping, tokens, max(1, slots), _mixers)
             others = self._others(replace(mapping, context=1, chunk=1), block, tokens)
             self._layers[key] = sum(share * (mixers + cycles) for cycles, share in others)
         return self._layers[key]
@@ -150,9 +187,19 @@ class Estimator:
         fullest block of lines: the same for all contexts and chunks."""
         key = mapping, tokens
         if key not in self._beside:
-            self._beside[key] = [(self.steps(other_steps(grid, block, tokens), mapping.width, mapping.height), share)
+            self._beside[key] = [(self._listed(grid, tokens, 1, _others), share)
                                  for grid, share in loaded_grids(mapping, block, tokens)]
         return self._beside[key]
+
+    def _listed(self, mapping: Mapping, tokens: int, slots: int, listed: Callable[[Mapping, int, int], Steps]) -> int:
+        """Cycles of what ``listed`` lists for a grid, tokens and slots, by formulas that grids of all sizes share."""
+        key = listed, *(getattr(mapping, name) for name in STATIC)
+        if key not in self._lists:
+            def cycles(width: int, height: int, context: int, chunk: int, tokens: int, slots: int) -> tuple[int]:
+                grid = replace(mapping, width=width, height=height, context=context, chunk=chunk)
+                return (self.steps(listed(grid, tokens, slots), width, height),)
+            self._lists[key] = Formulas(cycles)
+        return int(self._lists[key](mapping.width, mapping.height, mapping.context, mapping.chunk, tokens, slots)[0])
 
     def handover(self, mapping: Mapping, tokens: int) -> int:
         """Residual stream from one region to all columns of the next one."""
@@ -164,6 +211,14 @@ class Estimator:
             steps = [*head_steps(mapping), *embedding_steps(mapping, [0])]
             self._heads[mapping] = self.steps(steps, mapping.width, mapping.height)
         return self._heads[mapping]
+
+
+def _mixers(mapping: Mapping, tokens: int, slots: int) -> Steps:
+    return mixer_steps(mapping, mapping.config.blocks[0], tokens, slots)
+
+
+def _others(mapping: Mapping, tokens: int, slots: int) -> Steps:
+    return other_steps(mapping, mapping.config.blocks[0], tokens)
 
 
 def _plainest(mapping: Mapping) -> Mapping:

@@ -89,6 +89,13 @@ def row_blocks(rows: int, cols: int) -> Iterator[tuple[int, int]]:
     return ((row, min(together, rows - row)) for row in range(0, rows, together))
 
 
+def block_sizes(rows: int, cols: int) -> tuple[tuple[int, int], ...]:
+    """(how many, elements) of the equal ones of :func:`row_blocks`."""
+    together = max(1, PIECE // max(1, cols))
+    whole, rest = divmod(rows, together)
+    return ((whole, together * cols), (min(rest, 1), rest * cols))
+
+
 def emit_product(out: Emission, m: int, k: int, n: int, transposed: bool = False, together: bool = False) -> str:
     """Write the program of x (m, k) times w (k, n), or the transpose of w (n, k), on one PE: for each row of x a multiply-add
     of n elements, mapped over k; ``together`` for each k one of several rows. Sums are zero when the program is loaded. The

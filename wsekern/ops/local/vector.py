@@ -93,9 +93,19 @@ class VectorWork:
     def cycles(self, timing: Timing) -> tuple[int, int]:
         """(elements, set-ups) of all instructions in cycles."""
         steps = [step_instruction(step, timing, self.recipe(timing.precision)) for step in self.recipe(timing.precision).steps]
-        sizes = [piece.elements for piece in self.pieces()]
-        return (sum(timing.elements(step, size) for step in steps for size in sizes),
-                len(sizes) * sum(timing.setup(step) for step in steps))
+        sizes = self.sizes()
+        return (sum(count * timing.elements(step, size) for step in steps for count, size in sizes),
+                sum(count for count, _ in sizes) * sum(timing.setup(step) for step in steps))
+
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(how many, elements) of the equal ones of :meth:`pieces`."""
+        rows, n = (self.count, self.n) if self.function in DIFFERENCES else (1, self.count * self.n)
+        if n <= PIECE:
+            together = max(1, PIECE // max(1, n))
+            whole, rest = divmod(rows, together)
+            return ((whole, together * n), (min(rest, 1), rest * n)) if n else ()
+        whole, rest = divmod(n, PIECE)
+        return ((rows * whole, PIECE), (rows * min(rest, 1), rest))
 
     # ---- program
 
