@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from functools import wraps
 from typing import Any
 
-MAX_WAYS = 256
+MAX_WAYS = 128
 """Ways of a function that are kept; with more, its numbers are reckoned by the function itself."""
 
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne}
@@ -67,9 +67,9 @@ class _Account:
 
     def called(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """What a function without side effects gives, as a number that depends on ``arguments``."""
-        others = tuple(None if isinstance(one, int | float) else one for one in arguments)
+        others = tuple(None if _is_number(one) else one for one in arguments)
         name, _ = self.functions.setdefault((function, others), (f"f{len(self.functions)}", _bound(function, others)))
-        numbers = ", ".join(_text(one) for one in arguments if isinstance(one, int | float))
+        numbers = ", ".join(_text(one) for one in arguments if _is_number(one))
         return self.made(function(*map(_plain, arguments)), f"{name}({numbers})")
 
     def compiled(self, outputs: tuple[Any, ...]) -> Callable[..., tuple[Any, ...] | None]:
@@ -79,6 +79,10 @@ class _Account:
         space: dict[str, Any] = {"ceil": math.ceil, "round": round, **dict(self.functions.values())}
         exec(compile(source, "<formulas>", "exec"), space)
         return space["formulas"]  # type: ignore[no-any-return]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _bound(function: Callable[..., Any], others: tuple[Any, ...]) -> Callable[..., Any]:
@@ -276,6 +280,30 @@ _TRACED = (TracedInt, TracedFloat)
 def is_traced(value: Any) -> bool:
     """Whether a value keeps account."""
     return type(value) in _TRACED
+
+
+def largest(*numbers: Any) -> Any:
+    """As ``max``; formulas take whichever it is."""
+    return _one_of("max", max, numbers)
+
+
+def smallest(*numbers: Any) -> Any:
+    """As ``min``; formulas take whichever it is."""
+    return _one_of("min", min, numbers)
+
+
+def _one_of(name: str, function: Callable[..., Any], numbers: tuple[Any, ...]) -> Any:
+    traced = next((one for one in numbers if is_traced(one)), None)
+    if len(numbers) == 1:
+        return numbers[0]
+    if traced is None:
+        return function(*numbers)
+    value = function(*map(_plain, numbers))
+    if any(isinstance(one, float) for one in numbers):
+        value = float(value)
+    signs = {_sign(one) for one in numbers}
+    sign = signs.pop() if len(signs) == 1 else int(name == "max" and 1 in signs)
+    return traced.account.made(value, f"{name}({', '.join(map(_text, numbers))})", sign)
 
 
 def attempted(work: Callable[[], Any], *numbers: Any) -> Any:

@@ -1,19 +1,22 @@
 """How a model lies on a rectangle of PEs, and whether it fits: the parts of every layer, and the bytes of the fullest PE."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, lru_cache, partial
+from typing import Any
 
 import numpy as np
 
 from wsekern.errors import BudgetError
+from wsekern.formulas import Formulas, largest
 from wsekern.inference.blocks.folding import folded, gain_in_rows
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.code import code_bytes
 from wsekern.inference.grid import DEFAULT_ACTIVATIONS, Grid
 from wsekern.inference.layer import NORMS
 from wsekern.inference.outer import embedding_places, head_matrix, outer_bytes
+from wsekern.inference.programs import Programs
 from wsekern.inference.packed import packed_memory
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
@@ -50,15 +53,16 @@ class BlockSizes:
         around = [norm for name, norm in ((name, getattr(block, name)) for name in NORMS)
                   if norm is not None and not (name.startswith("before") and folded(mapping, norm) and gain_in_rows(mapping))]
         norms, places = sum(mapping.hidden * (1 + norm.bias) for norm in around), any(norm.kind == "layer" for norm in around)
-        packed = {part: packed_memory(mapping, part.matrices()) for part in parts}
-        rooms = [math.ceil(max(part.room(), packed[part][2]) - chunk * (size * others)) for part in mixers]
-        rooms += [math.ceil(max(feed.room(), packed[feed][2]) - chunk * (size * own))] if feed else []
+        packed = [packed_memory(mapping, part.matrices()) for part in parts]
+        beside = [others] * len(mixers) + [own]
+        rooms = [math.ceil(largest(part.room(), room) - chunk * (size * other))
+                 for part, (*_, room), other in zip(parts, packed, beside, strict=False)]
         elements = mapping.hidden + own + others + sum(part.scores for part in parts)
         norms += mapping.hidden if block.scaled else 0
-        whole = norms + sum(part.weights - packed[part][0] for part in parts)
-        weights = math.ceil(size * whole) + sum(packed[part][1] for part in parts)
+        whole = norms + sum(part.weights for part in parts) - sum(elements for elements, *_ in packed)
+        weights = math.ceil(size * whole) + sum(kept for _, kept, _ in packed)
         return cls(weights=weights, slot=sum(part.slot_bytes for part in parts), state=sum(part.state_bytes for part in parts),
-                   buffers=chunk * elements + mapping.hidden * places, room=max(0, *rooms, 0))
+                   buffers=chunk * elements + mapping.hidden * places, room=largest(0, *rooms, 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +195,45 @@ def most_that(bound: int, holds: Callable[[int], bool]) -> int:
 @lru_cache(maxsize=16384)
 def _sizes_of(mapping: Mapping) -> BlockSizes:
     """Of one layer; regions that differ in numbers of layers and users alone have them once."""
-    return BlockSizes.of(mapping, mapping.config.blocks[0])
+    return BlockSizes(*_SIZES(mapping))
+
+
+class GridFormulas:
+    """What ``function`` makes of a grid and of further numbers, by formulas in the numbers of the grid and these."""
+
+    def __init__(self, function: Callable[..., tuple[Any, ...]]) -> None:
+        self.function = function
+        self._known: dict[Hashable, Formulas] = {}
+
+    def __call__(self, mapping: Grid, *others: int) -> tuple[Any, ...]:
+        """What the function gives."""
+        programs, key = mapping.programs, _like(mapping)
+        formulas = self._known.get(key)
+        if formulas is None:
+            formulas = self._known[key] = Formulas(partial(self._of_numbers, mapping))
+        return formulas(mapping.width, mapping.height, mapping.context, mapping.chunk, mapping.expert_load,
+                        programs.position_blocks, programs.expert_blocks, programs.router_copies, *others)
+
+    def _of_numbers(self, mapping: Grid, width: int, height: int, context: int, chunk: int, expert_load: int,
+                    position_blocks: int, expert_blocks: int, router_copies: int, *others: int) -> tuple[Any, ...]:
+        """The function of a grid that is like ``mapping`` but for these numbers."""
+        programs = replace(mapping.programs, position_blocks=position_blocks, expert_blocks=expert_blocks,
+                           router_copies=router_copies)
+        grid = replace(mapping, width=width, height=height, context=context, chunk=chunk, expert_load=expert_load,
+                       programs=programs)
+        return self.function(grid, *others)
+
+
+def _like(grid: Grid) -> tuple[Any, ...]:
+    """All of a grid that is none of the numbers of :class:`GridFormulas`."""
+    return (*[getattr(grid, name) for name in _LIKE], *[getattr(grid.programs, name) for name in _LIKE_PROGRAMS])
+
+
+_LIKE = tuple(one.name for one in fields(Grid) if one.name not in ("width", "height", "context", "chunk", "expert_load",
+                                                                     "programs"))
+_LIKE_PROGRAMS = tuple(one.name for one in fields(Programs) if one.name not in ("position_blocks", "expert_blocks",
+                                                                                  "router_copies"))
+_SIZES = GridFormulas(lambda grid: tuple(vars(BlockSizes.of(grid, grid.config.blocks[0])).values()))
 
 
 @lru_cache(maxsize=1024)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from wsekern.formulas import Formulas, attempted, is_traced, opaque
 from wsekern.inference.layer import mixer_steps, other_steps
-from wsekern.inference.mapping import Mapping
+from wsekern.inference.mapping import GridFormulas, Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.step_times import loaded_grids
 from wsekern.inference.steps import LayerStep, Steps
@@ -29,10 +29,6 @@ from wsekern.workload.decoder import Attention, Block
 
 STEADY = 32
 """PEs of a line from which on a gather takes as long at each as at the one a frame of the link before it."""
-
-
-SIDES = ("width", "height", "context", "chunk")
-STATIC = tuple(one.name for one in fields(Mapping) if one.name not in SIDES)
 
 
 class _Line:
@@ -89,7 +85,7 @@ class Estimator:
         self._engine = FlowEngine(machine, 1, 1, profile=profile, precision=precision)
         self._known: dict[tuple[Operation, int, int], int] = {}
         self._timers: dict[Hashable, Callable[..., int]] = {}
-        self._lists: dict[Hashable, Formulas] = {}
+        self._lists: dict[Hashable, GridFormulas] = {}
         self._alike: dict[Mapping, Mapping] = {}
         self._layers: dict[tuple[Mapping, int, int], float] = {}
         self._beside: dict[tuple[Mapping, int], list[tuple[int, float]]] = {}
@@ -193,13 +189,10 @@ class Estimator:
 
     def _listed(self, mapping: Mapping, tokens: int, slots: int, listed: Callable[[Mapping, int, int], Steps]) -> int:
         """Cycles of what ``listed`` lists for a grid, tokens and slots, by formulas that grids of all sizes share."""
-        key = listed, *(getattr(mapping, name) for name in STATIC)
-        if key not in self._lists:
-            def cycles(width: int, height: int, context: int, chunk: int, tokens: int, slots: int) -> tuple[int]:
-                grid = replace(mapping, width=width, height=height, context=context, chunk=chunk)
-                return (self.steps(listed(grid, tokens, slots), width, height),)
-            self._lists[key] = Formulas(cycles)
-        return int(self._lists[key](mapping.width, mapping.height, mapping.context, mapping.chunk, tokens, slots)[0])
+        if listed not in self._lists:
+            self._lists[listed] = GridFormulas(lambda grid, tokens, slots: (
+                self.steps(listed(grid, tokens, slots), grid.width, grid.height),))
+        return int(self._lists[listed](mapping, tokens, slots)[0])
 
     def handover(self, mapping: Mapping, tokens: int) -> int:
         """Residual stream from one region to all columns of the next one."""
