@@ -1,22 +1,21 @@
 """How a model lies on a rectangle of PEs, and whether it fits: the parts of every layer, and the bytes of the fullest PE."""
 
 import math
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, fields, replace
-from functools import cached_property, lru_cache, partial
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from wsekern.errors import BudgetError
-from wsekern.formulas import Formulas, largest
+from wsekern.formulas import largest
 from wsekern.inference.blocks.folding import folded, gain_in_rows
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.code import code_bytes
 from wsekern.inference.grid import DEFAULT_ACTIVATIONS, Grid
 from wsekern.inference.layer import NORMS
 from wsekern.inference.outer import embedding_places, head_matrix, outer_bytes
-from wsekern.inference.programs import Programs
+from wsekern.inference.kinds import GridFormulas, LayerKind, layer_kinds
 from wsekern.inference.packed import packed_memory
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
@@ -78,16 +77,24 @@ class Mapping(Grid):
 
     # -- memory -------------------------------------------------------------------------------------------------------
     @cached_property
+    def kinds(self) -> tuple[LayerKind, ...]:
+        """Kinds of layers, in the order of :attr:`ModelConfig.kinds`."""
+        return layer_kinds(Mapping, self.config, self.programs, precision=self.precision, activations=self.activations,
+                           weight_precision=self.weight_precision, cache_precision=self.cache_precision,
+                           expert_law=self.expert_law, expert_wafers=self.expert_wafers, expert_wafer=self.expert_wafer)
+
+    @cached_property
     def _sizes(self) -> list[BlockSizes]:
         """Of each kind of block, in the order of :attr:`ModelConfig.kinds`."""
-        return [_sizes_of(one) for one in self.single_layers]
+        return [_sizes_of(kind, self.width, self.height, self.slots * self.height, self.chunk, self.expert_load)
+                for kind in self.kinds]
 
     @cached_property
     def single_layers(self) -> tuple["Mapping", ...]:
         """The grid with one layer and one user, for each kind of block in the order of :attr:`ModelConfig.kinds`: its steps and
         sizes are those of that layer here, and for all requests alike for which rows have as many slots."""
         alone = {"context": self.slots * self.height, "shared": 0, "layers": 1, "users": 1, "with_head": False}
-        return tuple(replace(self, config=one, **alone) for one in _single_blocks(self.config))
+        return tuple(replace(self, config=kind.grid.config, **alone) for kind in self.kinds)
 
     @cached_property
     def _regions(self) -> list[tuple[int, float, float]]:
@@ -192,54 +199,13 @@ def most_that(bound: int, holds: Callable[[int], bool]) -> int:
     return low
 
 
-@lru_cache(maxsize=16384)
-def _sizes_of(mapping: Mapping) -> BlockSizes:
-    """Of one layer; regions that differ in numbers of layers and users alone have them once."""
-    return BlockSizes(*_SIZES(mapping))
-
-
-class GridFormulas:
-    """What ``function`` makes of a grid and of further numbers, by formulas in the numbers of the grid and these."""
-
-    def __init__(self, function: Callable[..., tuple[Any, ...]]) -> None:
-        self.function = function
-        self._known: dict[Hashable, Formulas] = {}
-
-    def __call__(self, mapping: Grid, *others: int) -> tuple[Any, ...]:
-        """What the function gives."""
-        programs, key = mapping.programs, _like(mapping)
-        formulas = self._known.get(key)
-        if formulas is None:
-            formulas = self._known[key] = Formulas(partial(self._of_numbers, mapping))
-        return formulas(mapping.width, mapping.height, mapping.context, mapping.chunk, mapping.expert_load,
-                        programs.position_blocks, programs.expert_blocks, programs.router_copies, *others)
-
-    def _of_numbers(self, mapping: Grid, width: int, height: int, context: int, chunk: int, expert_load: int,
-                    position_blocks: int, expert_blocks: int, router_copies: int, *others: int) -> tuple[Any, ...]:
-        """The function of a grid that is like ``mapping`` but for these numbers."""
-        programs = replace(mapping.programs, position_blocks=position_blocks, expert_blocks=expert_blocks,
-                           router_copies=router_copies)
-        grid = replace(mapping, width=width, height=height, context=context, chunk=chunk, expert_load=expert_load,
-                       programs=programs)
-        return self.function(grid, *others)
-
-
-def _like(grid: Grid) -> tuple[Any, ...]:
-    """All of a grid that is none of the numbers of :class:`GridFormulas`."""
-    return (*[getattr(grid, name) for name in _LIKE], *[getattr(grid.programs, name) for name in _LIKE_PROGRAMS])
-
-
-_LIKE = tuple(one.name for one in fields(Grid) if one.name not in ("width", "height", "context", "chunk", "expert_load",
-                                                                     "programs"))
-_LIKE_PROGRAMS = tuple(one.name for one in fields(Programs) if one.name not in ("position_blocks", "expert_blocks",
-                                                                                  "router_copies"))
 _SIZES = GridFormulas(lambda grid: tuple(vars(BlockSizes.of(grid, grid.config.blocks[0])).values()))
 
 
-@lru_cache(maxsize=1024)
-def _single_blocks(config: ModelConfig) -> tuple[ModelConfig, ...]:
-    """Models of one layer, of each kind of ``config``."""
-    return tuple(replace(config, blocks=(block,)) for block, _ in config.kinds)
+@lru_cache(maxsize=65536)
+def _sizes_of(kind: LayerKind, *numbers: int) -> BlockSizes:
+    """Of one layer; regions that differ in numbers of layers and users alone have them once."""
+    return BlockSizes(*_SIZES.of(kind.grid)(*numbers, *kind.blocks))
 
 
 @lru_cache(maxsize=256)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -45,6 +46,7 @@ class FlowEngine(Engine):
     """
 
     values_take_time = False
+    reports = True
     counters: ClassVar[tuple[str, ...]] = ()
     """Whole numbers that it counts beside."""
 
@@ -261,3 +263,28 @@ class FlowEngine(Engine):
         row = self._row[self._row.sum(axis=1).argmax()]
         column = self._column[self._column.sum(axis=1).argmax()]
         return {name: int(value) for name, value in zip(CAUSE_NAMES, row + column, strict=True)}
+
+
+class TimingEngine(FlowEngine):
+    """The clocks of a :class:`FlowEngine` alone: no notes, and no link traversals where operations can leave them out."""
+
+    reports = False
+
+    def time(self, operation: Operation) -> None:
+        """Move the clocks on by ``operation``."""
+        operation.time(self)
+
+    def note(self, operation: Operation, reason: str) -> None:
+        """Nothing is noted."""
+
+    def happened(self, operation: Operation, flags: int) -> None:
+        """Nothing is recorded."""
+
+    def timing_of(self, precision: str | None) -> Timing:
+        """Costs in ``precision``, the engine's own where it is None; kept."""
+        return self.timing if precision in (None, self.precision) else _timing_of(self.machine, self.profile, str(precision))
+
+
+@lru_cache(maxsize=256)
+def _timing_of(machine: Machine, profile: str, precision: str) -> Timing:
+    return Timing(machine, profile, precision)

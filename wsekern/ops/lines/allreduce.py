@@ -76,6 +76,8 @@ class AllReduce(LineOperation):
     def time(self, engine: Clocks) -> None:
         """Advance the clocks of ``engine`` by this operation."""
         super().time(engine)
+        if not engine.reports:
+            return
         lengths = {end - begin for begin, end in segments(engine.length(self.axis), self.segment)}
         if self.elements and any(1 < self.groups < length < 3 * self.groups for length in lengths):
             engine.note(self, "groups of fewer than three PEs: sums between groups and within them share links")

@@ -229,7 +229,8 @@ class LineOperation(Operation):
             costs = self.costs(engine)
             segment = self.segment or engine.length(self.axis)
             engine.on_lines(self.axis, lambda line: engine.happened(self, self.advance(line, segment, *costs)))
-            engine.link_traversals += self.link_traversals(engine)
+            if engine.reports:
+                engine.link_traversals += self.link_traversals(engine)
 
     def flow(self, engine: Clocks, tile: np.ndarray) -> np.ndarray:
         """Tiles (height, width, ...) of ``elements`` elements -> what each PE ends with, the same shape."""

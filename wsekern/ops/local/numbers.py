@@ -25,6 +25,9 @@ from wsekern.program.operands import Array, ElementType
 from wsekern.program.values import Value
 from wsekern.tiles import fma, rowsum, sumsq
 
+ROWS_WRITTEN = 6
+"""Rows, or one more, whose scalar code is written to know how long it takes."""
+
 _INTEGER = {"sub16": "sub", "slr16": "shr"}
 """Integer operations of recipes as scalar ones."""
 
@@ -164,7 +167,11 @@ class _ScalarWriter:
 @lru_cache(maxsize=4096)
 def _scalar_cycles(function: str, count: int, factor: float, term: float, timing: Timing, type: ElementType) -> int:
     """Cycles of the scalar code of :class:`RowNumbers`: an operation takes its latency where the next instruction uses its
-    result."""
+    result. Behind the first rows each two more take as long as the two before."""
+    if count > ROWS_WRITTEN + 1:
+        last = ROWS_WRITTEN + (count - ROWS_WRITTEN) % 2
+        before, whole = (_scalar_cycles(function, rows, factor, term, timing, type) for rows in (last - 2, last))
+        return whole + (count - last) // 2 * (whole - before)
     work, program = RowNumbers(function, count, factor, term), Program("count")
     program.memory("given", "fp32", work.count)
     program.memory("found", type, work.count)
