@@ -39,6 +39,41 @@ cdef class LineCosts:
             c.color[i], c.length[i] = i, 0
 
 
+cdef class LineRates:
+    """How the constants of an operation follow from the elements of every PE: ``base`` with those that do not."""
+    cdef Costs base
+    cdef int64_t sum_packing, result_packing, receive, depth, output, setup, per, each
+
+    def __init__(self, LineCosts base, *, sum_packing, result_packing, receive, depth, output, convert):
+        self.base = base.costs
+        self.sum_packing, self.result_packing, self.receive = sum_packing, result_packing, receive
+        self.depth, self.output = depth, output
+        self.setup, self.per, self.each = convert
+
+    def costs(self, int64_t elements) -> LineCosts:
+        """Of so many elements."""
+        cdef LineCosts found = LineCosts.__new__(LineCosts)
+        cdef Costs *c = &found.costs
+        cdef int64_t sums = (elements + self.sum_packing - 1) // self.sum_packing
+        cdef int64_t results = (elements + self.result_packing - 1) // self.result_packing
+        c[0] = self.base
+        c.sums = sums
+        c.convert = self.setup + (elements * self.per + self.each - 1) // self.each if elements else 0
+        c.stream_send = queued(c, sums, c.step_send, self.depth, self.output)
+        c.stream_add = (sums - 1) * c.step_add
+        c.paced_add = on_link(c, max(c.step_send, c.step_add), max(0, sums - 1))
+        c.stream_broadcast = queued(c, results, self.receive, self.depth, self.output)
+        c.stream_receive = (results - 1) * self.receive
+        c.paced_broadcast = on_link(c, self.receive, max(0, results - 1))
+        return found
+
+
+cdef int64_t queued(const Costs *costs, int64_t words, int64_t pace, int64_t depth, int64_t output) noexcept nogil:
+    # Cycles from the first to the last of so many words that a core hands to an output queue: see Timing.sending.
+    cdef int64_t own = max(0, words - 1) * pace
+    return own if words <= depth else max(own, output + 1 + on_link(costs, pace, words - depth - 1))
+
+
 cdef struct Round:
     # How far the stream is at which the core is, and what its next cycles depend on.
     int current
@@ -482,14 +517,6 @@ cdef void hand_on(int64_t *pe, GatherCosts gather, Costs *costs, Message message
     receive(pe, costs, message, hops, costs.setup_add, (words - 1) * gather.pace, on_link(costs, gather.pace, words - 1), out)
 
 
-cdef int64_t to_queue(GatherCosts gather, const Costs *costs, int64_t words) noexcept nogil:
-    # Cycles from the first to the last of so many words that a core hands to an output queue.
-    cdef int64_t own = (words - 1) * gather.pace
-    if words <= gather.depth:
-        return own
-    return max(own, gather.output + 1 + on_link(costs, gather.pace, words - gather.depth - 1))
-
-
 cdef void allgather_segment(int64_t *line, GatherCosts gather, Costs *costs, Py_ssize_t length) noexcept nogil:
     # Each PE sends its own tile, then hands on what comes from beyond; the first one sends all to all.
     cdef Message arriving, own, rest
@@ -500,7 +527,7 @@ cdef void allgather_segment(int64_t *line, GatherCosts gather, Costs *costs, Py_
     if length < 2:
         return
     for k in range(length - 1, 0, -1):
-        send(line + k * CAUSES, costs, to_queue(gather, costs, gather.words), &own)
+        send(line + k * CAUSES, costs, queued(costs, gather.words, gather.pace, gather.depth, gather.output), &own)
         if beyond:
             hand_on(line + k * CAUSES, gather, costs, arriving, 1, beyond, &rest)
             own.last = rest.last
@@ -508,7 +535,7 @@ cdef void allgather_segment(int64_t *line, GatherCosts gather, Costs *costs, Py_
         beyond += gather.words
     hand_on(line, gather, costs, arriving, 1, beyond, NULL)
     beyond += gather.words
-    send(line, costs, to_queue(gather, costs, beyond), &arriving)
+    send(line, costs, queued(costs, beyond, gather.pace, gather.depth, gather.output), &arriving)
     for k in range(1, length):
         hand_on(line + k * CAUSES, gather, costs, arriving, k, beyond, NULL)
 

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
-import numpy as np
-
 from wsekern.errors import BudgetError
 from wsekern.formulas import largest
 from wsekern.inference.blocks.folding import folded, gain_in_rows
@@ -100,13 +98,11 @@ class Mapping(Grid):
     def _regions(self) -> list[tuple[int, float, float]]:
         """(weights, slot, state) in bytes of the layers together that can lie on the grid: one for each run of consecutive
         layers."""
-        sizes = [(size.weights, size.slot, size.state) for size in self._sizes]
-        if not self.held_layers or len(set(sizes)) == 1:
-            weights, slot, state = sizes[0]
-            return [(self.held_layers * weights, self.held_layers * slot, self.held_layers * state)]
-        each = np.array(sizes)[list(_kind_of_layer(self.config))]
-        runs = (each[start:start + self.held_layers].sum(axis=0) for start in range(0, len(each), self.held_layers))
-        return list(dict.fromkeys((int(run[0]), float(run[1]), float(run[2])) for run in runs))
+        sizes = self._sizes
+        return [(sum(count * size.weights for count, size in zip(run, sizes, strict=True)),
+                 sum(count * size.slot for count, size in zip(run, sizes, strict=True)),
+                 sum(count * size.state for count, size in zip(run, sizes, strict=True)))
+                for run in _runs(self.config, self.held_layers)]
 
     def _kept(self, slot: float, state: float) -> float:
         """Bytes of the cache: of all positions, and of all sequences."""
@@ -120,17 +116,24 @@ class Mapping(Grid):
     @cached_property
     def memory(self) -> dict[str, int]:
         """Bytes on the fullest PE, by use. All PEs hold tiles of the same size, so PE (0, 0) is one of them."""
-        size = PRECISIONS[self.precision]
-        weights, slot, state = max(self._regions, key=lambda run: run[0] + self._kept(*run[1:]))
-        buffers = max(kind.buffers for kind in self._sizes)
-        room = max(kind.room for kind in self._sizes) if self.held_layers else 0
+        weights, slot, state = self._fullest
+        return {"weights": weights + self._tables, "kv_cache": math.ceil(self._kept(slot, state)), "buffers": self._buffers,
+                "code": code_bytes(self)}
+
+    @cached_property
+    def _fullest(self) -> tuple[int, float, float]:
+        """Those of :attr:`_regions` that need most."""
+        runs = self._regions
+        return runs[0] if len(runs) == 1 else max(runs, key=lambda run: run[0] + self._kept(*run[1:]))
+
+    @cached_property
+    def _buffers(self) -> int:
+        """Bytes of buffers, room of vector forms included."""
+        buffers = max([kind.buffers for kind in self._sizes])
+        room = max([kind.room for kind in self._sizes]) if self.held_layers else 0
         room = max(room, packed_memory(self, head_matrix(self))[2] if self.with_head else 0)
-        return {
-            "weights": weights + self._tables,
-            "kv_cache": math.ceil(self._kept(slot, state)),
-            "buffers": math.ceil(size * (buffers + (embedding_places(self)[1] if self.with_head else 0))) + room,
-            "code": code_bytes(self),
-        }
+        places = embedding_places(self)[1] if self.with_head else 0
+        return math.ceil(PRECISIONS[self.precision] * (buffers + places)) + room
 
     def check(self, machine: Machine) -> None:
         """Refuse a mapping that does not lie on ``machine`` or does not fit a PE, naming the smallest grid that fits."""
@@ -216,8 +219,13 @@ def _check_parts(config: ModelConfig) -> None:
         feed_on_grid(Grid(config, 1, 1), block)
 
 
-@lru_cache(maxsize=256)
-def _kind_of_layer(config: ModelConfig) -> tuple[int, ...]:
-    """Of each layer, which of :attr:`ModelConfig.kinds` it is."""
+@lru_cache(maxsize=4096)
+def _runs(config: ModelConfig, layers: int) -> tuple[tuple[int, ...], ...]:
+    """How many layers of each of :attr:`ModelConfig.kinds` each run of ``layers`` consecutive layers has, the last run what is
+    left; of alike ones one."""
     numbers = {block: number for number, (block, _) in enumerate(config.kinds)}
-    return tuple(numbers[block] for block in config.blocks)
+    of_layers = [numbers[block] for block in config.blocks]
+    if not layers or len(numbers) == 1:
+        return ((layers, *[0] * (len(numbers) - 1)),)
+    runs = (of_layers[start:start + layers] for start in range(0, len(of_layers), layers))
+    return tuple(dict.fromkeys(tuple(run.count(number) for number in range(len(numbers))) for run in runs))

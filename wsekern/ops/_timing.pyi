@@ -36,6 +36,20 @@ class LineCosts:
         room: int,
     ) -> None: ...
 
+class LineRates:
+    def __init__(
+        self,
+        base: LineCosts,
+        *,
+        sum_packing: int,
+        result_packing: int,
+        receive: int,
+        depth: int,
+        output: int,
+        convert: tuple[int, int, int],
+    ) -> None: ...
+    def costs(self, elements: int) -> LineCosts: ...
+
 def allreduce_line(
     line: NDArray[np.int64], segment: int, groups: int, costs: LineCosts, tail: LineCosts | None = None
 ) -> int: ...
