@@ -7,7 +7,6 @@ queries, a causal mask and a cache that grows.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np

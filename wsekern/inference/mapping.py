@@ -11,9 +11,9 @@ from wsekern.inference.blocks.folding import folded, gain_in_rows
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.code import code_bytes
 from wsekern.inference.grid import DEFAULT_ACTIVATIONS, Grid
+from wsekern.inference.kinds import GridFormulas, LayerKind, layer_kinds
 from wsekern.inference.layer import NORMS
 from wsekern.inference.outer import embedding_places, head_matrix, outer_bytes
-from wsekern.inference.kinds import GridFormulas, LayerKind, layer_kinds
 from wsekern.inference.packed import packed_memory
 from wsekern.machine import Machine
 from wsekern.workload.config import ModelConfig
@@ -77,9 +77,8 @@ class Mapping(Grid):
     @cached_property
     def kinds(self) -> tuple[LayerKind, ...]:
         """Kinds of layers, in the order of :attr:`ModelConfig.kinds`."""
-        return layer_kinds(Mapping, self.config, self.programs, precision=self.precision, activations=self.activations,
-                           weight_precision=self.weight_precision, cache_precision=self.cache_precision,
-                           expert_law=self.expert_law, expert_wafers=self.expert_wafers, expert_wafer=self.expert_wafer)
+        return layer_kinds(Mapping, self.config, self.programs, self.precision, self.activations, self.weight_precision,
+                           self.cache_precision, self.expert_law, self.expert_wafers, self.expert_wafer)
 
     @cached_property
     def _sizes(self) -> list[BlockSizes]:
@@ -98,11 +97,14 @@ class Mapping(Grid):
     def _regions(self) -> list[tuple[int, float, float]]:
         """(weights, slot, state) in bytes of the layers together that can lie on the grid: one for each run of consecutive
         layers."""
-        sizes = self._sizes
+        sizes, runs = self._sizes, _runs(self.config, self.held_layers)
+        if len(sizes) == 1:
+            count, one = runs[0][0], sizes[0]
+            return [(count * one.weights, count * one.slot, count * one.state)]
         return [(sum(count * size.weights for count, size in zip(run, sizes, strict=True)),
                  sum(count * size.slot for count, size in zip(run, sizes, strict=True)),
                  sum(count * size.state for count, size in zip(run, sizes, strict=True)))
-                for run in _runs(self.config, self.held_layers)]
+                for run in runs]
 
     def _kept(self, slot: float, state: float) -> float:
         """Bytes of the cache: of all positions, and of all sequences."""
@@ -159,11 +161,17 @@ class Mapping(Grid):
 
     def fits(self, machine: Machine) -> bool:
         """Whether every PE has room."""
-        return sum(self.memory.values()) <= int(machine.core.sram)
+        return self.needed_bytes <= int(machine.core.sram)
+
+    @cached_property
+    def needed_bytes(self) -> int:
+        """Those of :attr:`memory` together."""
+        weights, slot, state = self._fullest
+        return weights + self._tables + math.ceil(self._kept(slot, state)) + self._buffers + code_bytes(self)
 
     def most_slots(self, machine: Machine) -> int:
         """Cached positions of all users together for which every row has room beside weights, buffers and code."""
-        beside = self.memory["buffers"] + self.memory["code"]
+        beside = self._buffers + code_bytes(self)
 
         def slots(weights: int, slot: float, state: float) -> int:
             used = beside + weights + self._tables + state * self.users
@@ -173,7 +181,7 @@ class Mapping(Grid):
 
     def most_users(self, machine: Machine) -> int:
         """Sequences of the whole context for which every row has room beside weights, buffers and code."""
-        have = int(machine.core.sram) - self.memory["buffers"] - self.memory["code"]
+        have = int(machine.core.sram) - self._buffers - code_bytes(self)
         shared = -(-self.shared // self.height)
         own = -(-(self.context - self.shared) // self.height)
 

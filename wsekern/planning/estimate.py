@@ -23,8 +23,8 @@ from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
 from wsekern.ops import AllGather, AllReduce, Broadcast, FlowEngine, Operation
-from wsekern.ops.engines.flow import TimingEngine
 from wsekern.ops._timing import CAUSE_NAMES
+from wsekern.ops.engines.flow import TimingEngine
 from wsekern.ops.operation import LocalOperation
 from wsekern.planning.layout import TIMED, Placement
 from wsekern.workload.decoder import Mixture

@@ -2,6 +2,7 @@
 
 import math
 from bisect import bisect_right
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import takewhile
@@ -10,6 +11,7 @@ from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
+from wsekern.planning.candidates import Candidate
 from wsekern.planning.estimate import estimator
 from wsekern.planning.layout import head_region, sides_of
 from wsekern.planning.regions import Size
@@ -29,6 +31,10 @@ class HeadRoom:
     known: dict[Size, dict[str, int]] = field(default_factory=dict)
     rows: dict[int, int] = field(default_factory=dict)
     times: dict[tuple[Size, str], int] = field(default_factory=dict)
+    beside: dict[Size, int] = field(default_factory=dict)
+    """Regions of a size that the last wafer has room for beside the head, as a search finds them."""
+    cuts: dict[Hashable, tuple[Candidate, ...]] = field(default_factory=dict)
+    """Cuts of wafers, as a search finds them."""
 
     def region(self, width: int, height: int) -> Mapping:
         """A rectangle with them."""

@@ -95,7 +95,7 @@ class Search:
         self._scores, self._cuts = dict[Candidate, float](), set[Candidate]()
         self._tried: dict[int, list[Candidate]] = {}
         self._counts: dict[int, int] = {}
-        self._beside_head, self.held_bytes = cache(self._most_beside_head), cache(self._held_bytes)
+        self.held_bytes, self._light = cache(self._held_bytes), dict[int, list[Candidate]]()
         self._holding: dict[int, bool] = {}
         self._possible: dict[tuple[int, int], NDArray[np.bool_]] = {}
         self._placements: dict[Candidate, QuickPlacement | None] = {}
@@ -162,8 +162,14 @@ class Search:
     def _cells(self, width: int, height: int) -> int:
         return (self.sides[0] // width) * (self.sides[1] // height)
 
-    def _most_beside_head(self, width: int, height: int) -> int:
+    def _beside_head(self, width: int, height: int) -> int:
         """The most regions on the last wafer beside the head; -1 if that has no room."""
+        found = self.heads.beside.get((width, height))
+        if found is None:
+            found = self.heads.beside[width, height] = self._most_beside_head(width, height)
+        return found
+
+    def _most_beside_head(self, width: int, height: int) -> int:
         columns, rows = self.sides[0] // width, self.sides[1] // height
         found = []
         for whole in range(columns + 1):
@@ -190,6 +196,13 @@ class Search:
                         yield Candidate(*size, self.least_layers(regions), self.programs, together)
                     if columns * rows * groups >= 2 * self.config.layers:
                         break
+
+    def _all_cuts(self, wafers: int) -> tuple[Candidate, ...]:
+        """Those of :meth:`cuts`, which all services of a model share."""
+        key = wafers, self.programs, self.groups
+        if key not in self.heads.cuts:
+            self.heads.cuts[key] = tuple(self.cuts(wafers))
+        return self.heads.cuts[key]
 
     @cached_property
     def groups(self) -> range:
@@ -227,10 +240,15 @@ class Search:
 
     def _light_cuts(self, wafers: int) -> list[Candidate]:
         """Cuts whose weights alone may fit, those with most room first."""
+        if wafers not in self._light:
+            self._light[wafers] = self._fit_at_best(wafers)
+        return self._light[wafers]
+
+    def _fit_at_best(self, wafers: int) -> list[Candidate]:
         def fullness(cut: Candidate) -> float:
             return cut.layers * self.held_bytes(cut.expert_wafers) / (cut.width * cut.height)
 
-        return sorted((cut for cut in self.cuts(wafers) if fullness(cut) <= int(self.machine.core.sram)), key=fullness)
+        return sorted((cut for cut in self._all_cuts(wafers) if fullness(cut) <= int(self.machine.core.sram)), key=fullness)
 
     def _held_bytes(self, together: int) -> float:
         """Of a layer on average, the least that users keep in the cache among them."""

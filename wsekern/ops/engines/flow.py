@@ -17,7 +17,7 @@ from wsekern.ops.engines.contention import clocks_by_wavelet
 from wsekern.ops.engines.engine import Engine
 from wsekern.ops.engines.saved import SavedClocks, fitting
 from wsekern.ops.engines.sharing import LinkWatch
-from wsekern.ops.operation import Operation, check_arrays
+from wsekern.ops.operation import LocalOperation, Operation, check_arrays
 from wsekern.ops.repeated import Repeated
 
 
@@ -270,9 +270,45 @@ class TimingEngine(FlowEngine):
 
     reports = False
 
+    def reset(self) -> None:
+        """All clocks to zero."""
+        super().reset()
+        self._spent = dict.fromkeys(CAUSE_NAMES, 0)
+
     def time(self, operation: Operation) -> None:
         """Move the clocks on by ``operation``."""
-        operation.time(self)
+        if isinstance(operation, LocalOperation):
+            compute, overhead = _cycles_of(operation, self.timing)
+            self._spent["compute"] += compute
+            self._spent["overhead"] += overhead
+        else:
+            operation.time(self)
+
+    def spend(self, *, compute: int = 0, fabric: int = 0, stages: int = 0, overhead: int = 0, stream: int = 0) -> None:
+        """Work that takes every PE the same number of cycles; what takes all equally long is added at the end."""
+        for cause, cycles in zip(CAUSE_NAMES, (compute, fabric, stages, overhead, stream), strict=True):
+            self._spent[cause] += cycles
+
+    def _added(self) -> "TimingEngine":
+        """With all cycles on the clocks."""
+        super().spend(**self._spent)
+        self._spent = dict.fromkeys(CAUSE_NAMES, 0)
+        return self
+
+    @property
+    def clock(self) -> np.ndarray:
+        """Local clock of every PE in cycles, int64 (height, width)."""
+        return super(TimingEngine, self._added()).clock
+
+    @property
+    def cycles(self) -> int:
+        """Cycle at which the last PE is done."""
+        return super(TimingEngine, self._added()).cycles
+
+    @property
+    def breakdown(self) -> dict[str, int]:
+        """As that of a flow engine."""
+        return super(TimingEngine, self._added()).breakdown
 
     def note(self, operation: Operation, reason: str) -> None:
         """Nothing is noted."""
@@ -283,6 +319,11 @@ class TimingEngine(FlowEngine):
     def timing_of(self, precision: str | None) -> Timing:
         """Costs in ``precision``, the engine's own where it is None; kept."""
         return self.timing if precision in (None, self.precision) else _timing_of(self.machine, self.profile, str(precision))
+
+
+@lru_cache(maxsize=65536)
+def _cycles_of(operation: LocalOperation, timing: Timing) -> tuple[int, int]:
+    return operation.cycles(timing)
 
 
 @lru_cache(maxsize=256)
