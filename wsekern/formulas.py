@@ -1,10 +1,10 @@
 """Functions of whole numbers as formulas, found by calling them once with numbers that keep account of what is done to them.
 
 A list of steps, their times and the bytes of a layer depend on the sides of a grid and on few other numbers, by the same sums,
-products and quotients for most grids. :class:`Formulas` calls such a function with :class:`Traced` numbers, writes what was done
-to them as one plain function, and calls that from then on. Wherever the function asked how two numbers compare, the formulas ask
-too; for numbers that compare otherwise the function is called anew, and its other way kept beside the first. What needs a plain
-number (the length of a loop, the argument of a kernel) fixes the number: the formulas hold for it alone.
+products and quotients for most grids. :class:`Formulas` calls such a function with :class:`Traced` numbers, writes what was
+done to them as one plain function, and calls that from then on. Wherever the function asked how two numbers compare, the
+formulas ask too; for numbers that compare otherwise the function is called anew, and its other way kept beside the first. What
+needs a plain number (the length of a loop, the argument of a kernel) fixes the number: the formulas hold for it alone.
 So a formula gives exactly what the function gives, which is its reference.
 """
 
@@ -109,6 +109,30 @@ def _sign(value: Any) -> int:
     return value.sign if type(value) in _TRACED else 1 if value >= 0 else -1
 
 
+_OPERATIONS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[int, int], int]]] = {
+    "+": (operator.add, lambda one, other: one if one == other else 0),
+    "-": (operator.sub, lambda one, other: one if one == -other else 0),
+    "*": (operator.mul, operator.mul), "//": (operator.floordiv, operator.mul), "/": (operator.truediv, operator.mul),
+    "%": (operator.mod, lambda one, other: other),
+}
+"""Functions, and the sign of what they give by those of what they are given."""
+
+
+def _arithmetic(symbol: str, turned: bool = False) -> Callable[[Any, Any], Any]:
+    """A method of :class:`Traced` for ``self symbol other``, or ``turned`` round; with what is no number, of the plain one."""
+    function, sign_of = _OPERATIONS[symbol]
+
+    def method(self: Any, other: Any) -> Any:
+        if not isinstance(other, int | float):
+            return function(other, self.fixed()) if turned else function(self.fixed(), other)
+        one, two = (other, self) if turned else (self, other)
+        if type(other) is int and (other, symbol) in ((0, "+"), (1, "*")):
+            return self
+        return self.account.made(function(_plain(one), _plain(two)), f"{_text(one)} {symbol} {_text(two)}",
+                                 sign_of(_sign(one), _sign(two)))
+    return method
+
+
 class Traced:
     """A number that keeps account of what is done to it. It passes for an int or a float, but code that is not Python sees none
     before :meth:`fixed` has made sure that the formulas hold for this number alone."""
@@ -129,12 +153,9 @@ class Traced:
         self.account.ask(f"{self.name} == {self.value!r}")
         return self.value
 
-    def _with(self, symbol: str, one: Any, other: Any, value: Any, sign: int) -> "Traced":
-        return self.account.made(value, f"{_text(one)} {symbol} {_text(other)}", sign)
-
     def _compared(self, symbol: str, other: Any) -> bool:
         if not isinstance(other, int | float):
-            return NotImplemented
+            return bool(_COMPARISONS[symbol](self.fixed(), other))
         if type(other) not in _TRACED and other == 0 and (self.sign, symbol) in ((1, ">="), (1, "<"), (-1, "<="), (-1, ">")):
             return symbol in (">=", "<=")
         if type(other) in _TRACED and other.name == self.name:
@@ -143,45 +164,12 @@ class Traced:
         self.account.ask(f"{self.name} {symbol if holds else _NEGATED[symbol]} {_text(other)}")
         return holds
 
-    def __add__(self, other: Any) -> Any:
-        if not isinstance(other, int | float):
-            return NotImplemented
-        return self if type(other) is int and other == 0 else self._with(
-            "+", self, other, self.value + _plain(other), self.sign if self.sign == _sign(other) else 0)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Any:
-        return self._with("-", self, other, self.value - _plain(other), self.sign if self.sign == -_sign(other) else 0)
-
-    def __rsub__(self, other: Any) -> Any:
-        return self._with("-", other, self, _plain(other) - self.value, -self.sign if self.sign == -_sign(other) else 0)
-
-    def __mul__(self, other: Any) -> Any:
-        if not isinstance(other, int | float):
-            return NotImplemented
-        return self if type(other) is int and other == 1 else self._with(
-            "*", self, other, self.value * _plain(other), self.sign * _sign(other))
-
-    __rmul__ = __mul__
-
-    def __floordiv__(self, other: Any) -> Any:
-        return self._with("//", self, other, self.value // _plain(other), self.sign * _sign(other))
-
-    def __rfloordiv__(self, other: Any) -> Any:
-        return self._with("//", other, self, _plain(other) // self.value, self.sign * _sign(other))
-
-    def __truediv__(self, other: Any) -> Any:
-        return self._with("/", self, other, self.value / _plain(other), self.sign * _sign(other))
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return self._with("/", other, self, _plain(other) / self.value, self.sign * _sign(other))
-
-    def __mod__(self, other: Any) -> Any:
-        return self._with("%", self, other, self.value % _plain(other), _sign(other))
-
-    def __rmod__(self, other: Any) -> Any:
-        return self._with("%", other, self, _plain(other) % self.value, self.sign)
+    __add__, __radd__ = _arithmetic("+"), _arithmetic("+", turned=True)
+    __sub__, __rsub__ = _arithmetic("-"), _arithmetic("-", turned=True)
+    __mul__, __rmul__ = _arithmetic("*"), _arithmetic("*", turned=True)
+    __floordiv__, __rfloordiv__ = _arithmetic("//"), _arithmetic("//", turned=True)
+    __truediv__, __rtruediv__ = _arithmetic("/"), _arithmetic("/", turned=True)
+    __mod__, __rmod__ = _arithmetic("%"), _arithmetic("%", turned=True)
 
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
