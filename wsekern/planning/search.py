@@ -146,7 +146,7 @@ class Search:
         """Regions of that size for which so many (groups of) wafers have room beside the head."""
         if not wafers:
             return 0
-        return (wafers - 1) * self._cells(width, height) + self._beside_head(width, height)
+        return (wafers - 1) * self._cells(width, height) + self.heads.regions_beside(width, height)
 
     def count(self, layers: int) -> int:
         """Regions of so many layers that hold all."""
@@ -161,22 +161,6 @@ class Search:
 
     def _cells(self, width: int, height: int) -> int:
         return (self.sides[0] // width) * (self.sides[1] // height)
-
-    def _beside_head(self, width: int, height: int) -> int:
-        """The most regions on the last wafer beside the head; -1 if that has no room."""
-        found = self.heads.beside.get((width, height))
-        if found is None:
-            found = self.heads.beside[width, height] = self._most_beside_head(width, height)
-        return found
-
-    def _most_beside_head(self, width: int, height: int) -> int:
-        columns, rows = self.sides[0] // width, self.sides[1] // height
-        found = []
-        for whole in range(columns + 1):
-            high = self.heads.height(self.sides[0] - whole * width)
-            if high:
-                found.append(whole * rows + (columns - whole) * ((self.sides[1] - high) // height))
-        return max(found, default=-1)
 
     def fits(self, candidate: Candidate, wafers: int) -> bool:
         """Whether there is room for all regions and the head, and for a layer's bytes on every PE."""
@@ -225,7 +209,7 @@ class Search:
     def needed(self, candidate: Candidate) -> int:
         """Wafers that a candidate takes."""
         size = candidate.width, candidate.height
-        cells, beside = self._cells(*size), max(0, self._beside_head(*size))
+        cells, beside = self._cells(*size), max(0, self.heads.regions_beside(*size))
         regions = self.count(candidate.layers)  # on groups of wafers
         return candidate.expert_wafers * (1 + max(0, -(-(regions - beside) // max(1, cells))))
 
