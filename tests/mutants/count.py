@@ -39,7 +39,8 @@ TARGETS = {
     "wsekern/number_formats.py": ("tests/test_number_formats.py", "tests/tiles/test_half.py"),
     "wsekern/machine/timing.py": ("tests/machine/test_timing.py", "tests/machine", "tests/program/test_timing.py"),
     "wsekern/cluster/kernels.py": ("tests/cluster/test_kernels.py", "tests/validation/test_gpu_kernels.py"),
-    "wsekern/inference/mapping.py": ("tests/inference/test_mapping.py", "tests/inference/test_predict.py"),
+    "wsekern/inference/mapping.py": (
+        "tests/inference/test_memory.py", "tests/inference/test_mapping.py", "tests/inference/test_predict.py"),
 }
 """Modules, and the tests that should notice: the first ones first, the others where these do not."""
 
