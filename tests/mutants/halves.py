@@ -44,7 +44,18 @@ void half_fma(const float *a, const float *b, const float *c, uint16_t *out, lon
         out[i] = wsk_half_fma(a[i], b[i], c[i]);
 }
 """
+LEAST = "at the least normal half both ways round alike"
+LARGEST = "halfway beyond the largest half, rounding ends at infinity too"
+SAME = {
+    "> -> >= in loat((error > 0)": "an error of 0 went another way before",
+    "> -> >= in wsk_bits_to_float((error > 0)": "a sum of 0 has no error",
+    "< -> <= in t16_t)sign;": LEAST, "0x38800000u -> (0x38800000u + 1)": LEAST,
+    ">= -> > in & 0x3ff));": LARGEST, "0x477ff000u -> (0x477ff000u + 1)": LARGEST,
+    "<= -> < in | 0x7c00);": "half of the least half is rounded to 0 too",
+}
+"""Mutants that do what the header does, by how they are told; and why."""
 TESTS = ("test_every_half_widens_exactly", "test_rounding_to_half_on_and_next_to_every_midpoint", "test_bf16_both_ways",
+         "test_nans_are_quieted_and_keep_their_sign_and_leading_bits",
          "test_fma_of_all_special_triples", "test_fma_of_random_triples")
 
 
@@ -125,6 +136,8 @@ def main() -> None:
             line = text.count("\n", 0, start) + 1
             around = text[max(0, start - 25):end + 20].replace("\n", " ").strip()
             what, alive = f"line {line}: {text[start:end]} -> {new or 'nothing'} in {around}", lives(library, tests)
+            reason = next((reason for told, reason in SAME.items() if told in what), "") if alive else ""
+            what += f" (does the same: {reason})" if reason else ""
             tried, survivors = tried + 1, survivors + [what] * alive
             print(f"    {'survived' if alive else 'killed'}: {what}", flush=True)
     print(f"{HEADER.name}: {tried} of {len(known)} mutants, {tried - len(survivors)} killed")
