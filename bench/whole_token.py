@@ -31,7 +31,7 @@ from wsekern.workload.weights.weights import Arrays, Weights
 
 
 class Drawn(Weights):
-    """Weights that are drawn when they are asked for, and not kept: matrices of variance 1 / inputs, gains about 1."""
+    """Weights that are drawn when they are asked for, and not kept: fp16 matrices of variance 1 / inputs, gains about 1."""
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
@@ -51,7 +51,7 @@ class Drawn(Weights):
         for name, shape in shapes.items():
             values = random.standard_normal(shape, np.float32)
             values *= np.float32(0.1 if len(shape) == 1 else shape[-2] ** -0.5)
-            made[name] = values + 1 if len(shape) == 1 else values
+            made[name] = values + 1 if len(shape) == 1 else values.astype(np.float16)
         return made
 
 
@@ -76,7 +76,7 @@ class Beside:
 
 def memory_rate(threads: int) -> float:
     """Bytes a second at which ``threads`` threads read memory."""
-    parts = np.ones((threads, 32_000_000), np.float32)
+    parts = np.ones((threads, 16_000_000), np.float32)
     readers = [threading.Thread(target=part.max) for part in parts]
     start = time.perf_counter()
     for reader in readers:
