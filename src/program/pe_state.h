@@ -14,6 +14,7 @@ enum {
     PE_MAIN_RANK = 2,       /* priority of the main thread: between medium (1) and low (3) */
     PE_TORN_DOWN_TASK = 29, /* a color went into teardown, or a flushed queue is empty */
     PE_QUEUE_COLOR = 255,
+    PE_ROUTER_ACCESS = 1,   /* what load_or_store answers of a place that is a register of the router */
 };
 
 /* What a thread does. STARTING: only as it is shown, READY in a task that has issued nothing yet. */
@@ -95,6 +96,17 @@ typedef struct {
     int32_t at, color, pc;              /* color, pc: PE_NONE where there is none */
 } pe_found;
 
+/* What is counted of an instruction in a profile: how often it began, and thread-cycles at work and waiting (for what
+ * PE_WAIT_INPUT and those behind it say). */
+enum { PE_SPENT_BEGUN, PE_SPENT_WORKING, PE_SPENT_WAITING, PE_SPENT = PE_SPENT_WAITING + 4 };
+
+typedef struct { int64_t cycles[PE_SPENT]; } pe_spent;
+
+typedef struct {                        /* what a thread is at while a profile is counted, and since when */
+    int64_t since;
+    int32_t at, what;                   /* at: instruction in the whole code, PE_NONE: none */
+} pe_span;
+
 typedef struct {                        /* rows whose PEs one thread steps */
     int32_t *core_slot;                 /* first PE of each slot of the wheel of core events */
     int32_t *ramp_slot;                 /* the same for output queues that put words on the ramp */
@@ -106,6 +118,7 @@ typedef struct {                        /* rows whose PEs one thread steps */
     wsk_delivery *edge;                 /* words that left the wafer */
     int64_t *edge_cycle;
     pe_found found[PE_RULES];
+    pe_spent *spent;                    /* of each instruction of all programs; NULL: no profile is counted */
     char pad[32];
 } pe_strip;
 
@@ -126,6 +139,7 @@ typedef struct {                        /* all cores, and what they share */
     pe_fifo *fifo;
     uint32_t *registers;
     unsigned char *memory;
+    pe_span *span;                      /* of each thread; NULL: no profile is counted */
     unsigned char *written;             /* of each byte of memory: whether it was written; NULL: nobody asks */
     int32_t *core_next;
     int32_t *core_before;

@@ -8,6 +8,7 @@
 #include "common/memory.h"
 #include "fabric/bytes.h"
 #include "findings.h"
+#include "profile.h"
 
 /* Of cycles, also of those to come. */
 #define LAST (WSK_LAST_CYCLE + ((int64_t)1 << 40))
@@ -375,6 +376,8 @@ int pe_load(pe_grid *g, wsk_fabric *fabric, const void *bytes, size_t n)
         status = WSK_ERR_NO_MEMORY;
     if (!status)
         status = read_into(&b, &fresh, fabric);
+    if (!status && g->span)             /* counted anew from here on */
+        status = pe_profile(&fresh);
     if (status < 0) {
         pe_free_pools(&fresh);
         return status;

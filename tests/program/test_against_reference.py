@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from wsekern.errors import DeadlineError, DeadlockError, WsekernError
 from wsekern.fabric.reference import BrokenRule, Word
 from wsekern.program.operands import TYPE_BYTES
-from wsekern.program.reference.core import ReferenceSimulation
 from wsekern.program.reference.parts import BrokenProgram
+from wsekern.program.reference.simulation import ReferenceSimulation
 
 MACHINES = [(machine, profile) for machine in ("wse2", "wse3") for profile in ("vendor-simulator", "silicon")]
 
@@ -76,6 +76,17 @@ def compare(simulation, reference: ReferenceSimulation) -> None:
         np.testing.assert_array_equal(simulation.fabric.occupancy(color), there)
 
 
+def same_profile(simulation, reference: ReferenceSimulation) -> None:
+    """How often each instruction began, and thread-cycles at it, of all PEs."""
+    layout = reference.layout
+    first = np.concatenate([[0], np.cumsum([simulation.instructions_of(k) for k in range(len(layout.programs))])])
+    expected = np.zeros((first[-1], 6), np.int64)
+    for (x, y), core in reference.cores.items():
+        for at, counts in core.spent.items():
+            expected[first[layout.program_of[y, x]] + at] += counts
+    np.testing.assert_array_equal(simulation.instruction_counts(), expected)
+
+
 def same_findings(simulation, reference: ReferenceSimulation) -> None:
     """What the programs did that is hardly meant; of unread words those in queues of cores."""
     rows = {rule: (count, cycle, pe, color, instruction, number) for rule, count, cycle, pe, color, _, instruction, number
@@ -105,6 +116,7 @@ def same_edge(simulation, reference: ReferenceSimulation) -> None:
 
 def run_both(rng: random.Random, simulation, reference: ReferenceSimulation, steps: list[int], entries: list) -> bool:
     """Step both and compare; False where rules were broken, in both alike, or a result was no number."""
+    simulation.count_instructions()
     for cycles in steps:
         if rng.random() < 0.05:
             simulation.launch("later")
@@ -122,6 +134,7 @@ def run_both(rng: random.Random, simulation, reference: ReferenceSimulation, ste
         if any(core.nans for core in reference.cores.values()):
             return False
         compare(simulation, reference)
+        same_profile(simulation, reference)
         same_edge(simulation, reference)
     same_findings(simulation, reference)
     return True
@@ -150,6 +163,7 @@ def test_whole_runs_skip_what_nothing_happens_in(random_layout, seed):
     if not layout.programs:
         return
     simulation, reference = layout.compile(watch_memory=True), ReferenceSimulation(layout)
+    simulation.count_instructions()
     for _ in range(rng.randrange(4)):
         inject(rng, simulation, reference, entries)
     try:
@@ -163,6 +177,7 @@ def test_whole_runs_skip_what_nothing_happens_in(random_layout, seed):
     reference.step(simulation.cycle)
     if not any(core.nans for core in reference.cores.values()):
         compare(simulation, reference)
+        same_profile(simulation, reference)
         same_edge(simulation, reference)
         same_findings(simulation, reference)
 
@@ -189,5 +204,6 @@ def test_reset_runs_the_same_again(random_layout, seed):
     if run_both(rng, simulation, reference, random_steps(rng, 15), entries):
         simulation.reset()
         reference.reset()
+        same_profile(simulation, reference)
         compare(simulation, reference)
         run_both(rng, simulation, reference, random_steps(rng, 15), entries)

@@ -387,6 +387,8 @@ class _Encoder:
             "active": _mask(number for number, task in local.items() if task.active),
             "blocked": _mask(number for number, task in local.items() if task.blocked),
             "high": _mask(number for number, task in local.items() if task.priority == "high"),
+            **dict(zip(("color_registers", "switch_registers"),
+                       core.router_registers.values if core.router_registers is not None else (NONE, NONE), strict=True)),
             "blocked_queues": _mask(blocked_queues),
             "high_queues": _mask(queue for queue, task in data.items() if task.priority == "high"),
             "late_queues": _mask(late), **self._queues(), **self._entries(local, data),
