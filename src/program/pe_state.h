@@ -63,6 +63,7 @@ typedef struct {                        /* what every event touches comes first 
     uint8_t filled;                     /* mask of output queues that hold words */
     uint8_t blocked_queues, sending, scheduled, live, depth;    /* depth: of calls */
     uint8_t turn[4];                    /* microthread of each priority that issued last */
+    uint8_t task;                       /* local task that began last; PE_TASKS - 1: none yet */
     uint8_t flushing, flushed;          /* masks of output queues: waited for until they are empty, and found so */
     uint32_t activated, blocked;        /* local tasks */
     int64_t words, vector_cycles, elements;
@@ -255,6 +256,14 @@ static inline void pe_set_word(pe_word *word, uint32_t bits, int64_t cycle, uint
 static inline int64_t pe_stamp_of(const pe_grid *g, const pe_word *word)
 {
     return g->cycle + ((int32_t)((word->mark & ~(uint32_t)3) - (uint32_t)(g->cycle << 2)) >> 2);
+}
+
+/* The local task that begins next of those in a mask: in turns, by number. */
+static inline int pe_next_task(pe_core *pe, uint32_t ready)
+{
+    uint32_t behind = ready & ~(((uint32_t)2 << pe->task) - 1);
+    pe->task = (uint8_t)pe_ctz(behind ? behind : ready);
+    return pe->task;
 }
 
 static inline void pe_activate(pe_core *pe, int task)

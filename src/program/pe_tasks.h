@@ -77,7 +77,7 @@ static void begin_word_task(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thre
     begin_task(g, pe, lead, entry, g->cycle + (control ? g->latency.task : g->latency.data_task));
 }
 
-/* Begin the next task: high priority first, then local tasks by number, then words by queue. 0: there is none now. */
+/* Begin the next task: high priority first, then local tasks in turns, then words by queue. 0: there is none now. */
 static int pick_task(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *lead, int64_t *when)
 {
     const pe_program *program = &g->program[pe->program].code;
@@ -85,7 +85,7 @@ static int pick_task(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *lea
     for (int turn = 0; turn < 2; turn++) {
         uint32_t chosen = turn == 0 ? ready & (uint32_t)program->high : ready;
         if (chosen) {
-            int task = pe_ctz(chosen);
+            int task = pe_next_task(pe, chosen);
             pe->activated &= ~((uint32_t)1 << task);
             if (program->local_entry[task] == PE_NONE)
                 return WSK_ERR_BAD_INSTRUCTION;

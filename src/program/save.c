@@ -195,6 +195,7 @@ static void move_record(wsk_bytes *b, pe_grid *g, int32_t p, int16_t core_slot, 
     MOVE_WITHIN(b, pe->slot_free, 0, LAST);
     MOVE_WITHIN(b, pe->live, 0, 1);
     MOVE_WITHIN(b, pe->depth, 0, PE_STACK);
+    MOVE_WITHIN(b, pe->task, 0, PE_TASKS - 1);
     for (int i = 0; i < 4; i++)
         MOVE_WITHIN(b, pe->turn[i], 0, PE_MAIN);
     WSK_MOVE(b, pe->blocked_queues);

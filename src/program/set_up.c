@@ -157,7 +157,7 @@ static int32_t reset_pe(pe_grid *g, pe_core *pe, int32_t slot)
     pe_core fresh = { .at = pe->at, .program = pe->program, .queues = pe->queues, .threads = pe->threads,
                       .memory = pe->memory, .registers = pe->registers, .own = pe->own, .fifos = pe->fifos,
                       .params = pe->params, .activated = (uint32_t)code->active, .blocked = (uint32_t)code->blocked,
-                      .blocked_queues = (uint8_t)code->blocked_queues };
+                      .blocked_queues = (uint8_t)code->blocked_queues, .task = PE_TASKS - 1 };
     *pe = fresh;
     memset(g->thread + pe->threads, 0, (size_t)program->thread_count * sizeof *g->thread);
     memset(g->registers + pe->registers, 0, (size_t)code->registers * sizeof *g->registers);

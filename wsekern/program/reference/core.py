@@ -18,7 +18,7 @@ from wsekern.program.reference.parts import BrokenProgram, FifoState, Thread
 from wsekern.program.reference.scalar import ScalarUnit
 from wsekern.program.reference.vector import VectorUnit
 
-MAIN, TEARDOWN_TASK, INPUT_DEPTH = 8, 29, 255
+MAIN, TEARDOWN_TASK, TASKS, INPUT_DEPTH = 8, 29, 32, 255
 Found = tuple[int, int, int, int]
 """A note: cycle, color, instruction, number."""
 WAITS = ("input", "output", "fifo", "microthread")
@@ -82,6 +82,8 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         self.own = {name: self.stated_place(program.stated(Named(name))) for name in program.descriptors}
         self.fifos = {name: FifoState() for name in program.fifos}
         self.calls: list[int] = []
+        self.last_task = TASKS - 1
+        """Local task that began last."""
         self.slot = self.now = self.done = 0
         self.turn = dict.fromkeys(_RANKS, MAIN)
         self.counters = dict.fromkeys((*WAITS, "instructions", "elements",
@@ -114,9 +116,14 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         """What is active at the start, or launched by the host, begins in the coming cycle."""
         ready = self.activated - self.blocked
         if ready and self.threads[MAIN].state == "idle":
-            task = min(ready & self.high or ready)
+            task = self.next_task(ready & self.high or ready)
             self.activated.remove(task)
             self.begin(self.local[task], self.now)
+
+    def next_task(self, ready: set[int]) -> int:
+        """The local task that begins next: in turns, by number."""
+        self.last_task = min((task for task in ready if task > self.last_task), default=min(ready))
+        return self.last_task
 
     def launch(self, function: str) -> None:
         """The host launches a function."""
@@ -124,12 +131,12 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         self.begin_at_once()
 
     def pick_task(self) -> None:
-        """The next task: high priority first, then local tasks by number, then words by queue."""
+        """The next task: high priority first, then local tasks in turns, then words by queue."""
         ready, latency = self.activated - self.blocked, self.timing.latency
         urgent = {queue for queue, task in self.data.items() if task.priority == "high"}
         for tasks, queues in ((ready & self.high, urgent), (ready, set(self.inputs))):
             if tasks:
-                task = min(tasks)
+                task = self.next_task(tasks)
                 self.activated.remove(task)
                 self.begin(self.local[task], self.now + latency("task"))
                 return
