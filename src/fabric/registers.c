@@ -27,10 +27,12 @@ static int ports_of_bits(int bits)
     return mask;
 }
 
-/* The four bits of a position. One that is not valid keeps there which half it would replace: it has ways out alone, or none. */
+/* The four bits of a position. One that is not valid keeps there which half it would replace: it has ways out alone, or none.
+ * One that leads as position 0 does replaces the way in by itself, or, where there are several, the way out. */
 static int bits_of_position(const wsk_route *route, int p)
 {
-    int input = route->in[p] != route->in[0] || route->out[p] == route->out[0];
+    int several = route->in[p] & (route->in[p] - 1);
+    int input = route->in[p] != route->in[0] || (route->out[p] == route->out[0] && !several);
     if (!route->in[p] || !route->out[p])
         return (route->out[p] ? INPUT : 0) | INVALID;
     return (input ? INPUT : 0) | __builtin_ctz((unsigned)bits_of_ports(input ? route->in[p] : route->out[p]));

@@ -68,8 +68,9 @@ def format_(ev: Evaluator, node: syntax.Builtin) -> Value:
     values = list(given.data.values()) if isinstance(given.data, dict) else []
     if len(re.findall(r"\{\w*\}", text.replace("{{", "").replace("}}", ""))) != len(values):
         ev.fail(node, f"the text '{text}' and {len(values)} values: it needs as many places as values")
-    if any(isinstance(each.data, (Reg, Varying)) for each in values):
-        ev.fail(node, "text is made while the program is compiled, of values that are known then")
+    for each in values:
+        if isinstance(each.data, Varying):
+            raise ev.split(each.data)
     left = iter(values)
     found = re.sub(r"\{\{|\}\}|\{(\w*)\}",
                    lambda mark: mark[0][0] if mark[1] is None else _in_text(next(left), mark[1]), text)

@@ -271,8 +271,8 @@ class _Encoder:
 
     @staticmethod
     def _counted(operands: list[Operand]) -> int:
-        """The operand whose extent is the instruction's: the first that is no scalar, of the sources and then the target; a FIFO
-        only where there is no other."""
+        """The operand whose extent is the instruction's: the first that is no scalar, of the sources and then the target; a
+        FIFO only where there is no other."""
         def is_scalar(operand: Operand) -> bool:
             return isinstance(operand, Register) or (isinstance(operand, Mem) and operand.stride == 0)
 

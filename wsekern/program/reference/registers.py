@@ -63,7 +63,7 @@ def write(fabric: ReferenceFabric, x: int, y: int, name: str, color: int, bits: 
     if not rx or not tx or initial >= len(ins) or swaps:
         raise BrokenProgram(f"a register of color {color} that makes no route")
     fabric.rewrite(x, y, color, Route(tuple(ins), tuple(outs), initial, ring, pop))
-    fabric.queues[x, y, color].halves = halves
+    fabric.queues[x, y, color].halves = [_shown(half, rx, tx) for half in halves]
     if name == "routes":
         fabric.queues[x, y, color].frozen = bool(bits >> 14 & 1)
 
@@ -72,11 +72,23 @@ def _halves(queue: Any) -> list[Half]:
     """What positions 1 to 3 replace: as a program wrote it last, else what makes the route that there is."""
     if queue.halves is not None:
         return queue.halves
-    route, found = queue.route, []
-    for rx, tx in zip(route.rx[1:], route.tx[1:], strict=True):
-        into = rx != route.rx[0] or tx == route.tx[0]
-        found.append((into, min(_PORTS.index(port) for port in ports_of(rx if into else tx))))
+    route = queue.route
+    found = [_half(rx, tx, route.rx[0], route.tx[0]) for rx, tx in zip(route.rx[1:], route.tx[1:], strict=True)]
     return found + [_NO_POSITION] * (3 - len(found))
+
+
+def _half(rx: int, tx: int, first_rx: int, first_tx: int) -> Half:
+    """What makes ``rx`` and ``tx`` of those of position 0; where these lead alike, the way in, if there is one alone."""
+    into = rx != first_rx or (tx == first_tx and rx.bit_count() == 1)
+    return into, min(_PORTS.index(port) for port in ports_of(rx if into else tx))
+
+
+def _shown(half: Half, rx: int, tx: int) -> Half:
+    """What a register shows of a half that was written."""
+    into, port = half
+    if port == _NONE:
+        return half
+    return _half(1 << _PORTS[port] if into else rx, tx if into else 1 << _PORTS[port], rx, tx)
 
 
 def _bits(mask: int) -> int:

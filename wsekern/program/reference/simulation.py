@@ -59,7 +59,7 @@ class ReferenceSimulation:
         for (x, y), core in sorted(self.cores.items(), key=lambda item: item[0][::-1]):
             for queue in sorted(core.inputs):
                 if core.inputs[queue]:
-                    where = y * self.layout.width + x, core.program.inputs[queue], len(core.inputs[queue])
+                    where = y * self.layout.width + x, core.hears[queue], len(core.inputs[queue])
                     return [*found, ("unread", *where)]
         return found
 
