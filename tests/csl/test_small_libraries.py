@@ -127,7 +127,8 @@ fn compute() void {
   out[1] = types.bit_size_of(i8) + 100 * types.word_size_of(f32) + 1000 * types.word_size_of(u16);
   out[2] = if (types.bits_type_of(f32) == u32 and types.bits_type_of(f16) == u16) 1 else 0;
   out[3] = if (types.is_float(bf16) and types.is_float16(f16) and !types.is_float16(f32) and !types.is_float(i32)) 1 else 0;
-  out[4] = if (types.is_unsigned_int(u8) and !types.is_unsigned_int(i8) and types.is_signed(i64) and types.is_signed(f32)) 1 else 0;
+  out[4] = if (types.is_unsigned_int(u8) and !types.is_unsigned_int(i8)
+                  and types.is_signed(i64) and types.is_signed(f32)) 1 else 0;
   out[5] = if (types.is_numeric(u32) and !types.is_numeric(bool) and types.is_enabled_float(f16)) 1 else 0;
   out[6] = if (types.has_dsd_type(one) and !types.has_dsr_type(one) and types.is_dsr(dsr_dest)) 1 else 0;
   out[7] = if (types.is_enabled_float(bf16)) 1 else 0;

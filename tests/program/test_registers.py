@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.program.test_against_reference import compare
 from wsekern.errors import WsekernError
 from wsekern.fabric import Port, Position
 from wsekern.fabric.reference import BrokenRule, Word
@@ -13,6 +12,7 @@ from wsekern.machine import load_machine
 from wsekern.program import Layout, Program
 from wsekern.program.reference.parts import BrokenProgram
 from wsekern.program.reference.simulation import ReferenceSimulation
+from wsekern.soak.programs import compare
 
 ROUTES, SWITCHES = load_machine("wse2").core.router_registers.values
 COLOR, OTHER = 3, 5
