@@ -3,7 +3,7 @@
 #include "common/wsekern_status.h"
 #include "compiled.h"
 
-enum { MOST_REGISTERS = 1 << 16, MOST_MEMORY = 1 << 26, MOST_RATE = 1 << 16, MOST_REPEAT = 1 << 15, MOST_CYCLES = 1 << 24,
+enum { MOST_REGISTERS = 1 << 16, MOST_MEMORY = 1 << 26, MOST_RATE = 1 << 16, MOST_CYCLES = 1 << 24,
        MOST_DEPTH = 255, MOST_LATENCY = PE_WHEEL - 2 };
 
 /* One program, and what its instructions may use. */
@@ -49,6 +49,16 @@ static int check_queues(const pe_program *p)
             return 0;
         seen |= p->in_color[q] >= 0 ? (uint32_t)1 << p->in_color[q] : 0;
     }
+    return 1;
+}
+
+/* Where the registers of the router lie: behind the memory, at even addresses. */
+static int check_registers(const pe_program *p)
+{
+    const int32_t first[2] = { p->color_registers, p->switch_registers };
+    for (int k = 0; k < 2; k++)
+        if (first[k] != PE_NONE && (!within(first[k], p->memory, MOST_MEMORY) || first[k] & 1))
+            return 0;
     return 1;
 }
 
@@ -125,7 +135,7 @@ static int check_vector(const scope *s, const pe_instruction *i)
 {
     int rates = within(i->num, 1, MOST_RATE) && within(i->den, 1, MOST_RATE) && within(i->conflict_num, 0, MOST_RATE)
         && within(i->conflict_den, 0, MOST_RATE) && within(i->long_num, 0, MOST_RATE) && within(i->long_den, 0, MOST_RATE)
-        && within(i->full, 0, INT32_MAX) && within(i->repeat, 0, MOST_REPEAT) && within(i->between, 0, MOST_CYCLES)
+        && within(i->full, 0, INT32_MAX) && within(i->repeat, 0, PE_MOST_REPEAT) && is_register(s, i->times, 1) && within(i->between, 0, MOST_CYCLES)
         && within(i->packing, 1, 2) && within(i->step, 1, MOST_CYCLES);
     int tasks = is_task(i->activate) && is_held(i->unblock) && is_task(i->control_activate) && is_held(i->control_unblock);
     int thread = i->thread == PE_NONE || (within(i->thread, 0, PE_MAIN - 1) && s->program->threads >> i->thread & 1);
@@ -224,8 +234,8 @@ static int check_program(const pe_tables *t, int32_t number)
     scope s = { .tables = t, .program = p, .descriptor = t->descriptor + p->descriptor,
                 .descriptors = descriptors - p->descriptor, .routes = routes - p->route, .registers = p->registers };
     return within(p->memory, 0, MOST_MEMORY) && within(p->registers, 1, MOST_REGISTERS) && within(p->own, 0, MOST_REGISTERS)
-        && within(p->fifos, 0, MOST_REGISTERS) && within(p->threads, 0, 255) && check_queues(p) && check_entries(&s)
-        && check_own(&s) && check_code(&s);
+        && within(p->fifos, 0, MOST_REGISTERS) && within(p->threads, 0, 255) && check_registers(p) && check_queues(p)
+        && check_entries(&s) && check_own(&s) && check_code(&s);
 }
 
 /* Whether the parts of all PEs' pools can be counted. */

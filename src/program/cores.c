@@ -198,7 +198,7 @@ void pe_begin_first_task(pe_grid *g, int32_t p)
     uint32_t ready = pe->activated & ~pe->blocked, high = ready & (uint32_t)program->high;
     if (!ready || lead->state != PE_IDLE)
         return;
-    int task = pe_ctz(high ? high : ready);
+    int task = pe_next_task(pe, high ? high : ready);
     if (program->local_entry[task] == PE_NONE)
         return;
     pe->activated &= ~((uint32_t)1 << task);
@@ -225,7 +225,7 @@ static int has_sound_places(const pe_grid *g, const pe_core *pe, const pe_thread
 {
     for (int which = 0; which < 4; which++)
         if (operand_number(i, which) >= 0
-            && !is_within(g, pe, descriptor_of(g, pe, operand_number(i, which)), &th->place[which], th->extent, i->repeat))
+            && !is_within(g, pe, descriptor_of(g, pe, operand_number(i, which)), &th->place[which], th->extent, repeats_of(g, pe, i)))
             return 0;
     return 1;
 }

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 enum { PE_COLORS = 24, PE_QUEUES = 8, PE_MAIN = 8, PE_THREADS = 9, PE_TASKS = 32, PE_CONTROL_TASKS = 64, PE_STACK = 8,
-       PE_NONE = -1 };
+       PE_MOST_REPEAT = 1 << 16, PE_NONE = -1 };
 
 /* ---- Codes: X(enumerator). Python knows each by its name without PE_, in lower case. ---- */
 
@@ -112,6 +112,7 @@ typedef struct { PE_DESCRIPTOR_TABLE(PE_AS_MEMBER, PE_AS_MEMBERS) } pe_descripto
     ONE(cycles)         /* scalar: cycles; vector: from issue to first element; branch: not taken */                   \
     ONE(taken)          /* branch: cycles where taken */                                                               \
     ONE(repeat)         /* times a vector instruction runs, as a map does; memory operands only if not 1 */            \
+    ONE(times)          /* register that holds the times instead, PE_NONE: none does */                                \
     ONE(between)        /* further cycles in each repeat */                                                            \
     ONE(num) ONE(den)   /* elements per cycle */                                                                       \
     ONE(conflict_num) ONE(conflict_den)     /* the same where two sources meet in a bank; 0: no difference */          \
@@ -136,6 +137,8 @@ typedef struct { PE_INSTRUCTION_TABLE(PE_AS_MEMBER, PE_AS_MEMBERS) } pe_instruct
     ONE(registers) ONE(own) ONE(fifos)      /* what each PE holds */                                                   \
     ONE(threads)                            /* mask of microthreads in use */                                          \
     ONE(route)                              /* first of its routes, for PE_ROUTE */                                    \
+    ONE(color_registers) ONE(switch_registers)  /* byte addresses of 24 registers of 16 bits each, of the router's routes */ \
+                                            /* and of its switches; PE_NONE: none */                                   \
     ONE(active) ONE(blocked) ONE(high)      /* masks of local tasks: activated, blocked at the start, of high priority */ \
     ONE(blocked_queues) ONE(high_queues)    /* masks of input queues */                                                \
     ONE(late_queues)                        /* the same: bound by instructions alone */                                \

@@ -30,6 +30,12 @@ static inline int64_t element_of(const pe_descriptor *d, const pe_place *place, 
     return element;
 }
 
+/* The same in repeat r, where begin() has put what a mem1d moves in each. */
+static inline int64_t element_at(const pe_descriptor *d, const pe_place *place, int64_t r, int64_t k)
+{
+    return element_of(d, place, k) + (d->kind == PE_MEM ? r * place->at : 0);
+}
+
 static inline int is_memory(int kind) { return kind >= PE_MEM && kind <= PE_FIFO; }
 
 /* The elements that an operand in memory touches, counted from its base: from `low` to `high`. */
@@ -43,7 +49,7 @@ static inline void touched(const pe_descriptor *d, const pe_place *place, int64_
         reach = (extent - 1) * place->stride;
         *low = pe_min(0, reach);
         *high = pe_max(0, reach);
-        reach = (repeat - 1) * d->advance;
+        reach = (repeat - 1) * place->at;
         *low += pe_min(0, reach);
         *high += pe_max(0, reach);
     } else if (d->kind == PE_MEM4D) {

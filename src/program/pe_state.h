@@ -15,6 +15,7 @@ enum {
     PE_TORN_DOWN_TASK = 29, /* a color went into teardown, or a flushed queue is empty */
     PE_QUEUE_COLOR = 255,
     PE_LINE = 64,           /* bytes of a cache line */
+    PE_ROUTER_ACCESS = 1,   /* what load_or_store answers of a place that is a register of the router */
 };
 
 /* What a thread does. STARTING: only as it is shown, READY in a task that has issued nothing yet. */
@@ -36,7 +37,7 @@ typedef struct {
     int32_t base;           /* byte address */
     int32_t extent;         /* elements */
     int32_t stride;         /* elements */
-    int32_t at;             /* element of a ring at which it goes on */
+    int32_t at;             /* element of a ring at which it goes on; elements that a mem1d moves in each repeat */
 } pe_place;
 
 typedef struct {
@@ -64,14 +65,15 @@ typedef struct {                        /* three cache lines: what every event t
     uint8_t filled;                     /* mask of output queues that hold words */
     uint8_t blocked_queues, sending, scheduled, live, depth;    /* depth: of calls */
     uint8_t turn[4];                    /* microthread of each priority that issued last */
-    uint8_t flushing, flushed;          /* masks of output queues: waited for until they are empty, and found so */
+    uint8_t task;                       /* local task that began last; PE_TASKS - 1: none yet */
     uint32_t activated, blocked;        /* local tasks */
     int64_t words, vector_cycles, elements, instructions;
     int64_t stalled[4];                 /* thread-cycles waiting for input, output, a FIFO, a microthread */
     int32_t registers, own, fifos, params;      /* firsts in the pools */
     int64_t done;                       /* cycle at which it became idle */
     int64_t conflict_cycles, tasks;
-    int64_t unused[3];
+    uint8_t flushing, flushed;          /* masks of output queues: waited for until they are empty, and found so */
+    uint8_t unused[22];
 } pe_core;
 
 _Static_assert(sizeof(pe_core) == 3 * PE_LINE, "a core begins on a cache line");
@@ -99,6 +101,17 @@ typedef struct {
     int32_t at, color, pc;              /* color, pc: PE_NONE where there is none */
 } pe_found;
 
+/* What is counted of an instruction in a profile: how often it began, and thread-cycles at work and waiting (for what
+ * PE_WAIT_INPUT and those behind it say). */
+enum { PE_SPENT_BEGUN, PE_SPENT_WORKING, PE_SPENT_WAITING, PE_SPENT = PE_SPENT_WAITING + 4 };
+
+typedef struct { int64_t cycles[PE_SPENT]; } pe_spent;
+
+typedef struct {                        /* what a thread is at while a profile is counted, and since when */
+    int64_t since;
+    int32_t at, what;                   /* at: instruction in the whole code, PE_NONE: none */
+} pe_span;
+
 typedef struct {                        /* rows whose PEs one thread steps */
     int32_t *core_slot;                 /* first PE of each slot of the wheel of core events */
     int32_t *ramp_slot;                 /* the same for output queues that put words on the ramp */
@@ -110,6 +123,7 @@ typedef struct {                        /* rows whose PEs one thread steps */
     wsk_delivery *edge;                 /* words that left the wafer */
     int64_t *edge_cycle;
     pe_found found[PE_RULES];
+    pe_spent *spent;                    /* of each instruction of all programs; NULL: no profile is counted */
     char pad[32];
 } pe_strip;
 
@@ -132,6 +146,7 @@ typedef struct {                        /* all cores, and what they share */
     pe_fifo *fifo;
     uint32_t *registers;
     unsigned char *memory;
+    pe_span *span;                      /* of each thread; NULL: no profile is counted */
     unsigned char *written;             /* of each byte of memory: whether it was written; NULL: nobody asks */
     int32_t *core_next;
     int32_t *core_before;
@@ -248,6 +263,14 @@ static inline void pe_set_word(pe_word *word, uint32_t bits, int64_t cycle, uint
 static inline int64_t pe_stamp_of(const pe_grid *g, const pe_word *word)
 {
     return g->cycle + ((int32_t)((word->mark & ~(uint32_t)3) - (uint32_t)(g->cycle << 2)) >> 2);
+}
+
+/* The local task that begins next of those in a mask: in turns, by number. */
+static inline int pe_next_task(pe_core *pe, uint32_t ready)
+{
+    uint32_t behind = ready & ~(((uint32_t)2 << pe->task) - 1);
+    pe->task = (uint8_t)pe_ctz(behind ? behind : ready);
+    return pe->task;
 }
 
 static inline void pe_activate(pe_core *pe, int task)

@@ -71,7 +71,7 @@ INLINE int apply_floats(int op, int type, const float *a, const float *b, const 
         if (type == PE_FP32)
             EACH_VECTOR v_store(r + l, v_fma(v_load(b + l), v_load(c + l), v_load(a + l)));
         else if (type == PE_FP16)
-            EACH_VECTOR v_store(r + l, h_fma(v_load(b + l), v_load(c + l), v_load(a + l), all_lanes()));
+            EACH_VECTOR v_store(r + l, h_round(h_fma_odd(v_load(b + l), v_load(c + l), v_load(a + l))));
         else
             return 0;
         return 1;
@@ -147,7 +147,7 @@ INLINE void go_to(operand *o, int64_t r, int64_t k)
 {
     if (!o->base)
         return;
-    int64_t element = o->d ? element_of(o->d, o->place, k) + r * o->d->advance : k;
+    int64_t element = o->d ? element_at(o->d, o->place, r, k) : k;
     o->at = o->base + element * (o->d ? pe_type_bytes(o->type) / 2 * PE_WIDE : o->step);
 }
 

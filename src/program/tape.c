@@ -16,7 +16,7 @@ enum { FIRST_ROOM = 1024 };
 /* Operands of an instruction in memory or of the fabric, whose words say nothing by their data. */
 static int is_plain_vector(const pe_grid *g, const pe_program *code, const pe_instruction *i)
 {
-    if (i->imm >= 0 || i->terminate)
+    if (i->imm >= 0 || i->times >= 0 || i->terminate)
         return 0;
     for (int which = 0; which < 4; which++) {
         if (operand_number(i, which) < 0)

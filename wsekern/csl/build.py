@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.csl import builtins, calls, layout, library, mapping, syntax, tasks  # noqa: F401  (they register what they do)
+from wsekern.csl import builtins, calls, layout, library, mapping, routes, syntax, tasks  # noqa: F401  (they register)
 from wsekern.csl import dialect as dialects
 from wsekern.csl import types as t
 from wsekern.csl.calls import jump, run_task
@@ -102,7 +102,7 @@ def assemble(effects: LayoutEffects, unit: Unit, path: Path, fabric: tuple[int, 
     """Compile the programs of a layout's PEs; ``path``: beside which their files are."""
     files, options, diagnostics = unit.files, unit.options, unit.diagnostics
     where = Where(effects.width, effects.height, fabric, offsets)
-    made = Layout(options.arch, effects.width, effects.height, open_edges=True)
+    made = Layout(options.arch, effects.width, effects.height, options.profile, open_edges=True)
     made.fabric.allow_reserved = True
     configs = colors_of(effects, made)
     programs: list[Built] = []
@@ -273,7 +273,7 @@ def entries_of(unit: Unit) -> list[tuple[TaskEntry, Frame]]:
     if functions:
         found.append(launcher(unit, functions))
     if unit.effects.teardown or unit.effects.empty:
-        found.append(library.teardown_entry(unit))
+        found.append(routes.teardown_entry(unit))
     return found
 
 

@@ -237,7 +237,9 @@ class _Encoder:
         row = {
             "form": FORM_CODES["vector"], "op": OPERATION_CODES[operation], "type": TYPE_CODES[arithmetic],
             "imm": NONE if item.done is None else item.done, "cycles": self._setup(item),
-            "repeat": item.repeat, "between": item.between, "num": rate.numerator, "den": rate.denominator,
+            "repeat": item.repeat, "times": NONE if item.times is None else item.times,
+            "between": timing.latency("map") if item.between < 0 else item.between,
+            "num": rate.numerator, "den": rate.denominator,
             "conflict_num": conflict.numerator if conflict else 0, "conflict_den": conflict.denominator if conflict else 0,
             "full": timing.full_rate_elements, "long_num": slow.numerator if slow else 0,
             "long_den": slow.denominator if slow else 0,
@@ -247,7 +249,7 @@ class _Encoder:
             "activate": self._task(item.activate), "unblock": self._held(item.unblock), "terminate": item.terminate,
             "control_activate": self._task(item.control_activate), "control_unblock": self._held(item.control_unblock),
         }
-        self._uses(item.done)
+        self._uses(item.done, item.times)
         row |= dict.fromkeys(("b", "c"), NONE)
         for name, operand, type in zip(("dst", "a", "b", "c"), item.operands, types, strict=False):
             self._check_direction(item.name, operand, name == "dst")
@@ -271,14 +273,14 @@ class _Encoder:
 
     @staticmethod
     def _counted(operands: list[Operand]) -> int:
-        """The operand whose extent is the instruction's: the first that is no scalar, a FIFO only where there is no other."""
+        """The operand whose extent is the instruction's: the first that is no scalar, of the sources and then the target; a
+        FIFO only where there is no other."""
         def is_scalar(operand: Operand) -> bool:
             return isinstance(operand, Register) or (isinstance(operand, Mem) and operand.stride == 0)
 
-        for k, operand in enumerate(operands):
-            if not is_scalar(operand) and not isinstance(operand, Fifo):
-                return k
-        return next((k for k, operand in enumerate(operands) if isinstance(operand, Fifo)), 0)
+        order = [*range(1, len(operands)), 0]
+        vectors = [k for k in order if not is_scalar(operands[k])]
+        return next((k for k in vectors if not isinstance(operands[k], Fifo)), (vectors or [0])[0])
 
     def _microthread(self, item: Vector) -> int:
         """Microthread of an asynchronous instruction: as given, else the number of its queue (output before input)."""
@@ -331,7 +333,7 @@ class _Encoder:
         elif item.form in ("set_base", "move_base", "set_extent", "set_stride", "load_descriptor"):
             row["b"] = self._descriptor(Named(item.target), target=False)
             if item.form == "set_base" and item.source is not None:
-                row["imm"] = self._address(item.source)
+                row["imm"] = self._address(item.source) + item.imm
             if item.form == "load_descriptor":
                 row["a"] = self._descriptor(Named(item.source), target=False)
         row["cycles"], row["taken"] = self._cycles(item, following)
@@ -387,6 +389,8 @@ class _Encoder:
             "active": _mask(number for number, task in local.items() if task.active),
             "blocked": _mask(number for number, task in local.items() if task.blocked),
             "high": _mask(number for number, task in local.items() if task.priority == "high"),
+            **dict(zip(("color_registers", "switch_registers"),
+                       core.router_registers.values if core.router_registers is not None else (NONE, NONE), strict=True)),
             "blocked_queues": _mask(blocked_queues),
             "high_queues": _mask(queue for queue, task in data.items() if task.priority == "high"),
             "late_queues": _mask(late), **self._queues(), **self._entries(local, data),

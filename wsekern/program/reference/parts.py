@@ -37,6 +37,8 @@ class Loaded:
     place: Place
     live: bool = False
     """Of a register: read anew for each element, as the instruction also writes it."""
+    step: int = 0
+    """Of a mem1d: elements that it moves in each repeat."""
 
 
 @dataclass
@@ -51,3 +53,8 @@ class Thread:
     extent: int = 0
     loaded: list[Loaded | None] = field(default_factory=list)
     waits: int = -1
+    issued: int = 0
+    """Main thread: the instruction that it issued last, or the first of its task."""
+    awake: int = 0
+    waited: str = ""
+    """What it waited for last, and the cycle from which it has had it."""

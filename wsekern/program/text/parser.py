@@ -79,7 +79,11 @@ class Parser(Generic[Read]):
             line.at -= 1
             line.fail("one '.program' only")
         if word == "program":
-            self.program = self.kind(line.name("a name of the program"))
+            name = line.name("a name of the program")
+            if not name:
+                line.at -= 1
+                line.fail("a name of the program that is not empty")
+            self.program = self.kind(name)
         else:
             _DIRECTIVES[word](self, line)
 
@@ -408,6 +412,10 @@ def _count(line: Line) -> int:
     return line.integer("a number", 0)
 
 
+def _between(line: Line) -> int:
+    return -1 if line.has("auto") else _count(line)
+
+
 def _task_name(line: Line) -> str:
     return line.name("a task")
 
@@ -421,9 +429,9 @@ def _unblocked(line: Line) -> str | int:
 
 
 _VECTOR_KEYS: dict[str, Callable[[Line], Any] | None] = {
-    "repeat": _count, "between": _count, "microthread": _microthread, "activate": _task_name, "unblock": _unblocked,
+    "repeat": _count, "between": _between, "microthread": _microthread, "activate": _task_name, "unblock": _unblocked,
     "priority": lambda line: line.one_of("a priority", PRIORITIES), "terminate": None, "control_activate": _task_name,
-    "control_unblock": _unblocked, "done": Line.register,
+    "control_unblock": _unblocked, "done": Line.register, "times": Line.register,
 }
 _SCALAR_KEYS: dict[str, Callable[[Line], Any] | None] = {
     "op": lambda line: line.one_of("an operation", OPERATIONS), "cycles": _count,
