@@ -87,8 +87,9 @@ class DecodeLayer:
 def test_decode_layer(benchmark, kind, pes, groups):
     """Llama-3-8B's decode layer as WaferLLM cuts it for 660 x 660 PEs (7 x 7 and 7 x 22 tiles), with values.
 
-    Flow: bound by memory traffic of the weight tiles, goal <= 2 s at 660. Cycle: every wavelet, bound by cache
-    misses, goal <= 120 s and <= 8 GB at 660; the flow engine's values and the clocks of every PE are asserted.
+    Flow: bound by memory traffic of the weight tiles, goal <= 2 s at 660. Cycle: every wavelet of one line for all lines that
+    are alike, then their values, bound by the pages of new tiles and by laying tiles of sixteen lines side by side; goal
+    <= 3 s at 660. The flow engine's values and the clocks of every PE are asserted.
     """
     layer, engine = DecodeLayer(pes, 7, 22, groups), kind("wse2", pes, pes, "silicon", "fp16", 2)
     rounds = 1 if kind is CycleEngine and pes > 96 else 2
@@ -99,7 +100,7 @@ def test_decode_layer(benchmark, kind, pes, groups):
     seconds = benchmark.stats.stats.median if benchmark.stats else 1
     benchmark.extra_info.update(pe_cycles_per_s=pes * pes * engine.cycles / seconds, width=pes, height=pes, threads=2,
                                 tile="7x7 and 7x22", dtype="fp16", engine=kind.__name__, cycles=engine.cycles,
-                                goal="660 x 660: flow <= 2 s, cycle <= 120 s")
+                                goal="660 x 660: flow <= 2 s, cycle <= 3 s")
 
 
 @pytest.mark.parametrize("threads", [1, 2])
