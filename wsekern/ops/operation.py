@@ -6,7 +6,7 @@ that times it. This module imports no engine and no operation: engines and opera
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal, Protocol, Self
@@ -40,6 +40,8 @@ class Clocks(Protocol):
     timing: Timing
     link_traversals: int
     """Wavelets times links so far; an operation adds its own."""
+    reports: bool
+    """Whether notes and link traversals are read: operations may leave them out where they are not."""
 
     def timing_of(self, precision: str | None) -> Timing:
         """Costs in ``precision``, the engine's own where it is None."""
@@ -78,7 +80,7 @@ class Untimed:
     def __init__(self, engine: Clocks) -> None:
         self.width, self.height, self.precision, self.threads = engine.width, engine.height, engine.precision, engine.threads
         self.timing, self.timing_of, self.length, self.lines = engine.timing, engine.timing_of, engine.length, engine.lines
-        self.link_traversals = 0
+        self.link_traversals, self.reports = 0, False
 
     def on_lines(self, axis: str, advance: Callable[[np.ndarray], None]) -> None:
         """No clock moves."""
@@ -201,6 +203,15 @@ class Operation(WaferProgram):
         """Values alone, the clocks stay: a :class:`Repeated`, or a tuple of several results. Of PEs that hold the same tiles,
         once, where the operation can say so."""
         return Repeated.of(self.flow(Untimed(engine), *(np.ascontiguousarray(tile.full()) for tile in tiles)))
+
+    def values_of(self, first: "Operation", engine: Clocks, *tiles: Repeated) -> Any:
+        """Values alone of this operation on what ``first`` makes of ``tiles``, which nothing else reads."""
+        return self.values(engine, first.values(engine, *tiles))
+
+    def pieces(self, engine: Clocks, axis: Axis, *tiles: Repeated) -> Iterator[tuple[slice, np.ndarray]] | None:
+        """Values alone of some lines along ``axis`` after others: which of them, and their tiles (height, width, ...), as many
+        as the caches keep. None where that is no use, or values cannot be found so."""
+        return None
 
     def reference(self, *tiles_and_timing: Any) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit: the tiles (height, width, ...) in their order, then the
