@@ -2,6 +2,7 @@
  * link, no control words, links that do not rest, no swap, no filter, closed edges. Same rules and same results as depart.c,
  * with what cannot happen left out: nothing is allocated, as every request is granted. */
 #include "fabric_internal.h"
+#include "copy_words.h"
 #include <string.h>
 
 enum { NOT_PLAIN = 1 };
@@ -91,7 +92,7 @@ static int depart_lane(wsk_fabric *f, const wsk_row *r, int k, int c)
         }
     }
     if (over_links & (over_links - 1)) {
-        wsk_copy_words(wsk_stage_at(f, r->slot, r->y, c) + 64 * k, heads, over_links, f->simd_level);
+        wsk_copy_words(wsk_stage_at(f, r->slot, r->y, c) + 64 * k, heads, over_links);
     } else if (over_links) {
         wire->single = 1;
         wire->word = heads[wsk_ctz(over_links)];
