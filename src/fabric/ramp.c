@@ -4,6 +4,7 @@
 #include <string.h>
 
 enum { MOST_WORDS = 1 << 30 };        /* of one call */
+enum { AHEAD = 8 };                   /* so many sources ahead, memory is asked for: what they point to; twice as many: they */
 
 /* Words that can enter by a ramp or edge link in this cycle, given its last use: the rule of every link. */
 static int link_rests(const wsk_fabric *f, int64_t last, int run)
@@ -243,6 +244,33 @@ static void remember_entry(wsk_fabric *f, wsk_source *source, int ramp)
         f->ramp_last[source->pe] = f->cycle + 1;
 }
 
+/* Whether the router listens, but has no room: asked first, as most sources of a busy fabric wait. */
+static int waits(const wsk_fabric *f, u32 pe, int c, int port)
+{
+    int y = (int)(pe / (u32)f->width), x = (int)(pe % (u32)f->width);
+    const wsk_lane *lane = f->lane + wsk_lane_at(f, y, x / 64, c);
+    return (lane->full & lane->in[port] & (u64)1 << (x % 64)) != 0;
+}
+
+/* Sources lie anywhere, and so do the streams and routers that they lead to. */
+static inline void ask_for_memory(const wsk_fabric *f, wsk_source *const *source, int left)
+{
+    if (left > 2 * AHEAD) {
+        WSK_ASK_FOR(source[2 * AHEAD]);
+        WSK_ASK_FOR(source[2 * AHEAD]->of + 1);
+    }
+    if (left <= AHEAD)
+        return;
+    const wsk_source *next = source[AHEAD];
+    int y = (int)(next->pe / (u32)f->width), x = (int)(next->pe % (u32)f->width), c = __builtin_ctz(next->colors | 1u << 31);
+    const wsk_lane *lane = f->lane + wsk_lane_at(f, y, x / 64, c < f->n_colors ? c : 0);
+    WSK_ASK_FOR(&lane->full);
+    WSK_ASK_FOR(&lane->in[WSK_RAMP]);
+    WSK_ASK_FOR(f->ramp_last + next->pe);
+    if (c < f->n_colors)
+        WSK_ASK_FOR(next->of[c].data + next->of[c].at);
+}
+
 /* One word per source and cycle: colors are tried in turn, from the one after the last that entered. */
 static int feed(wsk_fabric *f, wsk_strip *s, wsk_source *source)
 {
@@ -254,8 +282,11 @@ static int feed(wsk_fabric *f, wsk_strip *s, wsk_source *source)
         int c = source->next + i < f->n_colors ? source->next + i : source->next + i - f->n_colors;
         if (!(source->colors >> c & 1))
             continue;
+        int enters = entry_color(f, source->pe, c, source->port);
+        if (waits(f, source->pe, enters, source->port))
+            continue;
         wsk_stream *stream = source->of + c;
-        int accepted = wsk_accept(f, s, source->pe, entry_color(f, source->pe, c, source->port), stream->data[stream->at],
+        int accepted = wsk_accept(f, s, source->pe, enters, stream->data[stream->at],
                                   stream->flags ? stream->flags[stream->at] : 0, source->port);
         if (accepted < 0)
             return accepted;
@@ -282,6 +313,7 @@ int wsk_feed_strip(wsk_fabric *f, wsk_strip *s)
     s->unsorted = 0;
     for (int i = 0; i < n; i++) {
         wsk_source *source = s->feeding[i];
+        ask_for_memory(f, s->feeding + i, n - i);
         if (!status)
             status = feed(f, s, source);
         if (source->left)
