@@ -4,7 +4,7 @@
 #include <string.h>
 
 enum { MOST_WORDS = 1 << 30 };        /* of one call */
-enum { AHEAD = 8 };                   /* so many sources ahead, memory is asked for: what they point to; twice as many: they */
+enum { AHEAD = 8 };                   /* so many sources ahead, memory is asked for */
 
 /* Words that can enter by a ramp or edge link in this cycle, given its last use: the rule of every link. */
 static int link_rests(const wsk_fabric *f, int64_t last, int run)
@@ -252,23 +252,22 @@ static int waits(const wsk_fabric *f, u32 pe, int c, int port)
     return (lane->full & lane->in[port] & (u64)1 << (x % 64)) != 0;
 }
 
-/* Sources lie anywhere, and so do the streams and routers that they lead to. */
+/* Sources lie anywhere, and so do the streams and routers that they lead to: first they are asked for, later what they point to. */
 static inline void ask_for_memory(const wsk_fabric *f, wsk_source *const *source, int left)
 {
-    if (left > 2 * AHEAD) {
-        WSK_ASK_FOR(source[2 * AHEAD]);
-        WSK_ASK_FOR(source[2 * AHEAD]->of + 1);
-    }
-    if (left <= AHEAD)
+    if (left > 3 * AHEAD)
+        WSK_ASK_FOR(source[3 * AHEAD]);
+    if (left > 2 * AHEAD && source[2 * AHEAD]->colors)
+        WSK_ASK_FOR(source[2 * AHEAD]->of + __builtin_ctz(source[2 * AHEAD]->colors));
+    if (left <= AHEAD || !source[AHEAD]->colors)
         return;
     const wsk_source *next = source[AHEAD];
-    int y = (int)(next->pe / (u32)f->width), x = (int)(next->pe % (u32)f->width), c = __builtin_ctz(next->colors | 1u << 31);
-    const wsk_lane *lane = f->lane + wsk_lane_at(f, y, x / 64, c < f->n_colors ? c : 0);
+    int y = (int)(next->pe / (u32)f->width), x = (int)(next->pe % (u32)f->width), c = __builtin_ctz(next->colors);
+    const wsk_lane *lane = f->lane + wsk_lane_at(f, y, x / 64, c);
     WSK_ASK_FOR(&lane->full);
     WSK_ASK_FOR(&lane->in[WSK_RAMP]);
     WSK_ASK_FOR(f->ramp_last + next->pe);
-    if (c < f->n_colors)
-        WSK_ASK_FOR(next->of[c].data + next->of[c].at);
+    WSK_ASK_FOR(next->of[c].data + next->of[c].at);
 }
 
 /* One word per source and cycle: colors are tried in turn, from the one after the last that entered. */
