@@ -24,7 +24,8 @@ struct worker {
     int rank;
 };
 
-/* Workers that sleep, or that end a run of rounds that goes on without them; `last` tells the caller of a team that its last worker is done. */
+/* Workers that sleep, or end a run of rounds that nobody waits for; `last` tells the caller of a team that its last worker is
+ * done. */
 static pthread_mutex_t pool = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t last = PTHREAD_COND_INITIALIZER;
 static worker *asleep;
@@ -184,7 +185,8 @@ int64_t wsk_team_claim(wsk_team *team, int rank)
 
 void wsk_team_fail(wsk_team *team, int64_t piece, int status)
 {
-    uint64_t mine = (uint64_t)piece << 32 | (uint32_t)-status, first = atomic_load_explicit(&team->failed, memory_order_relaxed);
+    uint64_t mine = (uint64_t)piece << 32 | (uint32_t)-status;
+    uint64_t first = atomic_load_explicit(&team->failed, memory_order_relaxed);
     while (mine < first
            && !atomic_compare_exchange_weak_explicit(&team->failed, &first, mine, memory_order_relaxed, memory_order_relaxed))
         ;
@@ -388,8 +390,8 @@ static void let_go(worker **workers, int size)
     pthread_mutex_unlock(&pool);
 }
 
-int wsk_team_rounds(int size, int64_t pieces, void (*work)(wsk_team *, int, void *), int (*turn)(wsk_team *, void *), int on_caller,
-                    void *context)
+int wsk_team_rounds(int size, int64_t pieces, void (*work)(wsk_team *, int, void *), int (*turn)(wsk_team *, void *),
+                    int on_caller, void *context)
 {
     wsk_team alone, *team = &alone;
     worker *workers[WSK_TEAM_MOST];

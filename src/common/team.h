@@ -40,18 +40,19 @@ struct wsk_team {
     wsk_team_pieces share[WSK_TEAM_MOST];
 };
 
-/* Returns the number of members: fewer than `size` where the system gives no more threads, and never more than WSK_TEAM_MOST. */
+/* Returns the number of members: fewer than `size` where the system gives no more threads, never more than WSK_TEAM_MOST. */
 int wsk_team_run(int size, void (*work)(wsk_team *, int, void *), void *context);
 void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *));
 
-/* Rounds of 0 < pieces <= 2^31 pieces, the first at once; on_caller: turn is called on the caller's thread. Returns as wsk_team_run. */
-int wsk_team_rounds(int size, int64_t pieces, void (*work)(wsk_team *, int, void *), int (*turn)(wsk_team *, void *), int on_caller,
-                    void *context);
+/* Rounds of 0 < pieces <= 2^31 pieces, the first at once; on_caller: turn is called on the caller's thread. Returns as
+ * wsk_team_run. */
+int wsk_team_rounds(int size, int64_t pieces, void (*work)(wsk_team *, int, void *), int (*turn)(wsk_team *, void *),
+                    int on_caller, void *context);
 /* The next piece for a member, which has done the one that it claimed before; -1: no more rounds. What context points to may be
  * gone, unless the member has a piece. */
 int64_t wsk_team_claim(wsk_team *team, int rank);
-/* A piece failed: those after it need not be done in this round. For turn: the status of the first that failed since it was asked
- * last, or 0. */
+/* A piece failed: those after it need not be done in this round. For turn: the status of the first that failed since it was
+ * asked last, or 0. */
 void wsk_team_fail(wsk_team *team, int64_t piece, int status);
 int wsk_team_failure(wsk_team *team);
 

@@ -69,8 +69,10 @@ static inline u64 wsk_sum_words(const u32 *from, u64 m)
         if (!(m & 0xff))
             continue;
         __m256i words = _mm256_loadu_si256((const __m256i *)(from + 8 * i));
-        if ((m & 0xff) != 0xff)
-            words = _mm256_and_si256(words, _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32((int)(m & 0xff)), bits), bits));
+        if ((m & 0xff) != 0xff) {
+            __m256i mask = _mm256_and_si256(_mm256_set1_epi32((int)(m & 0xff)), bits);
+            words = _mm256_and_si256(words, _mm256_cmpeq_epi32(mask, bits));
+        }
         total = _mm256_add_epi64(total, _mm256_and_si256(words, low));
         odd = _mm256_add_epi64(odd, _mm256_srli_epi64(words, 32));
     }

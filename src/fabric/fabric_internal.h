@@ -203,7 +203,7 @@ struct wsk_fabric {
     wsk_plan *own_plan;               /* freed with this state; NULL: the host's */
 };
 
-/* Ask for the memory of a place that is to be changed soon. gcc drops calls of functions that do nothing else: thence the asm. */
+/* Ask for the memory of a place that is to be changed soon. gcc drops calls of functions that do nothing else: thence asm. */
 #define WSK_ASK_FOR(place)                  \
     do {                                    \
         __builtin_prefetch((place), 1);     \

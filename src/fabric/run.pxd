@@ -1,6 +1,6 @@
 # cython: language_level=3
-# The loop over the wafer grid that Python starts: the strips of each phase of a cycle. What happens in a strip, and whether the run
-# goes on after a cycle, is C (step.c, run.c). (Bodies of _routing.pyx: inline functions, no module of their own.)
+# The loop over the wafer grid that Python starts: the strips of each phase of a cycle. What happens in a strip, and whether
+# the run goes on after a cycle, is C (step.c, run.c). (Bodies of _routing.pyx: inline functions, no module of their own.)
 from libc.stdint cimport int64_t
 
 from wsekern.fabric.fabric_internal cimport wsk_arrive_strip, wsk_depart_strip, wsk_fabric_inside, wsk_feed_strip
@@ -18,7 +18,7 @@ cdef inline int run_strip(wsk_running *run, int i) noexcept nogil:
 
 
 cdef inline void work(wsk_team *team, int rank, void *context) noexcept nogil:
-    """What each member of the team does until the run stops: strips, whichever nobody has claimed, in three phases per cycle."""
+    """What each member of the team does until the run stops: strips that nobody has claimed, in three phases per cycle."""
     cdef int64_t i = wsk_team_claim(team, rank)
     cdef int status
     while i >= 0:

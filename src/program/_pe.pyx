@@ -45,7 +45,7 @@ cdef int run_strip(pe_run *run, int i) noexcept nogil:
 
 
 cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
-    """What each member of the team does until the run stops: strips, whichever nobody has claimed, in three phases per cycle."""
+    """What each member of the team does until the run stops: strips that nobody has claimed, in three phases per cycle."""
     cdef int64_t i = wsk_team_claim(team, rank)
     cdef int status
     while i >= 0:
