@@ -6,6 +6,7 @@ The model of :class:`WaferModel` is data: lists of steps (:mod:`wsekern.inferenc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from wsekern.inference.outer import embedding_steps, head_steps, outer_tiles
 from wsekern.inference.residency import Layers, room_for_layers
 from wsekern.inference.run_log import RunLog
 from wsekern.inference.saved_model import SavedModel, restore_tiles, save_tiles
-from wsekern.inference.steps import LayerStep, Steps, Values, View, last_uses, refuse_timed_only
+from wsekern.inference.steps import LayerStep, Pair, Steps, Uses, Values, View, last_uses, paired, refuse_timed_only
 from wsekern.machine import Machine
 from wsekern.number_formats import widen
 from wsekern.ops import FlowEngine
@@ -50,7 +51,12 @@ class Plan:
     """A list of steps, each with the names of the values that can be dropped behind it."""
 
     steps: Steps
-    uses: list[tuple[LayerStep | View, tuple[str, ...]]]
+    uses: Uses
+
+    @cached_property
+    def pairs(self) -> list[tuple[LayerStep | View | Pair, tuple[str, ...]]]:
+        """The same, each two steps of which the second alone reads what the first makes as one."""
+        return paired(self.uses)
 
     @classmethod
     def of(cls, steps: Steps, kept: Iterable[str]) -> "Plan":
@@ -247,7 +253,7 @@ class WaferModel:
     def _execute(self, plan: Plan, values: Values, comes_again: bool = True) -> Values:
         """Execute ``plan`` on ``values``, to which results are added; what is not kept is dropped after its last use."""
         self._clocks.advance(plan.steps, comes_again)
-        for step, unused in plan.uses:
+        for step, unused in plan.uses if self.engine.values_take_time else plan.pairs:
             if isinstance(step, View):
                 step.run(values)
             else:

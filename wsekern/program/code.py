@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from wsekern.errors import BudgetError, InputError
+from wsekern.errors import BudgetError, InputError, check_flag
 from wsekern.program.instruction_names import InstructionNames
 from wsekern.program.instructions import INSTRUCTIONS, MAX_REGISTERS, Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import (
@@ -276,10 +276,9 @@ class Code(InstructionNames):
         """A vector instruction; ``asynchronous=True`` runs it on the microthread that the generation implies."""
         arithmetic = INSTRUCTIONS[name][1] if name in INSTRUCTIONS else "u32"
         held = [self._operand(item, arithmetic) for item in (dst, *sources)]
-        if asynchronous and microthread is None:
+        if check_flag(asynchronous, f"asynchronous of {name} in program {self.program.name}") and microthread is None:
             microthread = -1
-        if isinstance(more.get("done"), Value):
-            more["done"] = more["done"].register
+        more |= {name: more[name].register for name in ("done", "times") if isinstance(more.get(name), Value)}
         operands = [Register(item.register, item.type) if isinstance(item, Value) else item for item in held]
         item = Vector(name, *(operands + [None] * (4 - len(operands)))[:4], microthread=microthread, **more)
         if len(operands) > 4:

@@ -3,11 +3,11 @@
 This is all that :class:`wsekern.program.code.Code` and the text form know of a program.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 
 import numpy as np
 
-from wsekern.errors import InputError, check_text, check_whole, is_whole
+from wsekern.errors import InputError, check_flags, check_text, check_whole, is_whole
 from wsekern.fabric.routes import Ports, Position, Route, make_route
 from wsekern.machine.timing import LIBRARY
 from wsekern.program.instructions import COLORS, INSTRUCTIONS, SOURCES, Instruction, Origin, Scalar, TaskEntry, Vector
@@ -179,6 +179,7 @@ class Symbols(Shown):
         operation, arithmetic = INSTRUCTIONS[item.name]
         if len(item.operands) != 1 + SOURCES.get(operation, 2):
             raise InputError(f"{where} has {len(item.operands)} operands")
+        check_flags(item)
         for operand in item.operands:
             self._check_kind(item.name, operand)
         stated = [self.stated(operand) for operand in item.operands]
@@ -188,7 +189,7 @@ class Symbols(Shown):
             raise InputError(f"{where}: operands have extents {list(extents)}, expected one, not negative")
         if len(extents) > 1 and not any(isinstance(operand, Named) for operand in item.operands):
             raise InputError(f"{where}: operands of {item.name} have extents {sorted(extents)}, expected one, not negative")
-        if item.repeat != 1 and any(isinstance(operand, (Fabric, Fifo)) for operand in stated):
+        if (item.repeat != 1 or item.times is not None) and any(isinstance(operand, (Fabric, Fifo)) for operand in stated):
             raise InputError(f"{where}: a repeated {item.name} takes memory operands only")
         if item.microthread is not None and not any(isinstance(operand, (Fabric, Fifo)) for operand in stated):
             raise InputError(f"{where}: an asynchronous instruction needs an operand of the fabric or a FIFO")
@@ -197,7 +198,7 @@ class Symbols(Shown):
         if isinstance(item.dst, Fabric) and item.dst.index is not None and TYPE_BYTES[item.dst.type] != 2:
             raise InputError(f"{where}: a word with an index holds a 16-bit element, not {item.dst.type}")
         for operand in item.operands:
-            self.check_operand(item.name, operand, item.repeat)
+            self.check_operand(item.name, operand, 1 if item.times is not None else item.repeat)
         self._check_types(item, stated, operation, arithmetic)
         self._check_words(item, stated)
 
@@ -267,6 +268,8 @@ class Symbols(Shown):
     def check_operand(self, instruction: str, operand: Operand, repeat: int) -> None:
         """Refuse elements outside the operand's symbol, and queues that are not bound."""
         self._check_kind(instruction, operand)
+        if is_dataclass(operand):
+            check_flags(operand)
         if isinstance(operand, Fabric):
             if operand.queue not in self.inputs and operand.queue not in self.outputs:
                 raise InputError(f"program {self.name}: {instruction} uses queue {operand.queue}, which has no color")

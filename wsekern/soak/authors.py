@@ -1,10 +1,8 @@
 """Random programs and layouts, which the kernel and the plain reference both run."""
 
 import random
-from collections.abc import Callable
 
 import numpy as np
-import pytest
 
 from wsekern.fabric import Port, RangeFilter
 from wsekern.fabric.reference import OPPOSITE, STEP
@@ -179,7 +177,9 @@ class Author:
         name, extent = self.rng.choice(list(INSTRUCTIONS)), self.rng.randrange(0, self.most)
         types, more = self.operand_types(name), {}
         if self.chance(0.15):
-            more = {"repeat": self.rng.randrange(0, 4), "between": self.rng.randrange(3)}
+            more = {"repeat": self.rng.randrange(0, 4), "between": self.rng.randrange(-1, 3)}
+            if self.chance(0.3):
+                more = {"times": self.value("i32") & 3, "between": more["between"]}
             operands = [Mem(self.rng.choice(self.arrays[type]), extent, 0, 1, self.rng.choice([0, 1, 4])) for type in types]
             if self.chance(0.3):
                 operands[0] = self.named_or(types[0], extent)
@@ -456,9 +456,3 @@ def make_layout(rng: random.Random, machine: str, profile: str, width: int, heig
         program.parameter("who")
         layout.set_parameter(program, "who", [[rng.randrange(9) for _ in range(width)] for _ in range(height)])
     return layout, entries
-
-
-@pytest.fixture(scope="session")
-def random_layout() -> Callable[..., tuple[Layout, list]]:
-    """Makes a random layout of a random machine and size."""
-    return make_layout
