@@ -252,7 +252,7 @@ static int waits(const wsk_fabric *f, u32 pe, int c, int port)
     return (lane->full & lane->in[port] & (u64)1 << (x % 64)) != 0;
 }
 
-/* Sources lie anywhere, and so do the streams and routers that they lead to: they are asked for first, then what they lead to. */
+/* Sources lie anywhere, and so do the streams and routers that they lead to: asked for first, then what they lead to. */
 static inline void ask_for_memory(const wsk_fabric *f, wsk_source *const *source, int left)
 {
     if (left > 3 * AHEAD)
