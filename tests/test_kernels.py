@@ -22,7 +22,7 @@ FABRIC_LAYERS = (
     {"lone", "depart", "arrive"},
     {"depart_plain", "read", "rewrite", "report", "save_plan", "save_lanes"},
     {"host"},
-    {"event", "state", "step", "step_avx2", "step_avx512", "save_strips", "cycle"},
+    {"event", "state", "step", "step_avx2", "step_avx512", "save_strips", "cycle", "registers"},
     {"run", "save", "link"},
 )
 """The C files of src/fabric, lowest first: each calls functions of lower layers only."""
