@@ -152,7 +152,7 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
     checked = check_generation(checkpoint, generation, sampler, check, Activations.of(model.mapping.form, precision),
                                KeptWeights(checkpoint.weights, model.mapping) if weight_precision else None)
     return Execution(machine, model.mapping, prompt, checkpoint.text.continuation(ids, generation.tokens), generation, checked,
-                     _by_both(model.engine), speculating.finish() if speculating else None, log,
+                     _by_both(model.engines), speculating.finish() if speculating else None, log,
                      share_rounded(checkpoint.weights, model.mapping) if weight_precision else None)
 
 
@@ -164,12 +164,14 @@ def _watch(model: WaferModel, log: RunLog | None, on_links: OnLinks | None) -> N
         model.engine.on_links = on_links
 
 
-def _by_both(engine: FlowEngine) -> dict[str, int] | None:
+def _by_both(engines: tuple[FlowEngine, ...]) -> dict[str, int] | None:
     """What both engines did, where both did."""
-    if not isinstance(engine, BothEngines):
+    both = [engine for engine in engines if isinstance(engine, BothEngines)]
+    if not both:
         return None
-    return {"operations_by_wavelet": engine.operations_by_wavelet, "local_work": engine.local_work,
-            "largest_clock_difference_cycles": engine.clock_difference}
+    return {"operations_by_wavelet": sum(engine.operations_by_wavelet for engine in both),
+            "local_work": sum(engine.local_work for engine in both),
+            "largest_clock_difference_cycles": max(engine.clock_difference for engine in both)}
 
 
 def _identity(checkpoint: Checkpoint, machine: Machine, sampler: Sampler, drafting: Drafting | None,

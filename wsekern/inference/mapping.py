@@ -7,11 +7,12 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from wsekern.errors import BudgetError
+from wsekern.errors import BudgetError, InputError
 from wsekern.inference.blocks.folding import folded, gain_in_rows
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.code import code_bytes
 from wsekern.inference.grid import DEFAULT_ACTIVATIONS, Grid
+from wsekern.inference.halves import feed_columns, has_halves, mixer_columns
 from wsekern.inference.layer import NORMS
 from wsekern.inference.outer import embedding_places, head_matrix, outer_bytes
 from wsekern.inference.packed import packed_memory
@@ -71,6 +72,14 @@ class Mapping(Grid):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_parts(self.config)
+        if self.feed_width and not has_halves(self.config):
+            raise InputError(f"{self.config.name} has layers that are not a mixer with a feed-forward part behind it: leave "
+                             "feed_width out")
+
+    @cached_property
+    def halves(self) -> tuple["Mapping", ...]:
+        """The columns of mixers and those of feed-forward parts, where these have their own; else the whole grid."""
+        return (mixer_columns(self), feed_columns(self)) if self.feed_width else (self,)
 
     # -- memory -------------------------------------------------------------------------------------------------------
     @cached_property
@@ -108,7 +117,10 @@ class Mapping(Grid):
 
     @cached_property
     def memory(self) -> dict[str, int]:
-        """Bytes on the fullest PE, by use. All PEs hold tiles of the same size, so PE (0, 0) is one of them."""
+        """Bytes on the fullest PE, by use. All PEs hold tiles of the same size, so PE (0, 0) is one of them; where halves of
+        layers have their own columns, the first or the last."""
+        if self.feed_width:
+            return max((half.memory for half in self.halves), key=lambda memory: sum(memory.values()))
         size = PRECISIONS[self.precision]
         weights, slot, state = max(self._regions, key=lambda run: run[0] + self._kept(*run[1:]))
         buffers = max(kind.buffers for kind in self._sizes)
@@ -149,6 +161,8 @@ class Mapping(Grid):
 
     def most_slots(self, machine: Machine) -> int:
         """Cached positions of all users together for which every row has room beside weights, buffers and code."""
+        if self.feed_width:
+            return self.halves[0].most_slots(machine)
         beside = self.memory["buffers"] + self.memory["code"]
 
         def slots(weights: int, slot: float, state: float) -> int:
@@ -159,6 +173,8 @@ class Mapping(Grid):
 
     def most_users(self, machine: Machine) -> int:
         """Sequences of the whole context for which every row has room beside weights, buffers and code."""
+        if self.feed_width:
+            return min(half.most_users(machine) for half in self.halves)
         have = int(machine.core.sram) - self.memory["buffers"] - self.memory["code"]
         shared = -(-self.shared // self.height)
         own = -(-(self.context - self.shared) // self.height)

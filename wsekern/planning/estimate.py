@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from wsekern.inference.halves import arriving_steps
 from wsekern.inference.layer import mixer_steps, other_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
@@ -134,6 +135,9 @@ class Estimator:
     def _layer(self, mapping: Mapping, tokens: int, slots: int) -> float:
         """One layer; all regions of a size share it, however many layers they have, and all requests and chunks for which its
         steps are the same."""
+        if mapping.feed_width:
+            return sum(self._layer(half, tokens, slots) + self.steps(arriving_steps(half, tokens), half.width, half.height)
+                       for half in mapping.halves)
         if mapping not in self._alike:
             self._alike[mapping] = _plainest(mapping)
         mapping = self._alike[mapping]
@@ -155,7 +159,10 @@ class Estimator:
         return self._beside[key]
 
     def handover(self, mapping: Mapping, tokens: int) -> int:
-        """Residual stream from one region to all columns of the next one."""
+        """Residual stream from one region to all columns of the next one, as
+        :func:`wsekern.inference.step_times.time_handover` does."""
+        if mapping.feed_width:
+            return 0
         return self.operation(Broadcast(tokens * mapping.hidden, "x"), mapping.width, mapping.height)
 
     def head(self, mapping: Mapping) -> int:
