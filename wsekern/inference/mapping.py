@@ -133,6 +133,11 @@ class Mapping(Grid):
             "code": code_bytes(self),
         }
 
+    @property
+    def bytes_used(self) -> int:
+        """Of all PEs, each filled as the fullest one of its half."""
+        return sum(half.width * half.height * sum(half.memory.values()) for half in self.halves)
+
     def check(self, machine: Machine) -> None:
         """Refuse a mapping that does not lie on ``machine`` or does not fit a PE, naming the smallest grid that fits."""
         machine.check_grid(self.width, self.height)

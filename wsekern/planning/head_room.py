@@ -11,7 +11,8 @@ from wsekern.inference.programs import Programs
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.planning.estimate import estimator
-from wsekern.planning.layout import head_region, sides_of
+from wsekern.planning.head_part import head_region
+from wsekern.planning.layout import sides_of
 from wsekern.planning.regions import Size
 from wsekern.workload.config import ModelConfig
 

@@ -13,15 +13,16 @@ from typing import Any
 from wsekern.errors import BudgetError, InputError
 from wsekern.inference.grid import Grid
 from wsekern.inference.layer import check_formats
-from wsekern.inference.programs import ProgramSet, program_set
+from wsekern.inference.programs import Programs, ProgramSet, program_set
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
 from wsekern.ops.local.rows import Form
+from wsekern.planning.bands import Bands
 from wsekern.planning.candidates import Demand
 from wsekern.planning.causes import too_large_part, unplaceable_part, why_not
 from wsekern.planning.drafting import check_speculation
 from wsekern.planning.layout import Placement, sides_of, turned
-from wsekern.planning.search import Search
+from wsekern.planning.search import SEARCHED_CHUNK, Search
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.request import Request
@@ -94,13 +95,32 @@ def _placed(config: ModelConfig, service: Demand, machine: Machine, wafers: int 
     if wafers is None:
         fewest = _fewest(search, machine)
         wafers = search.worth(fewest, MORE * fewest)
-    elif not search.holds_all(wafers):
+    found = _placed_on(search, wafers)
+    if not found:
         raise _refusal(search, machine, wafers)
-    found = [search.placed_on(wafers)]
     for precision in WIDER.get(load.get("weight_precision", ""), ()):
-        wider = search_for(config, service, machine, programs, **load | {"weight_precision": precision})
-        found += [wider.placed_on(wafers)] if wider.holds_all(wafers) else []
+        found += _placed_on(search_for(config, service, machine, programs, **load | {"weight_precision": precision}), wafers)
     return min(found, key=search.seconds)
+
+
+def _placed_on(search: Search, wafers: int) -> list[Placement]:
+    """The quickest of equal regions and the quickest in bands; halves of layers where regions of whole ones have no room."""
+    if not search.holds_all(wafers):
+        return _in_bands(search, wafers, search.programs, halves=True)
+    best = search.placed_on(wafers)
+    return [best, *(_in_bands(search, wafers, best.programs, halves=False) if best.expert_wafers == 1 else [])]
+
+
+def _in_bands(search: Search, wafers: int, programs: Programs, halves: bool) -> list[Placement]:
+    """The quickest in bands on wafers as they are, and on turned ones."""
+    if not search.may_hold(wafers):
+        return []
+    chunk = 1 if halves else min(SEARCHED_CHUNK, search.service.request.unread)
+    given = programs, search.load, search.seconds, chunk, halves
+    found = [Bands(search.config, machine, search.service, *given).placement(wafers)
+             for machine in (search.machine, turned(search.machine))]
+    quick = min((one for one in found if one is not None), key=search.seconds, default=None)
+    return [] if quick is None else [search.exactly(quick)]
 
 
 @dataclass(frozen=True)

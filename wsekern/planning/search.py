@@ -194,8 +194,8 @@ class Search:
     @cached_property
     def groups(self) -> range:
         """Numbers of wafers that may share a layer: more than one where that takes more than a quarter of one."""
-        wafer = float(self.machine.core.sram) * self.sides[0] * self.sides[1]
-        return range(1, max(1, math.ceil(4 * self.layer_bytes(1) / wafer)) + 1) if self.config.mixtures else range(1, 2)
+        shared = max(1, math.ceil(4 * self.layer_bytes(1) / self._wafer_bytes)) if self.config.mixtures else 1
+        return range(1, shared + 1)
 
     def holds_all(self, wafers: int) -> bool:
         """Whether some cut holds the caches of all users at once."""
@@ -205,9 +205,16 @@ class Search:
 
     def fewest(self, most: int) -> int:
         """The fewest wafers that do, up to ``most``; 0 if these do not either."""
-        whole = self.held_bytes(1) * self.config.layers
-        least = max(1, math.ceil(whole / (float(self.machine.core.sram) * self.sides[0] * self.sides[1])))
+        least = max(1, math.ceil(self.held_bytes(1) * self.config.layers / self._wafer_bytes))
         return fewest_that(least, most, self.holds_all)
+
+    def may_hold(self, wafers: int) -> bool:
+        """Whether so many have the bytes of all layers, not padded."""
+        return self.held_bytes(1) * self.config.layers <= wafers * self._wafer_bytes
+
+    @property
+    def _wafer_bytes(self) -> float:
+        return float(self.machine.core.sram) * self.sides[0] * self.sides[1]
 
     def needed(self, candidate: Candidate) -> int:
         """Wafers that a candidate takes."""
@@ -468,10 +475,13 @@ class Search:
 
     # -- what is found -------------------------------------------------------------------------------------------------
     def finished(self, candidate: Candidate, wafers: int) -> Placement:
-        """The candidate with its best head and chunk, timed by the flow engine."""
+        """The candidate with its best head and chunk."""
         quick = self.placement(candidate)
         assert quick is not None
-        quick = replace(quick, wafers=wafers, head=self._head(candidate, wafers))
+        return self.exactly(replace(quick, wafers=wafers, head=self._head(candidate, wafers)))
+
+    def exactly(self, quick: QuickPlacement) -> Placement:
+        """The placement with its best chunk, timed by the flow engine."""
         fitting = self._chunked(quick)
         best = min(map(self.seconds, fitting))
         return min((found.exact() for found in fitting if self.seconds(found) <= CLOSE * best), key=self.seconds)
