@@ -165,6 +165,7 @@ class Bands:
         return {height: [Strip(shape.width, shape.layers, self._cycles(shape), shape) for shape in self.shapes(height)]
                 for height in self._heights}
 
+    @cache  # noqa: B019 - lives as long as the search that asks
     def _bands(self, most: int) -> Strips[Band]:
         """Bands on a wafer, of regions with up to ``most`` layers."""
         bands: list[Strip[Band]] = []
@@ -175,11 +176,14 @@ class Bands:
         return Strips(_worthwhile(bands), self._sides[1], self._most)
 
     def placement(self, wafers: int) -> QuickPlacement | None:
-        """The quickest on so many wafers, the head on the last or dealt to all; None if there is no room. Regions of few layers
-        read prompts sooner, those of many answer sooner."""
-        found = [one for most in MOST_IN_REGION if self._heights for bands in [self._bands(most)]
-                 for heads in sorted({1, wafers}) if (one := self._with_heads(bands, wafers, heads))]
-        return min(found, key=self.seconds, default=None)
+        """The quickest on so many wafers; None if there is no room. Regions of few layers read prompts sooner, those of many
+        answer sooner. The head lies on the last wafer, dealt to all where that leaves no room."""
+        bands = [self._bands(most) for most in MOST_IN_REGION] if self._heights else []
+        for heads in sorted({1, wafers}):
+            found = [placed for one in bands if (placed := self._with_heads(one, wafers, heads))]
+            if found:
+                return min(found, key=self.seconds)
+        return None
 
     def _with_heads(self, bands: Strips[Band], wafers: int, heads: int) -> QuickPlacement | None:
         """The quickest with the vocabulary on ``heads`` wafers."""

@@ -75,12 +75,12 @@ def too_large_part(config: ModelConfig, precision: str, machine: Machine, wafers
 
 
 def _weights(config: ModelConfig, precision: str, machine: Machine) -> str:
-    """What has to go into equal regions."""
+    """What has to go into regions."""
     size, tables = PRECISIONS[precision], config.embedding_parameters * (1 if config.tied_embeddings else 2)
     layer = _gigabytes(size * (config.parameters - tables) / config.layers)
     code = code_bytes(Grid(config, 1, 1, precision, layers=1, with_head=False))
-    return (f"{config.layers} layers of {layer} and {_gigabytes(size * tables)} of embedding and LM head in equal regions of "
-            f"whole layers, with {_gigabytes(_room(machine, code))} on a wafer beside the code of its PEs")
+    return (f"{config.layers} layers of {layer} and {_gigabytes(size * tables)} of embedding and LM head in regions of "
+            f"whole layers or their halves, with {_gigabytes(_room(machine, code))} on a wafer beside the code of its PEs")
 
 
 def _room(machine: Machine, code: int) -> float:

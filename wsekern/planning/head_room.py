@@ -95,6 +95,18 @@ class HeadRoom:
             found += [(wide, high) for high in takewhile(lambda high, wide=wide: self.holds(wide, high), heights)]
         return found
 
+    def beside(self, width: int, height: int, regions: int, profile: str) -> Size:
+        """The quickest of the rectangles in the corner of a wafer that leave room for so many regions of that size."""
+        sides, sizes = sides_of(self.machine), list[Size]()
+        columns, rows = sides[0] // width, sides[1] // height
+        for whole in range(columns + 1):
+            for left in range(rows + 1):
+                if whole * rows + (columns - whole) * left >= regions:
+                    wide, high = sides[0] - whole * width, sides[1] - left * height
+                    sizes += self.smaller(wide, high) if self.holds(wide, high) else []
+                    break
+        return min(dict.fromkeys(sizes), key=lambda size: self.cycles(size, profile))
+
     def cycles(self, size: Size, profile: str) -> int:
         """Estimated cycles of a token."""
         key = size, profile

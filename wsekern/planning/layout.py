@@ -385,8 +385,14 @@ class Placement:
         if self.speculation is None or not self.speculation.draft.layers:
             return DraftCosts()
         cycles, steps = self.first_layers(self.speculation.draft.layers)
-        return DraftCosts(cycles / float(self.machine.clock) + self.head_seconds + steps * latency, 2 * self.head_seconds,
-                          in_line=True, pe_seconds=self.head[0] * self.head[1] * self.head_seconds)
+        return DraftCosts(cycles / float(self.machine.clock) + self.head_seconds + (steps + self.dealt_steps) * latency,
+                          2 * self.head_seconds, in_line=True,
+                          pe_seconds=self.head[0] * self.head[1] * self.head_seconds)
+
+    @property
+    def dealt_steps(self) -> int:
+        """Steps more from wafer to wafer that a token takes where the vocabulary is dealt to several."""
+        return 2 if self.head_wafers > 1 else 0
 
     def first_layers(self, layers: int) -> tuple[float, int]:
         """(cycles of one token in the first ``layers`` layers and on its way behind them, steps from wafer to wafer that it
@@ -417,7 +423,7 @@ class Placement:
         """Time of ``crossings`` steps of ``tokens`` tokens from wafer to wafer, and of one that goes ``back``; where the
         vocabulary is dealt to several wafers, of the step to all of these before and of the embedding's to the first behind."""
         size, system = self.config.hidden * PRECISIONS[self.request.precision] * tokens, self.machine.system
-        crossings, back = (crossings + 2, True) if self.head_wafers > 1 and back else (crossings, back)
+        crossings += self.dealt_steps * back
         return (crossings + back) * float(system.io_latency) + crossings * size / float(system.io_bandwidth)
 
     @cached_property

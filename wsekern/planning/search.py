@@ -7,7 +7,7 @@ the answer is always the same.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from functools import cache, cached_property
 from typing import Any
@@ -99,6 +99,7 @@ class Search:
         self._holding: dict[int, bool] = {}
         self._possible: dict[tuple[int, int], NDArray[np.bool_]] = {}
         self._placements: dict[Candidate, QuickPlacement | None] = {}
+        self.bands: dict[Any, Any] = {}
 
     # -- what a candidate is worth -------------------------------------------------------------------------------------
     @property
@@ -203,10 +204,10 @@ class Search:
             self._holding[wafers] = any(self._quick(cut, 1).fits() for cut in self._light_cuts(wafers))
         return self._holding[wafers]
 
-    def fewest(self, most: int) -> int:
-        """The fewest wafers that do, up to ``most``; 0 if these do not either."""
+    def fewest(self, most: int, holds: Callable[[int], bool] | None = None) -> int:
+        """The fewest wafers that do (or for which ``holds``), up to ``most``; 0 if these do not either."""
         least = max(1, math.ceil(self.held_bytes(1) * self.config.layers / self._wafer_bytes))
-        return fewest_that(least, most, self.holds_all)
+        return fewest_that(least, most, holds or self.holds_all)
 
     def may_hold(self, wafers: int) -> bool:
         """Whether so many have the bytes of all layers, not padded."""
@@ -489,20 +490,11 @@ class Search:
     def _head(self, candidate: Candidate, wafers: int) -> Size:
         """The quickest of the rectangles in the corner of the last wafer that leave room for the regions on it."""
         width, height = candidate.width, candidate.height
-        columns, rows = self.sides[0] // width, self.sides[1] // height
         regions = self.count(candidate.layers)  # on groups of wafers
         last = regions - (-(-regions // self._cells(width, height)) - 1) * self._cells(width, height)
         if self.regions(width, height, -(-regions // self._cells(width, height))) < regions:
             last = 0  # the head has a wafer of its own
-        sizes = []
-        for whole in range(columns + 1):
-            for left in range(rows + 1):
-                if whole * rows + (columns - whole) * left >= last:
-                    wide, high = self.sides[0] - whole * width, self.sides[1] - left * height
-                    if self.heads.holds(wide, high):
-                        sizes += self.heads.smaller(wide, high)
-                    break
-        return min(dict.fromkeys(sizes), key=lambda size: self.heads.cycles(size, self.load["profile"]))
+        return self.heads.beside(width, height, last, self.load["profile"])
 
 
 def _spread(cuts: list[Candidate]) -> list[Candidate]:
