@@ -1,5 +1,7 @@
 """Every error a user can meet. Each message says what, where, and what would be accepted."""
 
+from dataclasses import fields
+from functools import cache
 from numbers import Integral
 from typing import Any
 
@@ -34,6 +36,24 @@ def check_whole(value: Any, what: str, least: int, most: int | None = None) -> i
         return int(value)
     limits = f"of at least {least}" if most is None else f"from {least} to {most}"
     raise InputError(f"{value!r} {what}: expected a whole number {limits}")
+
+
+def check_flag(value: Any, what: str) -> bool:
+    """``value``, if it is true or false, of Python or numpy; else :class:`InputError` with ``what`` it is."""
+    if value is True or value is False or (getattr(value, "dtype", None) == "bool" and value.shape == ()):
+        return bool(value)
+    raise InputError(f"{value!r} as {what}: expected True or False")
+
+
+@cache
+def _flags_of(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls) if field.type in (bool, "bool"))
+
+
+def check_flags(record: Any) -> None:
+    """Check every field of a dataclass that is to be true or false, as :func:`check_flag` does."""
+    for name in _flags_of(type(record)):
+        check_flag(getattr(record, name), f"{name} of {type(record).__name__}")
 
 
 def check_text(value: Any, what: str) -> str:

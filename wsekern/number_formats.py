@@ -31,7 +31,7 @@ def widen_half(halves: np.ndarray) -> np.ndarray:
     """fp16 as float32, its axes in memory as they were."""
     source = _in_memory_order(halves)
     wide = np.empty(source.shape, np.float32)
-    halves_to_floats(source.reshape(-1).view(np.uint16), wide.reshape(-1))
+    halves_to_floats(source.ravel().view(np.uint16), wide.ravel())
     return _axes_back(wide, halves)
 
 
@@ -39,7 +39,7 @@ def round_half(values: np.ndarray) -> tuple[np.ndarray, bool]:
     """float32 rounded to nearest even fp16, its axes in memory as they were; and whether all of that is finite."""
     source = _in_memory_order(values.astype(np.float32, copy=False))
     half = np.empty(source.shape, np.float16)
-    finite = floats_to_halves(source.reshape(-1), half.reshape(-1).view(np.uint16))
+    finite = floats_to_halves(source.ravel(), half.ravel().view(np.uint16))
     return _axes_back(half, values), finite
 
 

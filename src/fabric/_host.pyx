@@ -74,6 +74,16 @@ cdef int flags_of(object control, object advance) except -2:
     return (WSK_CONTROL if control is True else 0) | (WSK_ADVANCE if advance is True else 0)
 
 
+cdef int marks_of(object control, object advance) except -1:
+    """Flags of a word; what is no flag is refused."""
+    cdef int flags = flags_of(control, advance)
+    if flags < 0:
+        from wsekern.errors import check_flag
+
+        flags = flags_of(check_flag(control, "control of words"), check_flag(advance, "advance of words"))
+    return flags
+
+
 def offer(State state not None, x, y, color, data, control, advance, port):
     """Offer one word in this cycle: whether it was accepted; None: the arguments are not plain."""
     cdef int64_t pe = place_of(state, x, y, port)
@@ -168,12 +178,12 @@ cdef class HostPort:
     def push(self, data, control=False, advance=False) -> bool:
         """Let a word wait outside the ramp; False where as many wait as :meth:`room` allows."""
         return self.state.done(wsk_fabric_push(self.fabric, self.pe, self.number, self.word_of(data),
-                                               (WSK_CONTROL if control else 0) | (WSK_ADVANCE if advance else 0))) == 1
+                                               marks_of(control, advance))) == 1
 
     def offer(self, data, control=False, advance=False) -> bool:
         """Offer a word to the router in this very cycle, as a core does; False if it has no room or the ramp is busy."""
         return self.state.done(wsk_fabric_offer(self.fabric, self.pe, self.number, self.word_of(data),
-                                                (WSK_CONTROL if control else 0) | (WSK_ADVANCE if advance else 0))) == 1
+                                                marks_of(control, advance))) == 1
 
     cdef uint32_t word_of(self, data) except? 0xffffffff:
         if not PyLong_CheckExact(data):

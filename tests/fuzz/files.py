@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -197,7 +198,12 @@ def tokenizer_settings(random: Random) -> Any:
 def machines() -> dict[str, bytes]:
     folders = {name: files("wsekern.machine") / "data" for name in ("wse1", "wse2", "wse3")}
     folders |= {name: files("wsekern.cluster") / "data" / "machines" for name in ("h100", "b200")}
-    return {name: (folder / f"{name}.toml").read_bytes() for name, folder in folders.items()}
+    return {name: short((folder / f"{name}.toml").read_text()).encode() for name, folder in folders.items()}
+
+
+def short(text: str) -> str:
+    """A description without its comments and with a letter for each source: what is left is what is checked."""
+    return re.sub(r'(source = )"[^"]*"', r'\1"s"', re.sub(r"^#.*\n", "", text, flags=re.MULTILINE))
 
 
 def machine_file(random: Random, names: tuple[str, ...], load: Callable[[Path], Any]) -> Any:

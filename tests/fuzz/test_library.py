@@ -7,7 +7,6 @@ import os
 import random
 import secrets
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from tests.fuzz.objects import layout, saved_fabric, saved_simulation
 from wsekern.fabric import Fabric, FabricPlan, RangeFilter
 from wsekern.fabric._host import plan_bytes
 from wsekern.program import Layout
+from wsekern.soak.authors import make_layout
 
 SRC, HERE = Path(__file__).parents[2] / "src", Path(__file__).parent / "library"
 INPUTS = int(os.environ.get("WSEKERN_FUZZ", "0"))
@@ -81,15 +81,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def random_programs() -> list[tuple[Layout, bytes]]:
     """Of the tests of programs, some cycles after their start."""
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("conftest_of_programs", HERE.parents[1] / "program" / "conftest.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    make: Callable = module.make_layout
     found = []
     for seed in range(6):
-        made, entries = make(random.Random(seed), "wse3", "silicon", 2, 2)
+        made, entries = make_layout(random.Random(seed), "wse3", "silicon", 2, 2)
         simulation = made.compile()
         for x, y, color, port in entries[:2]:
             simulation.send(color, np.arange(5, dtype=np.uint32), x, y, port)

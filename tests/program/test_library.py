@@ -5,7 +5,6 @@ import os
 import random
 import struct
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,10 @@ from wsekern.errors import InputError
 from wsekern.examples.stencil_7pt import stencil_layout
 from wsekern.program import Layout, Program, Simulation
 from wsekern.program._pe import COUNTERS
+from wsekern.soak.authors import make_layout
+from wsekern.soak.programs import MACHINES
 
 SRC, HERE = Path(__file__).parents[2] / "src", Path(__file__).parent / "library"
-MACHINES = [(machine, profile) for machine in ("wse2", "wse3") for profile in ("vendor-simulator", "silicon")]
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +52,7 @@ def stencil(width: int, height: int) -> tuple[Layout, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def cases(tmp_path_factory: pytest.TempPathFactory, random_layout: Callable) -> list[Path]:
+def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Programs as bytes, and a state of each: an example on three strips of rows, and random ones with words of the host."""
     folder, found = tmp_path_factory.mktemp("programs"), []
     layout, u = stencil(1, 130)
@@ -61,7 +61,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory, random_layout: Callable) -> 
     simulations[0].launch("run")
     for seed in range(24):
         rng = random.Random(seed)
-        layout, entries = random_layout(rng, *rng.choice(MACHINES), rng.randrange(1, 4), rng.randrange(1, 4))
+        layout, entries = make_layout(rng, *rng.choice(MACHINES), rng.randrange(1, 4), rng.randrange(1, 4))
         simulations.append(layout.compile())
         for x, y, color, port in entries[:rng.randrange(4)]:
             words = np.array([rng.getrandbits(32) for _ in range(rng.randrange(12))], np.uint32)

@@ -17,7 +17,7 @@ from wsekern.cluster.scoped import kept_while_shipped
 from wsekern.cluster.steady import SteadyState, kept_state
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.cluster.trust import Trust, confidence, trust_of
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_flag
 from wsekern.shown import Shown
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
@@ -129,6 +129,7 @@ def predict(
 
 def predict_on(deployment: Deployment, phase: str, context: int, batch: int, check_memory: bool = True) -> Prediction:
     """:func:`predict` on a deployment; ``phase`` is decode or prefill."""
+    check_memory = check_flag(check_memory, "check_memory")
     layout, decode, trust = deployment.layout, phase == "decode", trust_of(deployment)
     memory = _memory(deployment, context, batch, check_memory)
     step = decode_step(deployment, batch, context) if decode else prefill_step(deployment, batch, context)
@@ -181,6 +182,7 @@ def serve_on(
 ) -> Served:
     """:func:`serve` on a deployment, whose precision counts. The first ``cached`` tokens of every prompt need not be read: the
     request's shared ones unless given."""
+    check_memory = check_flag(check_memory, "check_memory")
     known = _unpriced(replace(deployment, cluster=timed(deployment.cluster)), request, check_memory, think_seconds, cached)
     state, memory, trust = known.state, known.memory, known.trust
     measure, gpus = state.measure, deployment.layout.gpus

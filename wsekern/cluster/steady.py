@@ -8,6 +8,7 @@ from wsekern.cluster.power import Activity, activity
 from wsekern.cluster.scoped import kept_while_shipped
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.cluster.work import CAUSES, StepTime
+from wsekern.errors import check_flag
 from wsekern.queueing.batching import StepCosts
 from wsekern.queueing.closed import ClosedQueue, closed_queue
 from wsekern.shown import Shown
@@ -63,6 +64,7 @@ def steady_state(
     cache does not hold wait outside. The first ``cached`` tokens of every prompt need not be read (the ``shared`` ones unless
     given), of these ``shared`` are kept once for all. ``costs``: :func:`wsekern.cluster.load.turn_costs` of at least as many
     users, for callers who look at several numbers of them."""
+    sampled, bounded = check_flag(sampled, "sampled"), check_flag(bounded, "bounded")
     cached = shared if cached is None else cached
     engines = engines_of(deployment)
     users = max(1.0, batch / engines)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from wsekern.cluster import Cluster
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_flags
 from wsekern.planning.layout import Placement
 from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.speculation import Speculation
@@ -48,6 +48,7 @@ class Serving:
     wafers: WaferChoices = WaferChoices()
 
     def __post_init__(self) -> None:
+        check_flags(self)
         if not 0.0 <= self.think_seconds < float("inf"):
             raise InputError(f"think is {self.think_seconds!r}, expected a finite number of seconds of at least 0")
         if not 0.0 <= self.shared_prefix <= 1.0:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.errors import BudgetError, InputError, check_whole, is_whole
+from wsekern.errors import BudgetError, InputError, check_flag, check_flags, check_whole, is_whole
 from wsekern.fabric import _host, _routing
 from wsekern.fabric._wafers import Ways
 from wsekern.fabric.routes import (
@@ -112,6 +112,7 @@ def _check_rules(rules: Rules, width: int, height: int) -> None:
     for name, least, most in (("hop_latency", 1, 8), ("ramp_latency", 1, 8), ("buffer_depth", 1, 7), ("colors", 1, 24),
                               ("filters", 0, 24)):
         check_whole(getattr(rules, name), f"as {name} of {rules.name}", least, most)
+    check_flags(rules)
     words, frame = rules.link_words, rules.link_frame
     if not (is_whole(words) and is_whole(frame)) or words < 1 or not (frame == words or (frame == words + 1 and words <= 15)):
         raise InputError(f"{rules.name}: {words} words in {frame} cycles per link; expected n in n, or n in n + 1 (n up to 15)")
@@ -143,7 +144,8 @@ class FabricPlan(Shown):
             self.rules = machine
         _check_rules(self.rules, width, height)
         self.width, self.height = width, height
-        self.open_edges, self.allow_reserved = bool(open_edges), bool(allow_reserved)
+        self.open_edges = check_flag(open_edges, "open_edges of a plan")
+        self.allow_reserved = check_flag(allow_reserved, "allow_reserved of a plan")
         self._routes: dict[Route, int] = {}
         self._rects: list[tuple[int, int, int, int, int, int]] = []
         self._filters: list[PlacedFilter] = []

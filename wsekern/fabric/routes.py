@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from wsekern.errors import InputError, check_whole, is_whole
+from wsekern.errors import InputError, check_flag, check_flags, check_whole, is_whole
 
 
 class Port(IntEnum):
@@ -94,6 +94,7 @@ class Route:
                              "each, for 1 to 4 switch positions; make_route makes them from names")
         check_whole(self.initial, "as initial switch position", 0, len(self.rx) - 1)
         check_whole(self.pop, "as pop mode", 0, len(POP_MODES) - 1)
+        check_flags(self)
 
     @property
     def positions(self) -> int:
@@ -124,8 +125,8 @@ def make_route(rx: Ports, tx: Ports, switches: Iterable[Position] = (), *, initi
             raise InputError(f"switch position {number} has no {'rx' if not inputs else 'tx'} port: name at least one")
     if not is_whole(initial) or not 0 <= initial < len(in_masks):
         raise InputError(f"initial switch position {initial!r} is not valid: the switch has positions 0 to {len(in_masks) - 1}")
-    return Route(tuple(in_masks), tuple(out_masks), int(initial), bool(ring_mode), POP_MODES.index(pop_mode), "EW" in axes,
-                 "NS" in axes, bool(teardown))
+    return Route(tuple(in_masks), tuple(out_masks), int(initial), ring_mode, POP_MODES.index(pop_mode), "EW" in axes,
+                 "NS" in axes, teardown)
 
 
 def control_payload(commands: Iterable[Command | int], *, entry_point: int = 0,
@@ -145,12 +146,12 @@ def control_payload(commands: Iterable[Command | int], *, entry_point: int = 0,
         raise InputError(f"entry point {entry_point!r} does not exist: use 0 to 63")
     if argument is not None and (len(commands) > 1 or not 0 <= argument < 1 << 16):
         raise InputError("an argument needs a single command, and 16 bits")
-    ignored = [ignore_in_core] * len(commands) if isinstance(ignore_in_core, bool) else list(ignore_in_core)
+    ignored = list(ignore_in_core) if isinstance(ignore_in_core, Iterable) else [ignore_in_core] * len(commands)
     if len(ignored) != len(commands):
         raise InputError(f"{len(ignored)} ignore bits for {len(commands)} commands: give one, or one for each")
     packed = 0
     for index, (command, ignore) in enumerate(zip(commands, ignored, strict=True)):
-        packed |= (int(command) | int(ignore) << 2) << 3 * index
+        packed |= (int(command) | check_flag(ignore, "ignore_in_core of a command") << 2) << 3 * index
     return (packed & 0xff) << 22 | packed >> 8 | entry_point << 16 | (argument or 0)
 
 
@@ -184,6 +185,7 @@ class CounterFilter:
         for name in ("limit", "high", "start", "first_limit"):
             if name != "first_limit" or self.first_limit is not None:
                 check_whole(getattr(self, name), f"as {name} of a counter filter", 0, 0xFFFFFFFF)
+        check_flags(self)
 
 
 Filter = RangeFilter | CounterFilter

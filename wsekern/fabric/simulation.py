@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import DeadlineError, InputError, ProgramError, ProgramWarning, check_whole, is_whole
+from wsekern.errors import DeadlineError, InputError, ProgramError, ProgramWarning, check_flag, check_whole, is_whole
 from wsekern.fabric import _host, _routing
 from wsekern.fabric._host import HostPort
 from wsekern.fabric.plan import FabricPlan, route_record
@@ -76,6 +76,7 @@ class Fabric(Shown):
                 raise InputError(f"sink {name!r} does not exist: use one of {', '.join(SINKS)}")
             sinks[check_color(color)] = SINKS[name]
         threads, patience = _count(threads, "threads", 1), _count(patience, "cycles of patience", 0)
+        strict = check_flag(strict, "strict of a fabric")
         self._hold(_routing.State(plan, sinks, min(threads, 64)), patience, strict)
 
     def _hold(self, state: _routing.State, patience: int, strict: bool = False) -> Self:
@@ -125,7 +126,8 @@ class Fabric(Shown):
         if len(word) != 1:
             raise InputError(f"{data!r}: offer takes one word a cycle")
         check_entry(self.plan, self._pes(x, y), port)
-        return self.state.offer(x, y, port, check_color(color), int(word[0]), bool(control) | bool(advance) << 1)
+        return self.state.offer(x, y, port, check_color(color), int(word[0]),
+                                int(marks_of((), control, advance)))
 
     def credit(self, x: int, y: int, color: int, words: int = 1) -> None:
         """Let a core with sink "core" take ``words`` more words of ``color``."""
@@ -275,7 +277,7 @@ class Fabric(Shown):
 
     def teardown(self, x: int, y: int, color: int, frozen: bool = False) -> None:
         """Leave (or enter) teardown from a core program."""
-        self.state.teardown(*self._router(x, y, color), frozen)
+        self.state.teardown(*self._router(x, y, color), check_flag(frozen, "frozen of a teardown"))
 
     def torn_down(self, x: int, y: int, color: int) -> bool:
         """Whether a color is in teardown at a PE."""
@@ -426,10 +428,24 @@ def _callable(call: Callable | None) -> Callable | None:
 
 def marks_of(shape: tuple[int, ...], control: ArrayLike | bool, advance: ArrayLike | bool) -> NDArray[np.uint8]:
     """Flags of words of ``shape``: which are control words, which turn switches."""
+    controls, advances = _marks(control, "control"), _marks(advance, "advance")
     try:
-        return np.broadcast_to(np.asarray(control, bool) * np.uint8(1) + np.asarray(advance, bool) * np.uint8(2), shape)
-    except (ValueError, TypeError):
+        return np.broadcast_to(controls * np.uint8(1) + advances * np.uint8(2), shape)
+    except ValueError:
         raise InputError("control and advance do not fit the data: expected one flag, or one per word") from None
+
+
+def _marks(marks: ArrayLike | bool, name: str) -> NDArray[np.bool_]:
+    """One flag, or one of each word."""
+    try:
+        found = np.asarray(marks)
+    except ValueError:
+        raise InputError(f"{name} of words is {marks!r}: expected one flag, or one per word") from None
+    if found.shape == ():
+        return np.asarray(check_flag(found[()], f"{name} of words"))
+    if found.size and (found.dtype.kind not in "biu" or (found > 1).any() or (found < 0).any()):
+        raise InputError(f"{name} of words is an array of {found.dtype}: expected True or False, or 1 or 0, for each word")
+    return found.astype(bool)
 
 
 def words_of(data: ArrayLike) -> NDArray[np.uint32]:

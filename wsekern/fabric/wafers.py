@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.errors import DeadlineError, InputError, check_whole
+from wsekern.errors import DeadlineError, InputError, check_flag, check_whole
 from wsekern.fabric import _routing
 from wsekern.fabric._wafers import LINK_WORD, Lanes
 from wsekern.fabric.routes import Port, port_of
@@ -58,7 +58,8 @@ class Link:
         """Take over one word that left by a lane at ``cycle``, not before that of the last one."""
         check_whole(cycle, "as the cycle of a word", 0, _routing.LAST_CYCLE)
         check_whole(lane, "as lane of a link", 0, self.lanes - 1)
-        self._lanes.put(int(cycle), int(lane), check_color(color), int(words_of(data).reshape(-1)[0]), int(bool(control)))
+        word = int(words_of(data).reshape(-1)[0])
+        self._lanes.put(int(cycle), int(lane), check_color(color), word, int(check_flag(control, "control of a word")))
 
     def deliver(self, fabric: Fabric) -> int:
         """Let the words that are due by now wait at the edge of ``fabric``; how many."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_flag
 from wsekern.inference.drafts import Drafter, FirstLayers, NGrams, SmallModel
 from wsekern.inference.generate import (
     Check,
@@ -132,7 +132,7 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
     keep the clocks of every operation; ``on_links`` sees what each sends over the links of every PE, by the ``cycle`` engine.
     ``feed_width``: columns beside the grid for feed-forward parts alone, as in :class:`Grid`.
     """
-    sampler = sampler or Sampler()
+    sampler, logged = sampler or Sampler(), check_flag(logged, "logged of a run")
     ids = checkpoint.encode(prompt) if prompt_tokens is None else prompt_tokens
     if keeping is not None:
         keeping.open(_identity(checkpoint, machine, sampler, drafting, prompt_tokens=ids, tokens=count, precision=precision,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from wsekern.errors import InputError, is_whole
+from wsekern.errors import InputError, check_flags, is_whole
 from wsekern.machine import Machine
 from wsekern.ops.operation import Axis, check_count
 
@@ -31,6 +31,9 @@ class OpRequest:
     plot: str | None = None
     along: Axis | None = None
     """Axis of operations along lines, where it is not that of :attr:`axis`'s own choice."""
+
+    def __post_init__(self) -> None:
+        check_flags(self)
 
     def elements(self) -> int:
         """Elements on each PE, of an operation on tiles without rows and columns."""

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from wsekern.errors import BudgetError, InputError
+from wsekern.errors import BudgetError, InputError, check_flag
 from wsekern.program.instruction_names import InstructionNames
 from wsekern.program.instructions import INSTRUCTIONS, MAX_REGISTERS, Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import (
@@ -276,7 +276,7 @@ class Code(InstructionNames):
         """A vector instruction; ``asynchronous=True`` runs it on the microthread that the generation implies."""
         arithmetic = INSTRUCTIONS[name][1] if name in INSTRUCTIONS else "u32"
         held = [self._operand(item, arithmetic) for item in (dst, *sources)]
-        if asynchronous and microthread is None:
+        if check_flag(asynchronous, f"asynchronous of {name} in program {self.program.name}") and microthread is None:
             microthread = -1
         if isinstance(more.get("done"), Value):
             more["done"] = more["done"].register

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import InputError, check_text, check_whole, is_whole
+from wsekern.errors import InputError, check_flag, check_text, check_whole, is_whole
 from wsekern.fabric import FabricPlan, Position
 from wsekern.fabric.routes import Ports
 from wsekern.machine import Machine, load_machine
@@ -23,7 +23,7 @@ class ProgramPlan(Shown):
                  open_edges: bool = False, banks: bool = True) -> None:
         self.machine = load_machine(machine)
         self.machine.check_grid(check_whole(width, "PEs of width", 1), check_whole(height, "PEs of height", 1))
-        self.width, self.height, self.profile, self.banks = width, height, profile, banks
+        self.width, self.height, self.profile, self.banks = width, height, profile, check_flag(banks, "banks of a layout")
         self.timing = Timing(self.machine, profile, "fp32")
         self.programs: list[Program] = []
         self._numbers: dict[Program, int] = {}

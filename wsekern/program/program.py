@@ -3,7 +3,7 @@
 from copy import deepcopy
 from dataclasses import dataclass, fields
 
-from wsekern.errors import BudgetError, InputError, check_text, check_whole
+from wsekern.errors import BudgetError, InputError, check_flags, check_text, check_whole
 from wsekern.machine.timing import Timing
 from wsekern.program.code import Code
 from wsekern.program.instructions import MAIN_TASK, Label, Scalar, TaskEntry, Vector
@@ -85,6 +85,7 @@ class Program(Symbols):
 
     def _open(self, entry: TaskEntry) -> Code:
         check_text(entry.name, f"a task of program {self.name}")
+        check_flags(entry)
         if entry.kind == "local" and entry.number is not None:
             check_whole(entry.number, f"as number of task {entry.name} of program {self.name}", 0, 31)
         if entry.name in self.tasks:

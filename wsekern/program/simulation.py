@@ -9,7 +9,16 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import STATUS, InputError, ProgramError, ProgramWarning, check_text, check_whole, raise_for_status
+from wsekern.errors import (
+    STATUS,
+    InputError,
+    ProgramError,
+    ProgramWarning,
+    check_flag,
+    check_text,
+    check_whole,
+    raise_for_status,
+)
 from wsekern.fabric._host import inject
 from wsekern.fabric._routing import LAST_CYCLE, State
 from wsekern.fabric.routes import Port, port_of
@@ -47,8 +56,8 @@ class Simulation(Shown):
             raise InputError(f"{layout!r} is no layout of programs")
         if not isinstance(taps, Iterable):
             raise InputError(f"taps are {taps!r}: expected colors")
-        self.layout, self.threads, self.strict = layout, threads, strict
-        self.watches_memory, self._told = watch_memory, set[tuple]()
+        self.layout, self.threads, self.strict = layout, threads, check_flag(strict, "strict of a simulation")
+        self.watches_memory, self._told = check_flag(watch_memory, "watch_memory of a simulation"), set[tuple]()
         self._on_delivery: Callable[[Word], object] | None = None
         compiled = compile_plan(layout)
         self._placed, self.parameters = compiled.placed, compiled.parameters
@@ -192,6 +201,7 @@ class Simulation(Shown):
         or the clock reads ``until`` (None: without end): answers which, and raises on a broken rule only. ``patience``: cycles
         without any movement that count as a deadlock; 0: as many as :meth:`run` waits.
         """
+        quiet = check_flag(quiet, "quiet of a run")
         if stop is not None:
             end = LAST_CYCLE if until is None else check_whole(until, "as the cycle to run until", self.cycle, LAST_CYCLE)
             reasons = stop if isinstance(stop, Stop) else stops_of(stop)

@@ -3,11 +3,11 @@
 This is all that :class:`wsekern.program.code.Code` and the text form know of a program.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 
 import numpy as np
 
-from wsekern.errors import InputError, check_text, check_whole, is_whole
+from wsekern.errors import InputError, check_flags, check_text, check_whole, is_whole
 from wsekern.fabric.routes import Ports, Position, Route, make_route
 from wsekern.machine.timing import LIBRARY
 from wsekern.program.instructions import COLORS, INSTRUCTIONS, SOURCES, Instruction, Origin, Scalar, TaskEntry, Vector
@@ -179,6 +179,7 @@ class Symbols(Shown):
         operation, arithmetic = INSTRUCTIONS[item.name]
         if len(item.operands) != 1 + SOURCES.get(operation, 2):
             raise InputError(f"{where} has {len(item.operands)} operands")
+        check_flags(item)
         for operand in item.operands:
             self._check_kind(item.name, operand)
         stated = [self.stated(operand) for operand in item.operands]
@@ -267,6 +268,8 @@ class Symbols(Shown):
     def check_operand(self, instruction: str, operand: Operand, repeat: int) -> None:
         """Refuse elements outside the operand's symbol, and queues that are not bound."""
         self._check_kind(instruction, operand)
+        if is_dataclass(operand):
+            check_flags(operand)
         if isinstance(operand, Fabric):
             if operand.queue not in self.inputs and operand.queue not in self.outputs:
                 raise InputError(f"program {self.name}: {instruction} uses queue {operand.queue}, which has no color")

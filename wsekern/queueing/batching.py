@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_flags
 from wsekern.queueing._batching import Batching
 from wsekern.queueing.outcome import Outcome
 from wsekern.queueing.traffic import Traffic
@@ -56,6 +56,9 @@ class StepCosts:
     look_steps: int = 1  # decoding steps from one look for new requests to the next; each step that reads prompts ends with one
     hold_steps: int = 0  # decoding steps at most for which prompts of few tokens wait for more,
     hold_tokens: int = 0  # few: with the decoding sequences less than this
+
+    def __post_init__(self) -> None:
+        check_flags(self)
 
     @property
     def pages(self) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_flags
 from wsekern.queueing._pipeline import Line
 from wsekern.queueing.outcome import Outcome
 from wsekern.queueing.traffic import Traffic
@@ -52,6 +52,9 @@ class LineCosts:
     draft_seconds: float = 0.0  # from a token to the one that is drafted behind it
     draft_busy_seconds: float = 0.0  # of the busiest server that drafts, for each token that is checked
     draft_in_line: bool = False  # whether a drafted token comes from the regions, and its draft waits there for chunks
+
+    def __post_init__(self) -> None:
+        check_flags(self)
 
     @property
     def chunk(self) -> int:

@@ -1,6 +1,6 @@
 """Products of the tiles of every PE, and of a mesh of PEs."""
 
-from wsekern.errors import InputError, raise_for_status
+from wsekern.errors import InputError, check_flag, raise_for_status
 from wsekern.tiles import _tiles
 from wsekern.tiles.arguments import (
     PRECISIONS,
@@ -49,6 +49,7 @@ def mesh_gemm(x: Array, w: Array, precision: str = "fp32", threads: int = 1, ske
     SUMMA), in one chain: with ``fp16_fp32`` and ``bf16`` the sum is fp32 through all rounds.
     """
     x, w = check_tile(x, "x", precision, 4), check_tile(w, "w", precision, 4)
+    skewed = check_flag(skewed, "skewed of a product")
     (height, blocks, m, k), width, n = x.shape, w.shape[1], w.shape[3]
     check_shape(w, "w", (blocks, width, k, n))
     out = empty((height, width, m, n), x.dtype)

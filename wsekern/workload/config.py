@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from wsekern.errors import check_flag, check_flags
 from wsekern.shown import Shown
 from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Norm, Recurrent, Rotary
 
@@ -40,6 +41,9 @@ class ModelConfig(Shown):
     quantization: str = ""  # how the checkpoint is stored, where config.json says so (fp8, mxfp4, ...)
     weight_format: str = ""  # number format of the stored weights (bf16, fp8, int4, ...), where config.json says so
     kept: tuple[tuple[str, str], ...] = ()  # parts in another (attention, recurrent, shared, dense), and which
+
+    def __post_init__(self) -> None:
+        check_flags(self)
 
     def _facts(self) -> dict[str, Any]:
         return {"name": self.name, "architecture": self.architecture, "layers": self.layers, "hidden": self.hidden,
@@ -149,8 +153,8 @@ def uniform(*, name: str = "model", architecture: str = "LlamaForCausalLM", laye
             tied_embeddings: bool = False) -> ModelConfig:
     """A model of Llama's shape: equal blocks of grouped-query attention and a gated feed-forward part of width ``ffn``, with a
     root-mean-square norm before each. ``windows``: of each layer, tokens that it looks back over, 0 for all."""
-    norm = Norm(eps=eps)
-    feed = FeedForward(width=ffn, bias=mlp_bias)
+    norm, qk_norm = Norm(eps=eps), check_flag(qk_norm, "qk_norm of a model")
+    feed = FeedForward(width=ffn, bias=check_flag(mlp_bias, "mlp_bias of a model"))
 
     def block(window: int) -> Block:
         mixer = Attention(heads=heads, kv_heads=kv_heads, head_dim=head_dim, biases=biases, norm=norm if qk_norm else None,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wsekern.errors import check_flags
 from wsekern.machine.timing import Timing
 from wsekern.ops.operation import Axis, Clocks, check_flat_tile, check_line
 from wsekern.ops.packing import tile_packing
@@ -100,6 +101,7 @@ class RingAllReduce(LineScheduled):
 
     def __post_init__(self) -> None:
         check_line(self.elements, self.axis, 0)
+        check_flags(self)
 
     def part(self, length: int, index: int) -> tuple[int, int]:
         """First element and elements of a part."""
@@ -219,6 +221,7 @@ class RingShift(LineScheduled):
 
     def __post_init__(self) -> None:
         check_line(self.elements, self.axis, 0, steps=self.steps)
+        check_flags(self)
 
     def write(self, length: int, timing: Timing) -> Schedule:
         """Rounds of exchange; the tile that goes and the one that comes lie in two buffers."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wsekern.errors import InputError, is_whole
+from wsekern.errors import InputError, check_flags, is_whole
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.local.gemv import WIDE, Gemv, emit_product, multiply_reference, row_blocks
@@ -43,6 +43,7 @@ def check_product(product: Any) -> None:
         raise InputError(f"tiles of {product.m!r} x {product.k!r} x {product.n!r}: expected sizes that are not negative")
     for one, other in ((product.m, product.k), (product.k, product.n), (product.m, product.n)):
         check_count("the elements of a tile", one * other)
+    check_flags(product)
 
 
 class LocalProduct(LocalOperation):

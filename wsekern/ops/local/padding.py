@@ -18,7 +18,7 @@ from math import lcm
 
 import numpy as np
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_flag
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,8 @@ def split_matrix(matrix: np.ndarray, height: int, width: int, even: bool = False
         raise InputError(f"a matrix of shape {matrix.shape} on {width}x{height} PEs: expected two dimensions and at least "
                          "one PE")
     n = -(-matrix.shape[1] // width)
-    return _split(matrix, height, width, -(-matrix.shape[0] // height), n + (n % 2 if even else 0))
+    more = n % 2 if check_flag(even, "even of a matrix") else 0
+    return _split(matrix, height, width, -(-matrix.shape[0] // height), n + more)
 
 
 def split_operands(x: np.ndarray, w: np.ndarray, height: int, width: int) -> tuple[Padded, Padded, tuple[int, int, int]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_flag
 from wsekern.workload.json_files import read_object
 
 SECONDS = 5
@@ -40,7 +40,7 @@ class ChatTemplate:
         """
         request = {"source": self.source, "megabytes": MEGABYTES, "seconds": SECONDS, "path": sys.path, "values": {
             **self.special, "messages": [dict(message) for message in messages], "tools": None, "documents": None,
-            "add_generation_prompt": continued}}
+            "add_generation_prompt": check_flag(continued, "continued of a chat")}}
         try:
             done = subprocess.run([sys.executable, "-P", str(Path(__file__).with_name("chat_process.py"))], check=False,
                                   input=json.dumps(request).encode(), capture_output=True, timeout=6 * SECONDS,

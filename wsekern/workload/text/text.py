@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from wsekern.errors import InputError, one_line
+from wsekern.errors import InputError, check_flag, one_line
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -44,7 +44,7 @@ class Text:
         Raises :class:`InputError` where there is no token, or one without a row in the embedding.
         """
         with refusing(f"{self.where}: the tokenizer cannot encode the prompt"):
-            ids = self.tokenizer.encode(text, add_special_tokens=special).ids
+            ids = self.tokenizer.encode(text, add_special_tokens=check_flag(special, "special of a text")).ids
         if not ids:
             raise InputError("the prompt is empty: give at least one word")
         if max(ids) >= self.vocab:

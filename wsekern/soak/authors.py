@@ -1,10 +1,8 @@
 """Random programs and layouts, which the kernel and the plain reference both run."""
 
 import random
-from collections.abc import Callable
 
 import numpy as np
-import pytest
 
 from wsekern.fabric import Port, RangeFilter
 from wsekern.fabric.reference import OPPOSITE, STEP
@@ -456,9 +454,3 @@ def make_layout(rng: random.Random, machine: str, profile: str, width: int, heig
         program.parameter("who")
         layout.set_parameter(program, "who", [[rng.randrange(9) for _ in range(width)] for _ in range(height)])
     return layout, entries
-
-
-@pytest.fixture(scope="session")
-def random_layout() -> Callable[..., tuple[Layout, list]]:
-    """Makes a random layout of a random machine and size."""
-    return make_layout
