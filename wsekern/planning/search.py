@@ -489,12 +489,11 @@ class Search:
 
     def _head(self, candidate: Candidate, wafers: int) -> Size:
         """The quickest of the rectangles in the corner of the last wafer that leave room for the regions on it."""
-        width, height = candidate.width, candidate.height
-        regions = self.count(candidate.layers)  # on groups of wafers
-        last = regions - (-(-regions // self._cells(width, height)) - 1) * self._cells(width, height)
-        if self.regions(width, height, -(-regions // self._cells(width, height))) < regions:
-            last = 0  # the head has a wafer of its own
-        return self.heads.beside(width, height, last, self.load["profile"])
+        size = candidate.width, candidate.height
+        regions, cells = self.count(candidate.layers), self._cells(*size)  # on groups of wafers
+        groups = -(-regions // cells)
+        last = regions - (groups - 1) * cells if self.regions(*size, groups) >= regions else 0  # the head has its own wafer
+        return self.heads.beside(*size, last, self.load["profile"])
 
 
 def _spread(cuts: list[Candidate]) -> list[Candidate]:
