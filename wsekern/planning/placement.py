@@ -107,7 +107,7 @@ def _placed(config: ModelConfig, service: Demand, machine: Machine, wafers: int 
 def _placed_on(search: Search, wafers: int) -> list[Placement]:
     """The quickest of equal regions and the quickest in bands; halves of layers where regions of whole ones have no room."""
     if not search.holds_all(wafers):
-        return _in_bands(search, wafers, search.programs, halves=True)
+        return _in_bands(search, wafers, search.programs, halves=True) if not _smallest(search).holds_all(wafers) else []
     best = search.placed_on(wafers)
     return [best, *(_in_bands(search, wafers, best.programs, halves=False) if best.expert_wafers == 1 else [])]
 
@@ -189,21 +189,28 @@ def _fewest(search: Search, machine: Machine) -> int:
 
 
 def _bands_hold(search: Search, wafers: int) -> bool:
-    """Whether bands do, with halves of layers among them."""
-    return any(True for _ in _quick_in_bands(search, wafers, search.programs, halves=True))
+    """Whether bands do, with halves of layers among them, where equal regions have no room for the weights alone."""
+    return not _smallest(search).holds_all(wafers) and any(True for _ in _quick_in_bands(search, wafers, search.programs,
+                                                                                         halves=True))
+
+
+def _smallest(search: Search) -> Search:
+    """The same model before the smallest request."""
+    request = Request(1, 1, 1, search.service.request.precision)
+    return search.beside.setdefault(request, _asked(search, request))
+
+
+def _asked(search: Search, request: Request) -> Search:
+    return Search(search.config, search.machine, Demand(request, ((request, 1.0),)), search.chosen, search.load)
 
 
 def _refusal(search: Search, machine: Machine, wafers: int | None) -> BudgetError:
-    asked, known = search.service.request, dict[Request, Search]()
-
     def fits(request: Request, count: int) -> bool:
-        """Of lengths between, whether equal regions do: what they hold would fit."""
-        one = known.setdefault(request, Search(search.config, search.machine, Demand(request, ((request, 1.0),)), search.chosen,
-                                               search.load))
-        ends = request.context in (2, asked.context) and request.batch in (1, asked.batch)
-        return one.holds_all(count) or (ends and _bands_hold(one, count))
+        one = search.beside.setdefault(request, _asked(search, request))
+        return one.holds_all(count) or _bands_hold(one, count)
 
-    return BudgetError(why_not(search.config, search.service.request, search.machine, wafers, MAX_WAFERS, fits))
+    roughly = wafers is not None and not _smallest(search).holds_all(wafers)
+    return BudgetError(why_not(search.config, search.service.request, search.machine, wafers, MAX_WAFERS, fits, roughly))
 
 
 def place_draft(speculation: Speculation | None, request: Request, machine: Machine, profile: str,

@@ -99,7 +99,7 @@ class Search:
         self._holding: dict[int, bool] = {}
         self._possible: dict[tuple[int, int], NDArray[np.bool_]] = {}
         self._placements: dict[Candidate, QuickPlacement | None] = {}
-        self.bands: dict[Any, Any] = {}
+        self.bands, self.beside = dict[Any, Any](), dict[Any, Any]()  # what is known of other regions, and requests
 
     # -- what a candidate is worth -------------------------------------------------------------------------------------
     @property
@@ -489,9 +489,8 @@ class Search:
 
     def _head(self, candidate: Candidate, wafers: int) -> Size:
         """The quickest of the rectangles in the corner of the last wafer that leave room for the regions on it."""
-        size = candidate.width, candidate.height
-        regions, cells = self.count(candidate.layers), self._cells(*size)  # on groups of wafers
-        groups = -(-regions // cells)
+        size, regions = (candidate.width, candidate.height), self.count(candidate.layers)  # on groups of wafers
+        groups = -(-regions // (cells := self._cells(*size)))
         last = regions - (groups - 1) * cells if self.regions(*size, groups) >= regions else 0  # the head has its own wafer
         return self.heads.beside(*size, last, self.load["profile"])
 
