@@ -97,7 +97,8 @@ def floor_data(placement: Placement) -> list[dict[str, Any]]:
     """Plain data: every region; wafers and layers are counted from 1."""
     return [{"wafer": region.wafer + 1, "kind": region.kind, "x": region.x, "y": region.y, "width": region.width,
              "height": region.height, "feed_width": region.feed_width,
-             "first_layer": region.first_layer + 1 if region.layers else None, "layers": region.layers, "memory_filled": filled_share(placement, region)}
+             "first_layer": region.first_layer + 1 if region.layers else None, "layers": region.layers,
+             "memory_filled": filled_share(placement, region)}
             for region in placement.rectangles]
 
 
