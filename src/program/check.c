@@ -3,7 +3,7 @@
 #include "common/wsekern_status.h"
 #include "compiled.h"
 
-enum { MOST_REGISTERS = 1 << 16, MOST_MEMORY = 1 << 26, MOST_RATE = 1 << 16, MOST_REPEAT = 1 << 15, MOST_CYCLES = 1 << 24,
+enum { MOST_REGISTERS = 1 << 16, MOST_MEMORY = 1 << 26, MOST_RATE = 1 << 16, MOST_CYCLES = 1 << 24,
        MOST_DEPTH = 255, MOST_LATENCY = PE_WHEEL - 2 };
 
 /* One program, and what its instructions may use. */
@@ -125,7 +125,7 @@ static int check_vector(const scope *s, const pe_instruction *i)
 {
     int rates = within(i->num, 1, MOST_RATE) && within(i->den, 1, MOST_RATE) && within(i->conflict_num, 0, MOST_RATE)
         && within(i->conflict_den, 0, MOST_RATE) && within(i->long_num, 0, MOST_RATE) && within(i->long_den, 0, MOST_RATE)
-        && within(i->full, 0, INT32_MAX) && within(i->repeat, 0, MOST_REPEAT) && within(i->between, 0, MOST_CYCLES)
+        && within(i->full, 0, INT32_MAX) && within(i->repeat, 0, PE_MOST_REPEAT) && is_register(s, i->times, 1) && within(i->between, 0, MOST_CYCLES)
         && within(i->packing, 1, 2) && within(i->step, 1, MOST_CYCLES);
     int tasks = is_task(i->activate) && is_held(i->unblock) && is_task(i->control_activate) && is_held(i->control_unblock);
     int thread = i->thread == PE_NONE || (within(i->thread, 0, PE_MAIN - 1) && s->program->threads >> i->thread & 1);

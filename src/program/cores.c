@@ -225,7 +225,7 @@ static int has_sound_places(const pe_grid *g, const pe_core *pe, const pe_thread
 {
     for (int which = 0; which < 4; which++)
         if (operand_number(i, which) >= 0
-            && !is_within(g, pe, descriptor_of(g, pe, operand_number(i, which)), &th->place[which], th->extent, i->repeat))
+            && !is_within(g, pe, descriptor_of(g, pe, operand_number(i, which)), &th->place[which], th->extent, repeats_of(g, pe, i)))
             return 0;
     return 1;
 }

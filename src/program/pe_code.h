@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 enum { PE_COLORS = 24, PE_QUEUES = 8, PE_MAIN = 8, PE_THREADS = 9, PE_TASKS = 32, PE_CONTROL_TASKS = 64, PE_STACK = 8,
-       PE_NONE = -1 };
+       PE_MOST_REPEAT = 1 << 16, PE_NONE = -1 };
 
 /* ---- Codes: X(enumerator). Python knows each by its name without PE_, in lower case. ---- */
 
@@ -112,6 +112,7 @@ typedef struct { PE_DESCRIPTOR_TABLE(PE_AS_MEMBER, PE_AS_MEMBERS) } pe_descripto
     ONE(cycles)         /* scalar: cycles; vector: from issue to first element; branch: not taken */                   \
     ONE(taken)          /* branch: cycles where taken */                                                               \
     ONE(repeat)         /* times a vector instruction runs, as a map does; memory operands only if not 1 */            \
+    ONE(times)          /* register that holds the times instead, PE_NONE: none does */                                \
     ONE(between)        /* further cycles in each repeat */                                                            \
     ONE(num) ONE(den)   /* elements per cycle */                                                                       \
     ONE(conflict_num) ONE(conflict_den)     /* the same where two sources meet in a bank; 0: no difference */          \

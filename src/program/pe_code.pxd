@@ -15,7 +15,7 @@ cdef extern from "pe_code.h" nogil:
         int32_t strides[4]
         int32_t control, advance_switch, index, color, own, on_push, on_pop
     ctypedef struct pe_instruction:
-        int32_t form, op, type, dst, a, b, c, imm, cycles, taken, repeat, between, num, den, conflict_num, conflict_den
+        int32_t form, op, type, dst, a, b, c, imm, cycles, taken, repeat, times, between, num, den, conflict_num, conflict_den
         int32_t full, long_num, long_den, packing, step, counted, stream, thread, priority, activate, unblock, terminate
         int32_t control_activate, control_unblock
     ctypedef struct pe_program:

@@ -35,7 +35,7 @@ typedef struct {
     int32_t base;           /* byte address */
     int32_t extent;         /* elements */
     int32_t stride;         /* elements */
-    int32_t at;             /* element of a ring at which it goes on */
+    int32_t at;             /* element of a ring at which it goes on; elements that a mem1d moves in each repeat */
 } pe_place;
 
 typedef struct {

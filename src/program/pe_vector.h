@@ -96,7 +96,29 @@ static int64_t element_of(const pe_descriptor *d, const pe_place *place, int64_t
     return element;
 }
 
+/* The same in repeat r, where begin() has put what a mem1d moves in each. */
+static int64_t element_at(const pe_descriptor *d, const pe_place *place, int64_t r, int64_t k)
+{
+    return element_of(d, place, k) + (d->kind == PE_MEM ? r * place->at : 0);
+}
+
 static int is_memory(int kind) { return kind >= PE_MEM && kind <= PE_FIFO; }
+
+/* Times that an instruction runs. */
+static int64_t repeats_of(const pe_grid *g, const pe_core *pe, const pe_instruction *i)
+{
+    if (i->times < 0)
+        return i->repeat;
+    return pe_max(0, pe_min((int32_t)g->registers[pe->registers + i->times], PE_MOST_REPEAT));
+}
+
+/* Elements that the base of a mem1d moves in each repeat: as stated, or with `save` behind those of the repeat before. */
+static int32_t step_of(const pe_descriptor *d, const pe_place *place, int64_t extent)
+{
+    if (d->advance || d->own < 0 || !d->save)
+        return d->advance;
+    return (int32_t)pe_max(INT32_MIN, pe_min(INT32_MAX, extent * place->stride));
+}
 
 /* Whether all elements that an instruction touches lie in the PE's memory. */
 static int is_within(const pe_grid *g, const pe_core *pe, const pe_descriptor *d, const pe_place *place, int64_t extent,
@@ -109,7 +131,7 @@ static int is_within(const pe_grid *g, const pe_core *pe, const pe_descriptor *d
         reach = (extent - 1) * place->stride;
         low = pe_min(0, reach);
         high = pe_max(0, reach);
-        reach = (repeat - 1) * d->advance;
+        reach = (repeat - 1) * place->at;
         low += pe_min(0, reach);
         high += pe_max(0, reach);
     } else if (d->kind == PE_MEM4D) {
@@ -137,6 +159,7 @@ static int operand_number(const pe_instruction *i, int which)
 static int begin(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruction *i)
 {
     const pe_descriptor *target = descriptor_of(g, pe, i->dst);
+    int64_t repeat = repeats_of(g, pe, i);
     th->extent = 0;
     for (int which = 0; which < 4; which++)
         if (operand_number(i, which) >= 0)
@@ -148,7 +171,9 @@ static int begin(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruction *i
         const pe_descriptor *d = descriptor_of(g, pe, operand_number(i, which));
         if (d->kind == PE_REGISTER)         /* the target of a reduction is read anew for each element */
             th->place[which].at = target->kind == PE_REGISTER && target->queue == d->queue;
-        if (!is_within(g, pe, d, &th->place[which], th->extent, i->repeat))
+        if (d->kind == PE_MEM)
+            th->place[which].at = step_of(d, &th->place[which], th->extent);
+        if (!is_within(g, pe, d, &th->place[which], th->extent, repeat))
             return WSK_ERR_MEMORY_RANGE;
     }
     return WSK_OK;
@@ -157,6 +182,7 @@ static int begin(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruction *i
 /* What remains of an instruction of which `extent` elements are done: saved addresses, tasks. */
 static void end_vector(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruction *i, int32_t extent)
 {
+    int64_t repeat = repeats_of(g, pe, i);
     for (int which = 0; which < 4; which++) {
         if (operand_number(i, which) < 0)
             continue;
@@ -167,8 +193,8 @@ static void end_vector(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruct
         pe_place *own = g->own + pe->own + d->own;
         if (d->kind == PE_RING)
             own->at = (int32_t)ring_element(d, place->at + (int64_t)extent * place->stride);
-        else if (i->repeat > 1)
-            own->base = (int32_t)(place->base + (int64_t)i->repeat * d->advance * pe_type_bytes(d->type));
+        else if (repeat > 1)
+            own->base = (int32_t)(place->base + repeat * place->at * pe_type_bytes(d->type));
         else
             own->base = (int32_t)(place->base + (int64_t)extent * place->stride * pe_type_bytes(d->type));
     }
@@ -176,7 +202,7 @@ static void end_vector(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruct
     pe_unblock(pe, i->unblock);
     if (i->imm >= 0)
         g->registers[pe->registers + i->imm] = extent == th->extent;
-    pe->elements += (int64_t)extent * i->repeat;
+    pe->elements += extent * repeat;
 }
 
 /* Whether two vectors that are read begin in the same four of the eight banks; 16-bit words rotate over the banks. */
@@ -232,7 +258,7 @@ static int64_t element_cycles(const pe_grid *g, pe_core *pe, const pe_thread *th
     int64_t slowed = pe_max(cycles, bank_cycles(g, pe, th, i));
     if (i->conflict_num && banks_meet(g, pe, th, i))
         slowed = pe_max(slowed, ((int64_t)th->extent * i->conflict_den + i->conflict_num - 1) / i->conflict_num);
-    pe->conflict_cycles += (slowed - cycles) * i->repeat;
+    pe->conflict_cycles += (slowed - cycles) * repeats_of(g, pe, i);
     return slowed;
 }
 
@@ -240,7 +266,7 @@ static pe_value memory_value(pe_grid *g, const pe_core *pe, const pe_descriptor 
                              int64_t k)
 {
     return pe_load(d->type, g->memory + pe->memory + place->base
-                   + (r * d->advance + element_of(d, place, k)) * pe_type_bytes(d->type));
+                   + element_at(d, place, r, k) * pe_type_bytes(d->type));
 }
 
 /* An operand of memory or register, 0 where there is none. */
@@ -261,7 +287,7 @@ static void set_value(pe_grid *g, const pe_core *pe, const pe_descriptor *d, con
         g->registers[pe->registers + d->queue] = pe_encode(d->type, v);
     else
         pe_store(d->type, g->memory + pe->memory + place->base
-                 + (r * d->advance + element_of(d, place, k)) * pe_type_bytes(d->type), v);
+                 + element_at(d, place, r, k) * pe_type_bytes(d->type), v);
 }
 
 /* Whether a microthread other than `self` is at a queue: SHARED_INPUT, a source of its instruction; SHARED_OUTPUT, its target.
@@ -319,7 +345,7 @@ static void watch_element(pe_grid *g, const pe_core *pe, const pe_thread *th, co
         if (!d || !is_memory(d->kind) || d->kind == PE_FIFO)
             continue;
         const pe_place *place = &th->place[which & 3];
-        int64_t at = place->base + (r * d->advance + element_of(d, place, k)) * pe_type_bytes(d->type);
+        int64_t at = place->base + element_at(d, place, r, k) * pe_type_bytes(d->type);
         if (which < 4)
             watch_read(g, pe, at, d->type, now, th->pc);
         else
@@ -331,11 +357,12 @@ static void watch_element(pe_grid *g, const pe_core *pe, const pe_thread *th, co
 static int64_t run_in_memory(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruction *i, int64_t now)
 {
     const pe_descriptor *d = descriptor_of(g, pe, i->dst);
-    if (th->extent <= 0 || i->repeat <= 0) {
+    int64_t repeat = repeats_of(g, pe, i), extent = th->extent;
+    if (extent <= 0 || repeat <= 0) {
         end_vector(g, pe, th, i, 0);
         return 0;
     }
-    int64_t cycles = element_cycles(g, pe, th, i), repeat = i->repeat, extent = th->extent;
+    int64_t cycles = element_cycles(g, pe, th, i);
     for (int64_t k = 0; g->written && k < repeat * extent; k++)
         watch_element(g, pe, th, i, k / extent, k % extent, now);
     for (int64_t r = 0; r < repeat; r++)
@@ -344,7 +371,7 @@ static int64_t run_in_memory(pe_grid *g, pe_core *pe, pe_thread *th, const pe_in
                       pe_apply(i->op, i->type, fixed_value(g, pe, i->a, &th->place[1], r, k),
                                fixed_value(g, pe, i->b, &th->place[2], r, k),
                                fixed_value(g, pe, i->c, &th->place[3], r, k)));
-    cycles = i->repeat * (i->between + cycles);
+    cycles = repeat * (i->between + cycles);
     pe->vector_cycles += cycles;
     end_vector(g, pe, th, i, th->extent);
     return i->cycles + cycles;

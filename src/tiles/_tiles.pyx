@@ -93,12 +93,13 @@ def gemm(int dtype, x, w, c, int64_t m, int64_t k, int64_t n, int64_t wide, int6
     return WSK_OK
 
 
-cdef int64_t ahead(const Tiles *w) noexcept nogil:
-    # How far ahead the tiles of a product are fetched, where they are more than the caches keep: by a tile, or a part of one.
+cdef int64_t ahead(const Tiles *w, int64_t size) noexcept nogil:
+    # How far ahead the tiles of a product, of `size` bytes, are fetched where they are more than the caches keep: by a tile, or
+    # by a part of one.
     cdef int64_t step = w.dx if w.width > 1 else w.dy
     if w.dy * w.height < NEAR and w.dx * w.width < NEAR:
         return 0
-    return step if 0 < step <= FAR else FAR // 64
+    return step if 0 < step and size <= FAR else FAR // 64
 
 
 cdef void gemm_row(Product *p, Py_ssize_t i, char *scratch) noexcept nogil:
@@ -108,7 +109,7 @@ cdef void gemm_row(Product *p, Py_ssize_t i, char *scratch) noexcept nogil:
     row.x, row.w, row.c = at(&p.x, i, 0), at(&p.w, i, 0), at(&p.c, i, 0)
     row.x_stride, row.w_stride, row.c_stride, row.count = p.x.dx, p.w.dx, p.c.dx, p.c.width
     row.m, row.k, row.n, row.accumulate, row.scratch = p.m, p.k, p.n, p.begin, <float *> scratch
-    row.wide, row.broad, row.far = p.wide, p.broad, ahead(&p.w)
+    row.wide, row.broad, row.far = p.wide, p.broad, ahead(&p.w, p.k * p.n * wsk_tile_bytes(p.dtype))
     row.fetch = p.x.dy * p.x.height > NEAR
     if not p.transposed:
         wsk_tile_gemm_row(p.dtype, p.level, &row)

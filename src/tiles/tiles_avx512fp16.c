@@ -9,9 +9,7 @@
 
 enum { LANES = 16 };
 typedef __m256h vec;
-typedef __mmask16 lanes;
-INLINE lanes first(int64_t n) { return (lanes)((1u << n) - 1); }
-INLINE lanes all_lanes(void) { return 0xffff; }
+INLINE __mmask16 first(int64_t n) { return (__mmask16)((1u << n) - 1); }
 
 /* x is held as two copies of each half, so that one 32-bit broadcast fills a vector. */
 INLINE vec v_set(float twice) { return _mm256_castps_ph(_mm256_set1_ps(twice)); }
@@ -51,9 +49,8 @@ INLINE void h_store_two(uint16_t *p, uint16_t *q, vec v, int64_t n)
     _mm_mask_storeu_epi16(p, (__mmask8)first(n), _mm256_castsi256_si128(words));
     _mm_mask_storeu_epi16(q, (__mmask8)first(n), _mm256_extracti128_si256(words, 1));
 }
-INLINE void h_steps(vec *sum, const vec *scalar, const vec *factor, const int count, const int vectors, lanes used)
+INLINE void h_steps(vec *sum, const vec *scalar, const vec *factor, const int count, const int vectors)
 {
-    (void)used;
     _Pragma("GCC unroll 16") for (int e = 0; e < count; e++)
         sum[e] = _mm256_fmadd_ph(scalar[e / vectors], factor[e % vectors], sum[e]);
 }

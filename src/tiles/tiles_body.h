@@ -16,20 +16,18 @@ INLINE vec b_round(vec v)
 /* In fp32, rounded to bf16 by the caller: the sum of products of bf16 is defined in fp32. */
 INLINE vec b_fma(vec a, vec b, vec c) { return v_fma(a, b, c); }
 
-/* One step of `count` chains: sum[e] = scalar[e / vectors] * factor[e % vectors] + sum[e]. Of the last of the `vectors`
- * vectors, lanes `used` are in use. */
-INLINE void v_fma_steps(vec *sum, const vec *scalar, const vec *factor, const int count, const int vectors, lanes used)
+/* One step of `count` chains: sum[e] = scalar[e / vectors] * factor[e % vectors] + sum[e]. */
+INLINE void v_fma_steps(vec *sum, const vec *scalar, const vec *factor, const int count, const int vectors)
 {
-    (void)used;
     _Pragma("GCC unroll 16") for (int e = 0; e < count; e++)
         sum[e] = v_fma(scalar[e / vectors], factor[e % vectors], sum[e]);
 }
 
 /* The same rounded once to half. */
-INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const int count, const int vectors, lanes used)
+INLINE void h_fma_steps(vec *sum, const vec *scalar, const vec *factor, const int count, const int vectors)
 {
     _Pragma("GCC unroll 16") for (int e = 0; e < count; e++)
-        sum[e] = h_fma(scalar[e / vectors], factor[e % vectors], sum[e], e % vectors == vectors - 1 ? used : all_lanes());
+        sum[e] = h_fma(scalar[e / vectors], factor[e % vectors], sum[e]);
 }
 
 #define WORD float
@@ -89,7 +87,11 @@ INLINE void f32_stream(float *p, vec v) { STREAM(p, v); }
 #define LEFT f16_widen
 #include "tiles_rows.h"
 #define STEPS h_fma_steps
+#if defined(__AVX2__) && !defined(__AVX512F__)
+#define UPWARD
+#endif
 #include "tiles_gemm.h"
+#undef UPWARD
 #ifdef __AVX512F__
 #include "tiles_small.h"
 #endif

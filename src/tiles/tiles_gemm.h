@@ -1,4 +1,5 @@
-/* Sum of products for one precision: include with NAME(), WORD, LOAD(), LOAD_SOME(), STORE(), STORE_SOME() and STEPS() defined.
+/* Sum of products for one precision: include with NAME(), WORD, LOAD(), LOAD_SOME(), STORE(), STORE_SOME() and STEPS() defined,
+ * and UPWARD where steps want the core to round up.
  * A block of c stays in registers while all rounds and all k pass; its elements are independent chains. */
 
 #define UNROLL _Pragma("GCC unroll 16")
@@ -9,6 +10,7 @@ INLINE void NAME(block)(const float *const *x, const void *const *w, int64_t rou
                         int64_t wide, int64_t broad, int64_t j, WORD *c, int accumulate, const int rows, const int vectors,
                         const int partial, int64_t last, wsk_tile_ahead *ahead, const int every, int64_t far)
 {
+    const int together = rows == 1 ? 2 : vectors;      /* whose factors are in registers at once */
     vec sum[BLOCK], scalar[BLOCK], factor[4];
     UNROLL for (int e = 0; e < rows * vectors; e++) {
         const WORD *p = c + (m0 + e / vectors) * broad + j + e % vectors * LANES;
@@ -29,13 +31,16 @@ INLINE void NAME(block)(const float *const *x, const void *const *w, int64_t rou
             if (far)
                 UNROLL for (int line = 0; line < (vectors * LANES * (int)sizeof(WORD) + 63) / 64; line++)
                     __builtin_prefetch((const char *)right + far + 64 * line);
-            UNROLL for (int v = 0; v < vectors; v++) {
-                const WORD *p = right + v * LANES;
-                factor[v] = partial && v == vectors - 1 ? LOAD_SOME(p, last) : LOAD(p);
-            }
             UNROLL for (int i = 0; i < rows; i++)
                 scalar[i] = v_set(left[i * k]);
-            STEPS(sum, scalar, factor, rows * vectors, vectors, partial ? first(last) : all_lanes());
+            UNROLL for (int v = 0; v < vectors; v += together) {
+                const int some = vectors - v < together ? vectors - v : together;
+                UNROLL for (int e = 0; e < some; e++) {
+                    const WORD *p = right + (v + e) * LANES;
+                    factor[e] = partial && v + e == vectors - 1 ? LOAD_SOME(p, last) : LOAD(p);
+                }
+                STEPS(sum + v, scalar, factor, rows * some, some);
+            }
         }
     }
     UNROLL for (int e = 0; e < rows * vectors; e++) {
@@ -55,18 +60,18 @@ INLINE void NAME(strip)(const float *const *x, const void *const *w, int64_t rou
                         int64_t last, wsk_tile_ahead *ahead, const int every, int64_t far)
 {
     int64_t i = 0;
-    if (BLOCK / vectors >= 16 && k <= 16)
-        for (; i + 16 <= m; i += 16)
-            NAME(block)(x, w, rounds, i, k, wide, broad, j, c, accumulate, BLOCK / vectors >= 16 ? 16 : 1, vectors, partial, last, ahead, every, far);
-    if (BLOCK / vectors >= 8)
-        for (; i + 8 <= m; i += 8)
-            NAME(block)(x, w, rounds, i, k, wide, broad, j, c, accumulate, BLOCK / vectors >= 8 ? 8 : 1, vectors, partial, last, ahead, every, far);
-    for (; i + 4 <= m; i += 4)
-        NAME(block)(x, w, rounds, i, k, wide, broad, j, c, accumulate, 4, vectors, partial, last, ahead, every, far);
-    for (; i + 2 <= m; i += 2)
-        NAME(block)(x, w, rounds, i, k, wide, broad, j, c, accumulate, 2, vectors, partial, last, ahead, every, far);
-    if (i < m)
-        NAME(block)(x, w, rounds, i, k, wide, broad, j, c, accumulate, 1, vectors, partial, last, ahead, every, far);
+#define ROWS(count)                                                                                                   \
+    if (BLOCK / vectors >= count)                                                                                     \
+        for (; i + count <= m; i += count)                                                                            \
+            NAME(block)(x, w, rounds, i, k, wide, broad, j, c, accumulate, BLOCK / vectors >= count ? count : 1, vectors, \
+                        partial, last, ahead, every, far);
+    if (k <= 16)
+        ROWS(16)
+    ROWS(8)
+    ROWS(4)
+    ROWS(2)
+    ROWS(1)
+#undef ROWS
 }
 
 /* All strips of columns. */
@@ -74,9 +79,12 @@ INLINE void NAME(columns)(const float *const *x, const void *const *w, int64_t r
                           int64_t wide, int64_t broad, WORD *c, int accumulate, int64_t far)
 {
     int64_t j = 0;
-    if (LANES == 16)
+    if (m == 1)             /* few rows: more vectors of each, so that enough chains are on their way */
+        for (; j + 8 * LANES <= n; j += 8 * LANES)
+            NAME(strip)(x, w, rounds, 1, k, wide, broad, j, c, accumulate, 8, 0, 0, NULL, 1, far);
+    if (LANES == 16 || m < 4)
         for (; j + 4 * LANES <= n; j += 4 * LANES)
-            NAME(strip)(x, w, rounds, m, k, wide, broad, j, c, accumulate, LANES == 16 ? 4 : 2, 0, 0, NULL, 1, far);
+            NAME(strip)(x, w, rounds, m, k, wide, broad, j, c, accumulate, 4, 0, 0, NULL, 1, far);
     for (; j + 2 * LANES <= n; j += 2 * LANES)
         NAME(strip)(x, w, rounds, m, k, wide, broad, j, c, accumulate, 2, 0, 0, NULL, 1, far);
     for (; j + LANES <= n; j += LANES)
@@ -89,7 +97,12 @@ INLINE void NAME(columns)(const float *const *x, const void *const *w, int64_t r
  * two fetches): one cache line of each of the next two tiles is fetched so often that all are there after the last step. */
 #define KNOWN_SIZES(X) X(16, 1, 1) X(32, 2, 2) X(64, 4, 4)
 
-static void NAME(gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n,
+#ifdef UPWARD
+#define GEMM __attribute__((noinline)) NAME(upward)
+#else
+#define GEMM NAME(gemm)
+#endif
+static void GEMM(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n,
                        int64_t wide, int64_t broad, void *c, int accumulate, const void *next_x, const void *next_w,
                        int64_t far)
 {
@@ -109,6 +122,18 @@ static void NAME(gemm)(const float *const *x, const void *const *w, int64_t roun
 #undef WITH_FETCHES
 #undef WITHOUT
 }
+#undef GEMM
+
+#ifdef UPWARD
+static void NAME(gemm)(const float *const *x, const void *const *w, int64_t rounds, int64_t m, int64_t k, int64_t n,
+                       int64_t wide, int64_t broad, void *c, int accumulate, const void *next_x, const void *next_w,
+                       int64_t far)
+{
+    unsigned before = h_round_up();
+    NAME(upward)(x, w, rounds, m, k, n, wide, broad, c, accumulate, next_x, next_w, far);
+    h_round_again(before);
+}
+#endif
 
 #undef KNOWN_SIZES
 #undef UNROLL

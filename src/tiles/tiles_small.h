@@ -25,7 +25,7 @@ INLINE void NAME(small_block)(const wsk_tile_rounds *pe, int64_t rounds, int64_t
                 right[p] = log_n == 2 ? REPEAT4(row) : REPEAT8(row);
                 UNROLL for (int v = 0; v < vectors; v++)
                     scalar[v] = v_pick(left[p][v], kk, n);
-                STEPS(sum[p], scalar, right + p, vectors, 1, all_lanes());
+                STEPS(sum[p], scalar, right + p, vectors, 1);
             }
         }
     }
@@ -89,7 +89,6 @@ static void NAME(gemm_small_row)(const wsk_tile_row *row)
 INLINE void NAME(gemv_pairs)(const wsk_tile_row *row, int64_t j, const int pairs)
 {
     const int64_t k = row->k, n = row->n, end = row->count - 1;
-    const lanes used = (lanes)(first(n) | first(n) << 8);
     const WORD *right[2 * GEMV_PAIRS];
     WORD *c[2 * GEMV_PAIRS];
     vec sum[GEMV_PAIRS];
@@ -106,7 +105,7 @@ INLINE void NAME(gemv_pairs)(const wsk_tile_row *row, int64_t j, const int pairs
             const float *left = row->scratch + 2 * p * k + kk;
             vec scalar = v_two(left[0], left[k]);
             vec factor = LOAD_TWO(right[2 * p] + kk * n, right[2 * p + 1] + kk * n, n);
-            STEPS(sum + p, &scalar, &factor, 1, 1, used);
+            STEPS(sum + p, &scalar, &factor, 1, 1);
         }
     UNROLL for (int p = 0; p < pairs; p++)
         STORE_TWO(c[2 * p], c[2 * p + 1], sum[p], n);

@@ -20,7 +20,6 @@ enum { LANES = 16 };
 typedef __m512 vec;
 typedef __mmask16 lanes;
 INLINE lanes first(int64_t n) { return (lanes)((1u << n) - 1); }
-INLINE lanes all_lanes(void) { return 0xffff; }
 INLINE vec v_set(float x) { return _mm512_set1_ps(x); }
 INLINE vec v_load(const float *p) { return _mm512_loadu_ps(p); }
 INLINE vec v_load_some(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(first(n), p); }
@@ -126,9 +125,7 @@ INLINE void b_store_two(uint16_t *p, uint16_t *q, vec v, int64_t n) { store_word
 #include <immintrin.h>
 enum { LANES = 8 };
 typedef __m256 vec;
-typedef __m256i lanes;
-INLINE lanes all_lanes(void) { return _mm256_set1_epi32(-1); }
-INLINE lanes first(int64_t n)
+INLINE __m256i first(int64_t n)
 {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
@@ -169,12 +166,6 @@ INLINE __m128i h_bits(vec v) { return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_I
 INLINE void h_store(uint16_t *p, vec v) { _mm_storeu_si128((__m128i *)p, h_bits(v)); }
 INLINE void h_store_some(uint16_t *p, vec v, int64_t n) { store_words(p, h_bits(v), n); }
 INLINE vec h_round(vec v) { return _mm256_cvtph_ps(h_bits(v)); }
-INLINE vec h_round_in_memory(vec v)
-{
-    __m128i words = h_bits(v);
-    THROUGH_MEMORY(words);
-    return _mm256_cvtph_ps(words);
-}
 INLINE vec h_fma_odd(vec a, vec b, vec c)
 {
     /* The product is exact; the error of the sum (TwoSum) says where an even sum moves to an odd neighbor. */
@@ -207,9 +198,6 @@ INLINE void b_store_some(uint16_t *p, vec v, int64_t n) { store_words(p, b_bits(
 #else
 enum { LANES = 1 };
 typedef float vec;
-typedef int lanes;
-INLINE lanes first(int64_t n) { return n > 0; }
-INLINE lanes all_lanes(void) { return 1; }
 INLINE vec v_set(float x) { return x; }
 INLINE vec v_load(const float *p) { return *p; }
 INLINE vec v_load_some(const float *p, int64_t n) { return n ? *p : 0; }
@@ -230,6 +218,7 @@ INLINE vec h_load_some(const uint16_t *p, int64_t n) { return n ? wsk_half_to_fl
 INLINE void h_store(uint16_t *p, vec v) { *p = wsk_float_to_half(v); }
 INLINE void h_store_some(uint16_t *p, vec v, int64_t n) { if (n) *p = wsk_float_to_half(v); }
 INLINE vec h_round(vec v) { return wsk_half_to_float(wsk_float_to_half(v)); }
+INLINE vec h_round_in_memory(vec v) { return h_round(v); }
 INLINE vec h_fma_odd(vec a, vec b, vec c) { return wsk_add_to_odd(a * b, c); }
 INLINE vec b_load(const uint16_t *p) { return wsk_bf16_to_float(*p); }
 INLINE vec b_load_some(const uint16_t *p, int64_t n) { return n ? wsk_bf16_to_float(*p) : 0; }
@@ -237,31 +226,27 @@ INLINE void b_store(uint16_t *p, vec v) { *p = wsk_float_to_bf16(v); }
 INLINE void b_store_some(uint16_t *p, vec v, int64_t n) { if (n) *p = wsk_float_to_bf16(v); }
 #endif
 
-/* a * b + c of halves, rounded once to half; lanes out of use may hold anything. */
-#if defined(__AVX512F__)
-INLINE vec h_fma(vec a, vec b, vec c, lanes used)
+/* a * b + c of halves, rounded once to half. At level avx2 while the core rounds up (h_round_up). */
+#if defined(__AVX2__) && !defined(__AVX512F__)
+INLINE vec h_fma(vec a, vec b, vec c)
 {
-    (void)used;
-    return h_round_in_memory(h_fma_odd(a, b, c));
+    /* Rounded up, and down as minus its negative rounded up: equal where exact, else neighbors, one of them odd. */
+    vec high = v_fma(a, b, c), minus_low = _mm256_fnmsub_ps(a, b, c);
+    __asm__("" : "+x"(minus_low));              /* no compiler may take it for minus the other one */
+    vec low = _mm256_xor_ps(minus_low, v_set(-0.0f));
+    __m256i odd = _mm256_slli_epi32(_mm256_castps_si256(minus_low), 31);
+    return h_round(_mm256_blendv_ps(high, low, _mm256_castsi256_ps(odd)));
 }
-#elif defined(__AVX2__)
-/* Rounding to fp32 and then to half is rounding once unless the fp32 is halfway between two halves: its last 12 bits are 0.
- * Where any lane may be, the step is taken again by way of rounding to odd. */
-INLINE vec h_fma(vec a, vec b, vec c, lanes used)
+/* Make the core round up; returns how it rounded before, for h_round_again. No arithmetic may be moved across: not inlined. */
+static __attribute__((noinline)) unsigned h_round_up(void)
 {
-    vec once = v_fma(a, b, c);
-    __m256i last = _mm256_and_si256(_mm256_castps_si256(once), _mm256_set1_epi32(0xfff));
-    __m256i halfway = _mm256_cmpeq_epi32(last, _mm256_setzero_si256());
-    if (__builtin_expect(!_mm256_testz_si256(halfway, used), 0))
-        once = h_fma_odd(a, b, c);
-    return h_round_in_memory(once);
+    unsigned before = _mm_getcsr();
+    _mm_setcsr((before & ~(unsigned)_MM_ROUND_MASK) | _MM_ROUND_UP);
+    return before;
 }
+static __attribute__((noinline)) void h_round_again(unsigned before) { _mm_setcsr(before); }
 #else
-INLINE vec h_fma(vec a, vec b, vec c, lanes used)
-{
-    (void)used;
-    return h_round(h_fma_odd(a, b, c));
-}
+INLINE vec h_fma(vec a, vec b, vec c) { return h_round_in_memory(h_fma_odd(a, b, c)); }
 #endif
 
 #endif

@@ -50,5 +50,5 @@ def test_traces_show_functions(compile_csl, tmp_path):
     trace(simulation, tmp_path / "trace.json", 60)
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     functions = [event["name"] for event in events if event.get("cat") == "function"]
-    assert functions == ["launch", "compute", "listen"]
+    assert functions == ["compute", "listen"]
     assert any(f"pe.csl:{LINE}" in event["args"].get("source", "") for event in events if event.get("cat") == "instruction")

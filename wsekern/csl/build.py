@@ -102,7 +102,7 @@ def assemble(effects: LayoutEffects, unit: Unit, path: Path, fabric: tuple[int, 
     """Compile the programs of a layout's PEs; ``path``: beside which their files are."""
     files, options, diagnostics = unit.files, unit.options, unit.diagnostics
     where = Where(effects.width, effects.height, fabric, offsets)
-    made = Layout(options.arch, effects.width, effects.height, open_edges=True)
+    made = Layout(options.arch, effects.width, effects.height, options.profile, open_edges=True)
     made.fabric.allow_reserved = True
     configs = colors_of(effects, made)
     programs: list[Built] = []

@@ -217,6 +217,7 @@ def instance_of(ev: Evaluator, function: FunctionRef, arguments: list[Value], re
 def _signature(instance: Instance, given: list[Type], result: Type) -> None:
     """Registers of the parameters (types of their scalars) and of the result, known before the code is."""
     instance.parameters = [instance.new_for(kind) for keep, kind in zip(instance.held, given, strict=True) if keep]
+    instance.given = instance.taken
     if isinstance(result, t.Void):
         instance.result = NOTHING
         return

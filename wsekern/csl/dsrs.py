@@ -25,6 +25,8 @@ class DsrUse:
 
     loads: list[Load] = field(default_factory=list)
     types: set[str] = field(default_factory=set)
+    moves: bool = False
+    """Whether its base is set by itself."""
 
 
 def _holds(at: Address, size: int) -> bool:
@@ -82,7 +84,7 @@ class DsrLinker(ABC):
     def append(self, item: Any) -> None:
         """An instruction or label behind those that there are."""
         if self.span is not None and self.frame is not None and not isinstance(item, Label):
-            origin = Origin(self.frame.title or self.frame.name, self.span.source.name, self.span.line)
+            origin = Origin(self.op.title or self.frame.title or self.frame.name, self.span.source.name, self.span.line)
             self.program.origins[len(self.program.code)] = origin
         self.program.code.append(item)
 
@@ -123,6 +125,8 @@ class DsrLinker(ABC):
             for op in frame.ops:
                 if op.form == "dsr_load":
                     self.dsrs.setdefault(op.fields["target"], DsrUse()).loads.append((op.fields["a"], op.fields["options"]))
+                elif op.form == "dsr_base":
+                    self.dsrs.setdefault(op.fields["target"], DsrUse()).moves = True
                 elif op.form == "vector":
                     for k, operand in enumerate(op.fields["operands"]):
                         if isinstance(operand.value.data, Dsr):
@@ -134,18 +138,31 @@ class DsrLinker(ABC):
         dsr, value = fields["target"], fields["a"]
         for kind in self.dsrs[dsr].types:
             named = self._dsr_name(dsr, value, kind, fields["options"])
-            self._set_parts(named, value.data, TYPE_BYTES[kind])
+            fixed, size = self._fixed(dsr, value, fields["options"]), TYPE_BYTES[kind]
+            if "base" in fixed and not _holds(value.data.base.data, int(value.data.extent.data) * size):
+                del fixed["base"]
+            self._set_parts(named, value.data.with_fields(**fixed), size)
         if dsr in self.several:
             held, kinds = self.several[dsr]
             self.append(Scalar("constant", type="i32", dst=held, imm=kinds[self._kind(dsr, (value, fields["options"]))]))
 
+    def _fixed(self, dsr: Dsr, value: Value, options: dict[str, Value]) -> dict[str, None]:
+        """Parts of what is loaded that every load of that kind has in common: the program states them."""
+        name, parts = self._dsr_name(dsr, value, "", options, False), {}
+        alike = [load.data for load, given in self.dsrs[dsr].loads if self._dsr_name(dsr, load, "", given, False) == name]
+        stays = len(alike) == len(self.dsrs[dsr].loads) and not self.dsrs[dsr].moves and not _saves(options)
+        for part in ("extent", "stride", "base") if stays else ("extent", "stride"):
+            held = {getattr(getattr(each, part), "data", None) for each in alike}
+            if len(held) == 1 and isinstance(next(iter(held)), (int, Address)):
+                parts[part] = None
+        if "extent" not in parts:
+            parts.pop("base", None)
+        return parts
+
     def _set_parts(self, name: str, data: Dsd, size: int) -> None:
         if data.base is not None:
             if isinstance(data.base.data, Address):
-                index = None
-                if data.base.data.offset:
-                    index = self.temporary(data.base.data.offset // size)
-                self.append(Scalar("set_base", a=index, target=name, source=data.base.data.symbol.name))
+                self.append(Scalar("set_base", imm=data.base.data.offset, target=name, source=data.base.data.symbol.name))
             else:
                 self._base_from(name, data.base, size)
         for part, form in (("extent", "set_extent"), ("stride", "set_stride")):
@@ -154,6 +171,9 @@ class DsrLinker(ABC):
                 self.append(Scalar(form, a=self._number_of(value), target=name))
 
     def _base_from(self, name: str, base: Value, size: int) -> None:
+        if not isinstance(base.type, t.Pointer):
+            self.append(Scalar("set_base", a=self.register(base.data), target=name, source=MEMORY))
+            return
         shift, index = self.temporary(size.bit_length() - 1), self.first_kept - 2
         self.append(Scalar("scalar", op="shr", type="u32", dst=index, a=self.register(base.data), b=shift))
         self.append(Scalar("set_base", a=index, target=name, source=MEMORY))

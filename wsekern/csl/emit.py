@@ -159,15 +159,16 @@ class Emitter(WideEmitter):
         """(symbol, bytes, register): element ``register`` of ``size`` bytes behind the symbol and bytes."""
         if not place.terms:
             return place.symbol, place.offset, None
-        total: Reg | None = None
-        if all(scale % size == 0 for _, scale in place.terms):
-            for register, scale in place.terms:
-                total = self._sum(total, self._times(register, scale // size))
-            return place.symbol, place.offset, total
+        odd = [(register, scale) for register, scale in place.terms if scale % size]
+        total = bytes_ = None
+        for register, scale in odd:
+            bytes_ = self._sum(bytes_, self._times(register, scale))
+        if bytes_ is not None:
+            total = self.scalar("shr", "u32", bytes_, self.constant(size.bit_length() - 1, "u32"))
         for register, scale in place.terms:
-            total = self._sum(total, self._times(register, scale))
-        assert total is not None
-        return place.symbol, place.offset, self.scalar("shr", "u32", total, self.constant(size.bit_length() - 1, "u32"))
+            if scale % size == 0:
+                total = self._sum(total, self._times(register, scale // size))
+        return place.symbol, place.offset, total
 
     def _sum(self, total: Reg | None, more: Reg) -> Reg:
         return more if total is None else self.scalar("add", "i32", total, more)

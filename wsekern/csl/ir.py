@@ -10,22 +10,29 @@ from wsekern.csl.wide import is_wide
 
 @dataclass(eq=False, slots=True)
 class Op:
-    """A scalar instruction, label or vector instruction: ``form`` as in :data:`wsekern.program.instructions.FORMS`, or "label";
-    ``fields`` by the names of :class:`wsekern.program.instructions.Scalar` or :class:`~wsekern.program.instructions.Vector`."""
+    """A scalar instruction, label or vector instruction: ``form`` as in :data:`wsekern.program.instructions.FORMS`, "label", or
+    "mark": a place where a variable begins or ends to live. ``fields`` by the names of
+    :class:`wsekern.program.instructions.Scalar` or :class:`~wsekern.program.instructions.Vector`."""
 
     form: str
     fields: dict[str, Any]
     span: Span | None = None
+    title: str = ""
+    """What CSL calls the function that it is of, where not the frame's."""
 
 
 @dataclass(eq=False, slots=True)
 class Named:
-    """A variable of a function: its binding, and its life in numbers of operations (``last`` 0: to the end)."""
+    """A variable of a function: its binding, and its life in numbers of operations (``last`` 0: to the end); when the function
+    is complete, between marks."""
 
     name: str
     binding: Any
     first: int
     last: int = 0
+    marks: tuple[Op, Op] | None = None
+    title: str = ""
+    """As of operations."""
 
 
 @dataclass(eq=False)
@@ -42,6 +49,8 @@ class Frame:
     span: Span | None = None
     calls: set["Frame"] = field(default_factory=set)
     parameters: list[Reg] = field(default_factory=list)
+    given: int = 0
+    """Registers that the parameters take, the first ones."""
     title: str = ""
     """What CSL calls the function."""
     variables: list[Named] = field(default_factory=list)
@@ -65,6 +74,11 @@ class Frame:
         """Let those above ``taken`` be used anew."""
         self.taken = taken
 
+    @property
+    def parameters_read(self) -> list[Reg]:
+        """Registers that a call hands over."""
+        return [Reg(self, k) for k in range(self.given)]
+
     def begin(self, name: str, binding: Any) -> None:
         """A variable lives from here on."""
         self.variables.append(Named(name, binding, len(self.ops)))
@@ -86,6 +100,22 @@ class Frame:
     def place(self, label: str) -> None:
         """Let ``label`` be here."""
         self.ops.append(Op("label", {"name": label}))
+
+
+def mark_variables(frame: Frame) -> None:
+    """Let marks among the operations say where variables begin and end to live, as numbers of operations will change."""
+    marks: dict[int, Op] = {}
+    for named in frame.variables:
+        ends = named.first, named.last or len(frame.ops)
+        first, last = (marks.setdefault(k, Op("mark", {})) for k in ends)
+        named.marks = first, last
+    ops: list[Op] = []
+    for k, op in enumerate([*frame.ops, None]):
+        if k in marks:
+            ops.append(marks[k])
+        if op is not None:
+            ops.append(op)
+    frame.ops = ops
 
 
 WORD_REGISTER = Reg(None, 0)

@@ -12,6 +12,7 @@ from wsekern.csl.library import HOST_COLOR
 from wsekern.csl.memory import has_pointers, layout_of, words_of
 from wsekern.csl.operands import CORE_NAMES, Operand
 from wsekern.csl.operations import is_scalar
+from wsekern.csl.optimize import optimize
 from wsekern.csl.queues import QueueLinker
 from wsekern.csl.reaching import Load
 from wsekern.csl.registers import bases_of, tail_calls
@@ -20,6 +21,8 @@ from wsekern.csl.tasks import FifoBuffer, task_label
 from wsekern.csl.unit import Unit
 from wsekern.csl.values import Address, Dsd, Reg, Symbol, Value, Varying
 from wsekern.csl.variables import locals_of
+from wsekern.machine.machine import load_machine
+from wsekern.machine.timing import Timing
 from wsekern.program.instructions import Label, Scalar, TaskEntry, Vector
 from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named, Ring
 from wsekern.program.operands import Register as RegisterOperand
@@ -31,6 +34,7 @@ class Linker(QueueLinker, DsrLinker):
 
     def __init__(self, unit: Unit, name: str) -> None:
         QueueLinker.__init__(self, unit, Program(name))
+        self.timing = Timing(load_machine(unit.options.arch), unit.options.profile, "fp32")
         self.kept = 0
         self.descriptors = 0
         self.bases: dict[Frame, int] = {}
@@ -72,19 +76,18 @@ class Linker(QueueLinker, DsrLinker):
         """Append the code of a frame."""
         self.frame, self.span = frame, frame.span
         self._label(label)
-        places = []
+        places: dict[int, int] = {}
         for op in frame.ops:
-            places.append(len(self.program.code))
             self.span, self.op = op.span or self.span, op
             if op.form == "label":
                 self._label(op.fields["name"])
+            elif op.form == "mark":
+                places[id(op)] = len(self.program.code)
             elif op.form == "vector":
                 self._vector(op)
             else:
                 self._scalar(op)
-        if isinstance(self.program.code[-1], Label):  # where all branches return, nothing comes behind them
-            self.append(Scalar("return"))
-        self.variables += locals_of(frame, [*places, len(self.program.code)], self.register)
+        self.variables += locals_of(frame, places, self.register)
 
     def _label(self, name: str) -> None:
         self.append(Label(name))
@@ -124,7 +127,7 @@ class Linker(QueueLinker, DsrLinker):
         self.append(Scalar("constant", **fields))
 
     def _on_parameter(self, fields: dict[str, Any]) -> None:
-        self.program.parameter(f"p{fields['imm']}")
+        fields["imm"] = self.program.parameter(f"p{fields['imm']}")
         self.append(Scalar("parameter", **fields))
 
     def _on_tell(self, fields: dict[str, Any]) -> None:
@@ -206,17 +209,40 @@ class Linker(QueueLinker, DsrLinker):
         streams = [each.value.data for each in operands if isinstance(each.value.data, Dsd)]
         self._widest = 1 if any("unpacked" in each.options for each in streams) else 2
         built = [self._operand(each, fields["name"], k, extent, options) for k, each in enumerate(operands)]
+        built = self._explicit(fields["name"], operands, built)
         more: dict[str, Any] = {}
         if options.get("async"):
             more["microthread"] = options.get("ut_id", -1)
             more["priority"] = options.get("priority", "low")
         self._actions(options, more)
+        if "times" in fields:
+            times = fields["times"]
+            more |= {"between": -1, **({"repeat": times} if isinstance(times, int) else {"times": self.register(times)})}
         done = fields.get("done")
         if done is not None and not options.get("async"):
             more["done"] = self.register(done)
         item = Vector(CORE_NAMES.get(fields["name"], fields["name"]), *(built + [None] * (4 - len(built)))[:4], **more)
         self.program.check_vector(item)
         self.append(item)
+
+    def _explicit(self, name: str, operands: list[Operand], built: list[Any]) -> list[Any]:
+        """Operands of an instruction some of which are DSRs that the program has loaded: the others are loaded too, where that
+        takes fewer cycles than the core's own set-up."""
+        rest = [k for k, each in enumerate(built) if isinstance(each, Mem)]
+        if not rest or not any(isinstance(each.value.data, Dsr) for each in operands):
+            return built
+        if not all(isinstance(each, (Named, Mem, RegisterOperand)) and not isinstance(self.program.stated(each), Fabric)
+                   for each in built):
+            return built
+        full = self.timing.setup(CORE_NAMES.get(name, name))
+        if self.timing.latency("setup_loaded", full) + len(rest) * self.timing.latency("descriptor", 1) >= full:
+            return built
+        found = list(built)
+        for k in rest:
+            found[k] = self._named(built[k])
+            offset = built[k].offset * TYPE_BYTES[self.program.type_of(built[k])]
+            self.append(Scalar("set_base", imm=offset, target=found[k].name, source=built[k].symbol))
+        return found
 
     def _actions(self, options: dict[str, Any], more: dict[str, Any]) -> None:
         for name in ("activate", "unblock"):
@@ -327,7 +353,7 @@ class Linker(QueueLinker, DsrLinker):
         offset = base.data.offset // size if known else 0
         changes: list[tuple[str, Any]] = [] if known else [("base", base)]
         if is_scalar(data):
-            stated: Any = Mem(symbol, 1, offset, 0, type=kind)
+            stated: Any = Mem(symbol, 1, offset, 0, data.advance, type=kind)
         elif data.kind == "mem4d_dsd":
             stated = Mem4d(symbol, data.shape, data.strides, offset, kind)
         elif data.kind == "circbuf_dsd":
@@ -341,7 +367,7 @@ class Linker(QueueLinker, DsrLinker):
             if isinstance(stride.data, (Reg, Varying)):
                 changes.append(("stride", stride))
             steps = 1 if isinstance(stride.data, (Reg, Varying)) else int(stride.data)
-            stated = Mem(symbol, 1 if runs else int(length.data), offset, steps, type=kind)
+            stated = Mem(symbol, 1 if runs else int(length.data), offset, steps, data.advance, type=kind)
         return self._changed(stated, changes, size) if changes else stated
 
     def _changed(self, stated: Any, changes: list[tuple[str, Any]], size: int) -> Named:
@@ -371,8 +397,7 @@ class Linker(QueueLinker, DsrLinker):
         if isinstance(value.data, Varying):
             register = self.first_kept - 1
             k = self.unit.parameter(value.data)
-            self.program.parameter(f"p{k}")
-            self.append(Scalar("parameter", type="i32", dst=register, imm=k))
+            self.append(Scalar("parameter", type="i32", dst=register, imm=self.program.parameter(f"p{k}")))
             return register
         found = self.register(value.data)
         assert found is not None
@@ -383,7 +408,7 @@ class Linker(QueueLinker, DsrLinker):
     def link(self, entries: list[tuple[TaskEntry, Frame]]) -> Program:
         """The program of tasks, without those of data that never comes, and of all functions that they call."""
         entries = [(entry, frame) for entry, frame in entries if entry.kind != "data" or entry.number is not None]
-        frames = list(dict.fromkeys([frame for _, frame in entries] + list(self.unit.instances.values())))
+        frames = optimize(self.unit, [frame for _, frame in entries])
         tail_calls(frames)
         self.bases, last = bases_of([frame for _, frame in entries], frames)
         self.first_kept = last + 2
@@ -395,7 +420,7 @@ class Linker(QueueLinker, DsrLinker):
         for entry, frame in entries:
             self.program.tasks[entry.name] = entry
             self.code_of(frame, entry.label)
-        for frame in self.unit.instances.values():
+        for frame in frames[len(entries):]:
             self.code_of(frame, f"fn {frame.name}")
         if self.first_kept + self.kept > 256:
             self.fail(f"functions inside each other need {self.first_kept + self.kept} registers, a PE has 256")

@@ -7,6 +7,7 @@ from wsekern.csl import types as t
 from wsekern.csl.calls import call_values
 from wsekern.csl.functions import Evaluator
 from wsekern.csl.places import InMemory, from_memory, store, to_memory
+from wsekern.csl.repeating import repeated
 from wsekern.csl.values import NOTHING, Dsd, FunctionRef, Memory, Value
 
 
@@ -31,15 +32,17 @@ def _loop(ev: Evaluator, node: syntax.Builtin, function: FunctionRef, values: li
     frame, emit = ev.frame, ev.emit
     parameters = [ev.type_at_in(function.module, each.type) for each in function.node.parameters]
     lengths = [each.data.extent for each in [*values, *([output] if output else [])]
-               if isinstance(each.data, Dsd) and each.data.extent is not None and not _is_scalar(each.data)]
+               if isinstance(each.data, Dsd) and each.data.extent is not None and not _stays(each.data)]
     if not lengths:
         ev.fail(node, "@map needs a descriptor among its arguments")
     taken = frame.taken
     left = _least(ev, lengths)
+    instead = repeated(ev, node, function, values, left) if output is None else None
     counter = ev.copied(Value(t.I32, 0))
+    left = ev.copied(left)
     top, end = frame.label(), frame.label()
-    frame.place(top)
     emit.unless(Value(t.BOOL, emit.binary("<", t.I32, counter, left)), end)
+    frame.place(top)
     before = frame.taken
     arguments = [_element(ev, each, kind, counter, node) if isinstance(each.data, Dsd) else each
                  for each, kind in zip(values, parameters, strict=False)]
@@ -48,24 +51,26 @@ def _loop(ev: Evaluator, node: syntax.Builtin, function: FunctionRef, values: li
         _put(ev, output, value, counter, node)
     frame.release(before)
     emit.emit("scalar", op="add", type="i32", dst=counter.data, a=counter.data, b=emit.constant(1))
-    emit.jump(top)
+    emit.unless(Value(t.BOOL, emit.binary("<=", t.I32, left, counter)), top)
     frame.place(end)
+    if instead is not None:
+        frame.place(instead)
     frame.release(taken)
 
 
-def _is_scalar(data: Dsd) -> bool:
+def _stays(data: Dsd) -> bool:
     return data.stride is not None and data.stride.data == 0
 
 
 def _least(ev: Evaluator, lengths: list[Value]) -> Value:
     known = [int(each.data) for each in lengths if isinstance(each.data, int)]
     if len(known) == len(lengths):
-        return ev.copied(Value(t.I32, min(known)))
+        return Value(t.I32, min(known))
     total = None
     for each in lengths:
         number = Value(t.I32, ev.emit.index(each if isinstance(each.type, t.Int) else Value(t.I32, each.data)))
         total = number if total is None else Value(t.I32, ev.emit.scalar("min", "i32", total.data, number.data))
-    return ev.copied(total)
+    return total
 
 
 def _place(ev: Evaluator, dsd: Dsd, kind: t.Type, counter: Value, node: syntax.Node) -> InMemory:

@@ -33,15 +33,16 @@ def rings_of(frames: list[Frame]) -> list[list[Frame]]:
 
 
 def tail_calls(frames: list[Frame]) -> None:
-    """Make calls inside a circle jumps where a return follows; any other recursion is refused: a PE has no stack for it."""
+    """Make calls of functions jumps where a return follows; other recursion is refused: a PE has no stack for it."""
     for ring in rings_of(frames):
-        if len(ring) == 1 and ring[0] not in ring[0].calls:
-            continue
+        recurs = len(ring) > 1 or ring[0] in ring[0].calls
         for frame in ring:
             for k, op in enumerate(frame.ops):
-                if op.form != "call" or op.fields["target"] not in ring:
+                if op.form != "call" or not (frame.kind == "function" or op.fields["target"] in ring):
                     continue
                 if not _returns(frame, k + 1):
+                    if not recurs or op.fields["target"] not in ring:
+                        continue
                     raise CslError([Diagnostic(f"'{op.fields['target'].name}' calls itself, and not as the last thing that it "
                                                "does: a PE keeps no copies of a function's variables", op.span)])
                 op.form = "tail"
@@ -58,7 +59,7 @@ def _returns(frame: Frame, at: int) -> bool:
             at = next(k for k, other in enumerate(frame.ops)
                       if other.form == "label" and other.fields["name"] == op.fields["target"])
             jumps += 1
-        elif op.form != "label":
+        elif op.form not in ("label", "mark"):
             return False
         at += 1
     return False

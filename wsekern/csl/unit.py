@@ -84,6 +84,8 @@ class Options:
     fp16: str = "f16"
     folders: tuple[Path, ...] = ()
     """Where imports are looked for after the importing file's folder."""
+    profile: str = "vendor-simulator"
+    """Whose times the programs take: a profile of the machine."""
 
 
 class Unit:

@@ -133,6 +133,8 @@ class Dsd:
     queue: Value | None = None
     options: dict[str, Any] = field(default_factory=dict)
     fifo: Any = None
+    advance: int = 0
+    """Elements that an operand moves on in each repeat of an instruction."""
 
     def with_fields(self, **changes: Any) -> "Dsd":
         """Another one that differs in these."""

@@ -58,10 +58,11 @@ def globals_of(modules: list[Module]) -> tuple[list[Variable], dict[str, np.ndar
     return found, numbers
 
 
-def locals_of(frame: Frame, places: list[int], register: Any) -> Iterator[Variable]:
-    """Variables of a function: ``places``: where in the program's code its operations are; ``register``: the core's numbers."""
+def locals_of(frame: Frame, places: dict[int, int], register: Any) -> Iterator[Variable]:
+    """Variables of a function: ``places``: where in the program's code its marks are; ``register``: the core's numbers."""
     for named in frame.variables:
-        life = {"function": frame.title, "first": places[named.first], "last": places[named.last or -1]}
+        first, last = (places[id(mark)] for mark in named.marks or ())
+        life = {"function": named.title or frame.title, "first": first, "last": last}
         binding = named.binding
         if isinstance(binding, Stored):
             yield from _living(in_memory(named.name, binding.symbol.type, binding.symbol.name), life)

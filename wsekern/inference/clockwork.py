@@ -5,7 +5,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from wsekern.inference.run_log import RunLog
-from wsekern.inference.steps import LayerStep, Steps, Values
+from wsekern.inference.steps import LayerStep, Pair, Steps, Values
 from wsekern.ops import FlowEngine
 from wsekern.ops.engines.flow import Mark
 
@@ -64,9 +64,9 @@ class Clockwork:
             logged = first, len(log.names) if log is not None else 0, now
             self._passages[id(steps), start] = _Passage(steps, before, self.engine.mark(), parts, notes, logged)
 
-    def run(self, step: LayerStep, values: Values) -> None:
+    def run(self, step: LayerStep | Pair, values: Values) -> None:
         """Run a step of a list that clocks have moved on by; those that move with values only now do."""
-        if not self.engine.values_take_time:
+        if isinstance(step, Pair) or not self.engine.values_take_time:
             return step.compute(self.engine, values)
         before = self.engine.cycles
         step.run(self.engine, values)

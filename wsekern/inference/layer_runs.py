@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from wsekern.inference.blocks.expert_crossing import CROSSED, returned
 from wsekern.inference.choice import at_choice, load_of
 from wsekern.inference.clockwork import Clockwork
 from wsekern.inference.layer import ELSEWHERE, layer_steps, steps_elsewhere
 from wsekern.inference.mapping import Mapping
-from wsekern.inference.steps import LayerStep, Steps, Values, View, last_uses
+from wsekern.inference.steps import LayerStep, Pair, Steps, Uses, Values, View, last_uses, paired
 from wsekern.workload.decoder import Block
 
 
@@ -17,7 +18,12 @@ class Plan:
     """A list of steps, each with the names of the values that can be dropped behind it."""
 
     steps: Steps
-    uses: list[tuple[LayerStep | View, tuple[str, ...]]]
+    uses: Uses
+
+    @cached_property
+    def pairs(self) -> list[tuple[LayerStep | View | Pair, tuple[str, ...]]]:
+        """The same, each two steps of which the second alone reads what the first makes as one."""
+        return paired(self.uses)
 
     @classmethod
     def of(cls, steps: Steps, kept: Iterable[str]) -> "Plan":
@@ -69,7 +75,7 @@ class LayerRuns:
     def execute(self, plan: Plan, values: Values, comes_again: bool = True) -> Values:
         """Execute ``plan`` on ``values``, to which results are added; what is not kept is dropped after its last use."""
         self.clocks.advance(plan.steps, comes_again)
-        for step, unused in plan.uses:
+        for step, unused in plan.uses if self.clocks.engine.values_take_time else plan.pairs:
             if isinstance(step, View):
                 step.run(values)
             else:

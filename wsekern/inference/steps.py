@@ -376,7 +376,11 @@ def refuse_timed_only(steps: Steps, model: str) -> None:
             raise InputError(f"{model} cannot be executed yet: its steps have a time, but none gives {TIMED_ONLY[step.name]}")
 
 
-def last_uses(steps: Steps, kept: Iterable[str]) -> list[tuple[LayerStep | View, tuple[str, ...]]]:
+Uses = list[tuple[LayerStep | View, tuple[str, ...]]]
+"""Steps, each with the names of the values that can be dropped behind it."""
+
+
+def last_uses(steps: Steps, kept: Iterable[str]) -> Uses:
     """Each step with the names that nothing behind it reads and that are not ``kept``: their values can be dropped."""
     live, plan = set(kept), []
     for step in reversed(steps):
@@ -384,6 +388,34 @@ def last_uses(steps: Steps, kept: Iterable[str]) -> list[tuple[LayerStep | View,
         plan.append((step, tuple(name for name in names if name not in live)))
         live = live - set(step.outputs) | set(step.inputs)
     return plan[::-1]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A step and the one that follows, which alone reads what it makes."""
+
+    first: LayerStep
+    then: LayerStep
+
+    def compute(self, engine: FlowEngine, values: Values) -> None:
+        """Add the result of the second step to ``values``; no clock moves."""
+        tiles = (Repeated.of(values[name]) for name in self.first.inputs)
+        values[self.then.outputs[0]] = engine.values_of(self.first.operation, self.then.operation, *tiles)
+
+
+def paired(uses: Uses) -> list[tuple[LayerStep | View | Pair, tuple[str, ...]]]:
+    """The steps of :func:`last_uses`, each two that make a pair as one."""
+    found: list[tuple[LayerStep | View | Pair, tuple[str, ...]]] = []
+    for step, unused in uses:
+        if found and isinstance(step, LayerStep) and len(step.outputs) == 1:
+            before, earlier = found[-1]
+            made = before.outputs if isinstance(before, LayerStep) else ()
+            if len(made) == 1 and before.inputs and step.inputs == made and made[0] in (*step.outputs, *unused):
+                names = {*earlier} - {*step.outputs} | {*unused} - ({*made} - {*step.outputs})
+                found[-1] = Pair(before, step), tuple(names)
+                continue
+        found.append((step, unused))
+    return found
 
 
 def describe_steps(steps: Steps) -> str:

@@ -6,7 +6,7 @@ that times it. This module imports no engine and no operation: engines and opera
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal, Protocol, Self
@@ -201,6 +201,15 @@ class Operation(WaferProgram):
         """Values alone, the clocks stay: a :class:`Repeated`, or a tuple of several results. Of PEs that hold the same tiles,
         once, where the operation can say so."""
         return Repeated.of(self.flow(Untimed(engine), *(np.ascontiguousarray(tile.full()) for tile in tiles)))
+
+    def values_of(self, first: "Operation", engine: Clocks, *tiles: Repeated) -> Any:
+        """Values alone of this operation on what ``first`` makes of ``tiles``, which nothing else reads."""
+        return self.values(engine, first.values(engine, *tiles))
+
+    def pieces(self, engine: Clocks, axis: Axis, *tiles: Repeated) -> Iterator[tuple[slice, np.ndarray]] | None:
+        """Values alone of some lines along ``axis`` after others: which of them, and their tiles (height, width, ...), as many
+        as the caches keep. None where that is no use, or values cannot be found so."""
+        return None
 
     def reference(self, *tiles_and_timing: Any) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit: the tiles (height, width, ...) in their order, then the

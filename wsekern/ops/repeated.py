@@ -49,6 +49,17 @@ class Repeated:
         tiles = _spread(self.tiles, 0, self.height, self.down, down)
         return _spread(tiles, 1, self.width, self.across, across)
 
+    def some(self, axis: int, part: slice) -> "Repeated | None":
+        """Those of ``part`` (start, stop) of the rows (``axis`` 0) or columns (1) of PEs; None where blocks of these that hold
+        the same are more than one and not all."""
+        size, held, length = part.stop - part.start, (self.down, self.across)[axis], (self.height, self.width)[axis]
+        if held not in (1, length):
+            return None
+        tiles = self.tiles if held > 1 else self.tiles[(slice(None),) * axis + (part,)]
+        if axis:
+            return Repeated(tiles, self.height, size, self.down, size if held > 1 else 1)
+        return Repeated(tiles, size, self.width, size if held > 1 else 1, self.across)
+
     def full(self) -> np.ndarray:
         """The tiles of all PEs (height, width, ...tile), to be read."""
         return self.at(1, 1)

@@ -278,8 +278,7 @@ class Code(InstructionNames):
         held = [self._operand(item, arithmetic) for item in (dst, *sources)]
         if check_flag(asynchronous, f"asynchronous of {name} in program {self.program.name}") and microthread is None:
             microthread = -1
-        if isinstance(more.get("done"), Value):
-            more["done"] = more["done"].register
+        more |= {name: more[name].register for name in ("done", "times") if isinstance(more.get(name), Value)}
         operands = [Register(item.register, item.type) if isinstance(item, Value) else item for item in held]
         item = Vector(name, *(operands + [None] * (4 - len(operands)))[:4], microthread=microthread, **more)
         if len(operands) > 4:

@@ -237,7 +237,9 @@ class _Encoder:
         row = {
             "form": FORM_CODES["vector"], "op": OPERATION_CODES[operation], "type": TYPE_CODES[arithmetic],
             "imm": NONE if item.done is None else item.done, "cycles": self._setup(item),
-            "repeat": item.repeat, "between": item.between, "num": rate.numerator, "den": rate.denominator,
+            "repeat": item.repeat, "times": NONE if item.times is None else item.times,
+            "between": timing.latency("map") if item.between < 0 else item.between,
+            "num": rate.numerator, "den": rate.denominator,
             "conflict_num": conflict.numerator if conflict else 0, "conflict_den": conflict.denominator if conflict else 0,
             "full": timing.full_rate_elements, "long_num": slow.numerator if slow else 0,
             "long_den": slow.denominator if slow else 0,
@@ -247,7 +249,7 @@ class _Encoder:
             "activate": self._task(item.activate), "unblock": self._held(item.unblock), "terminate": item.terminate,
             "control_activate": self._task(item.control_activate), "control_unblock": self._held(item.control_unblock),
         }
-        self._uses(item.done)
+        self._uses(item.done, item.times)
         row |= dict.fromkeys(("b", "c"), NONE)
         for name, operand, type in zip(("dst", "a", "b", "c"), item.operands, types, strict=False):
             self._check_direction(item.name, operand, name == "dst")
@@ -331,7 +333,7 @@ class _Encoder:
         elif item.form in ("set_base", "move_base", "set_extent", "set_stride", "load_descriptor"):
             row["b"] = self._descriptor(Named(item.target), target=False)
             if item.form == "set_base" and item.source is not None:
-                row["imm"] = self._address(item.source)
+                row["imm"] = self._address(item.source) + item.imm
             if item.form == "load_descriptor":
                 row["a"] = self._descriptor(Named(item.source), target=False)
         row["cycles"], row["taken"] = self._cycles(item, following)

@@ -16,7 +16,7 @@ class VectorInstruction(Protocol):
                  asynchronous: bool = False, repeat: int = 1, between: int = 0, priority: str = "medium",
                  activate: str | None = None, unblock: str | None = None, terminate: bool = False,
                  control_activate: str | None = None, control_unblock: str | None = None,
-                 done: int | Value | None = None) -> None: ...
+                 done: int | Value | None = None, times: int | Value | None = None) -> None: ...
 
 
 class InstructionNames:

@@ -7,6 +7,8 @@ from wsekern.program.operands import Operand
 
 COLORS, MAX_REGISTERS = 24, 256
 """Colors of a router, and registers of a task."""
+MAX_REPEAT = 1 << 16
+"""Repeats of an instruction, of those that a register holds."""
 MAIN_TASK = "main"
 """Task that every PE begins by itself at cycle 0."""
 
@@ -57,9 +59,10 @@ class Vector:
     """One vector instruction: ``dst`` = a, a + b, a - b, a * b, max(a, b), a + b * c, ... for each element.
 
     ``repeat`` runs it that many times with descriptors moving by their ``advance``, each time for ``between`` further
-    cycles, as a map does. With a ``microthread`` (a number, or -1 for the generation's choice) it is asynchronous.
-    ``activate`` and ``unblock`` name tasks for when it has ended, ``control_*`` for when a control wavelet comes; what is
-    unblocked may be an input queue by its number. ``terminate``: a control wavelet ends it. ``done``: register that becomes 1,
+    cycles (-1: those of the machine), as a map does; ``times`` is a register that holds how many times instead. With a
+    ``microthread`` (a number, or -1 for the generation's choice) it is asynchronous. ``activate`` and ``unblock`` name tasks
+    for when it has ended, ``control_*`` for when a control wavelet comes; what is unblocked may be an input queue by its
+    number. ``terminate``: a control wavelet ends it. ``done``: register that becomes 1,
     or 0 where it ended early.
     """
 
@@ -78,6 +81,7 @@ class Vector:
     control_activate: str | None = None
     control_unblock: str | int | None = None
     done: int | None = None
+    times: int | None = None
 
     @property
     def operands(self) -> list[Operand]:

@@ -65,8 +65,8 @@ def _seen_as(symbol: str, type: ElementType | None) -> ElementType | None:
 class Mem:
     """Memory descriptor (mem1d): ``extent`` elements of ``symbol`` from ``offset``, ``stride`` elements apart (0: one
     scalar for all); in each repeat of a map the first element moves on by ``advance``. With ``save`` a named descriptor
-    goes on where its last instruction ended. ``type``: what its elements are taken for, where not what the symbol was declared
-    with; offsets and strides count such elements."""
+    goes on where its last instruction ended, and without an ``advance`` where the repeat before did. ``type``: what its
+    elements are taken for, where not what the symbol was declared with; offsets and strides count such elements."""
 
     symbol: str
     extent: int

@@ -189,7 +189,7 @@ class Symbols(Shown):
             raise InputError(f"{where}: operands have extents {list(extents)}, expected one, not negative")
         if len(extents) > 1 and not any(isinstance(operand, Named) for operand in item.operands):
             raise InputError(f"{where}: operands of {item.name} have extents {sorted(extents)}, expected one, not negative")
-        if item.repeat != 1 and any(isinstance(operand, (Fabric, Fifo)) for operand in stated):
+        if (item.repeat != 1 or item.times is not None) and any(isinstance(operand, (Fabric, Fifo)) for operand in stated):
             raise InputError(f"{where}: a repeated {item.name} takes memory operands only")
         if item.microthread is not None and not any(isinstance(operand, (Fabric, Fifo)) for operand in stated):
             raise InputError(f"{where}: an asynchronous instruction needs an operand of the fabric or a FIFO")
@@ -198,7 +198,7 @@ class Symbols(Shown):
         if isinstance(item.dst, Fabric) and item.dst.index is not None and TYPE_BYTES[item.dst.type] != 2:
             raise InputError(f"{where}: a word with an index holds a 16-bit element, not {item.dst.type}")
         for operand in item.operands:
-            self.check_operand(item.name, operand, item.repeat)
+            self.check_operand(item.name, operand, 1 if item.times is not None else item.repeat)
         self._check_types(item, stated, operation, arithmetic)
         self._check_words(item, stated)
 

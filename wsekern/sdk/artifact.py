@@ -69,6 +69,7 @@ class Stored:
     routes: list[Route]
     filters: list[StoredFilter] = field(default_factory=list)
     programs: list[StoredPart] = field(default_factory=list)
+    profile: str = "vendor-simulator"
 
 
 # ---- writing ----
@@ -86,7 +87,7 @@ def write(folder: Path, source: Path, made: Build, given: dict[str, int]) -> Non
     routes = list(dict.fromkeys(each.route for each in layout.fabric.painted if each.route is not None))
     stored = Stored(FORMAT, str(source.resolve()), given, made.options.arch, made.options.dialect,
                     (layout.width, layout.height), made.taps, made.offsets, routes,
-                    [_stored(each) for each in layout.fabric.placed_filters])
+                    [_stored(each) for each in layout.fabric.placed_filters], profile=layout.profile)
     arrays = {"program_of": layout.program_of, "parameters": layout.parameters, "painted": _painted(layout, routes)}
     for k, part in enumerate(sorted(made.programs, key=lambda part: layout.number_of(part.program))):
         name = f"{k}_{part.program.name}.txt"
@@ -134,7 +135,7 @@ def read(folder: Path) -> Image:
 
 
 def _image(folder: Path, stored: Stored, arrays: Any) -> Image:
-    layout = Layout(stored.arch, *stored.size, open_edges=True)
+    layout = Layout(stored.arch, *stored.size, stored.profile, open_edges=True)
     layout.fabric.allow_reserved = True
     for color, x, y, width, height, number in arrays["painted"].tolist():
         if number < 0:

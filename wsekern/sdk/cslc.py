@@ -64,7 +64,8 @@ def cslc(arguments: list[str]) -> int:
     try:
         dialect = dialects.chosen(asked, Path(source), folders)
         print(f"cslc: {dialect.text()}")
-        chosen = Options(options.get("arch", ["wse2"])[-1], dialect.name, options.get("fp16-format", ["f16"])[-1], folders)
+        chosen = Options(options.get("arch", ["wse2"])[-1], dialect.name, options.get("fp16-format", ["f16"])[-1], folders,
+                         options.get("timing", [os.environ.get("WSEKERN_CSL_TIMING", "vendor-simulator")])[-1])
         fabric, offsets = pair(options, "fabric-dims"), pair(options, "fabric-offsets")
         made = build(source, given, chosen, fabric, offsets)
     except WsekernError as error:

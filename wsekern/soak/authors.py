@@ -177,7 +177,9 @@ class Author:
         name, extent = self.rng.choice(list(INSTRUCTIONS)), self.rng.randrange(0, self.most)
         types, more = self.operand_types(name), {}
         if self.chance(0.15):
-            more = {"repeat": self.rng.randrange(0, 4), "between": self.rng.randrange(3)}
+            more = {"repeat": self.rng.randrange(0, 4), "between": self.rng.randrange(-1, 3)}
+            if self.chance(0.3):
+                more = {"times": self.value("i32") & 3, "between": more["between"]}
             operands = [Mem(self.rng.choice(self.arrays[type]), extent, 0, 1, self.rng.choice([0, 1, 4])) for type in types]
             if self.chance(0.3):
                 operands[0] = self.named_or(types[0], extent)

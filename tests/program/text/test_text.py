@@ -126,11 +126,11 @@ def vectors(draw, program: Program, tasks: list[str]):
     streams = any(isinstance(program.stated(operand), (Fabric, Fifo)) for operand in found)
     maybe = st.one_of(st.none(), st.sampled_from(tasks))
     held = st.one_of(maybe, st.sampled_from(sorted(program.inputs))) if program.inputs else maybe
-    return Vector(name, *(found + [None] * 3)[:4], repeat, draw(st.integers(0, 5)),
+    return Vector(name, *(found + [None] * 3)[:4], repeat, draw(st.integers(-1, 5)),
                   draw(st.sampled_from([None, -1, 3])) if streams and not name.startswith("lib_") else None,
                   draw(st.sampled_from(["high", "medium", "low"])),
                   draw(maybe), draw(held), draw(st.booleans()), draw(maybe), draw(held),
-                  draw(st.one_of(st.none(), registers)))
+                  draw(st.one_of(st.none(), registers)), None if streams else draw(st.one_of(st.none(), registers)))
 
 
 @st.composite

@@ -46,6 +46,10 @@ class BothEngines(FlowEngine):
         full = _each(lambda value: np.ascontiguousarray(value.full()), values)
         return _each(Repeated.of, self._by_wavelet(operation, full, *(tile.full() for tile in tiles)))
 
+    def values_of(self, first: Operation, operation: Operation, *tiles: Repeated) -> Any:
+        """The values of ``operation`` on those of ``first``, one after the other."""
+        return self.values(operation, self.values(first, *tiles))
+
     def _has_program(self, operation: Operation, tiles: Sequence[np.ndarray | Repeated]) -> bool:
         """Whether the cycle engine has something to run."""
         return operation.sends or (operation.runs_alone and bool(tiles))

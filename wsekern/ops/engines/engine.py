@@ -52,6 +52,10 @@ class Engine(ABC):
         found = self.run(operation, *(np.ascontiguousarray(tile.full()) for tile in tiles))
         return tuple(map(Repeated.of, found)) if isinstance(found, tuple) else Repeated.of(found)
 
+    def values_of(self, first: Operation, operation: Operation, *tiles: Repeated) -> Any:
+        """The values of ``operation`` on those of ``first``, which nothing else reads."""
+        return self.values(operation, self.values(first, *tiles))
+
     @abstractmethod
     def time(self, operation: Operation) -> None:
         """Move the clocks on by ``operation``, without values."""

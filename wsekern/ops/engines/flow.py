@@ -82,6 +82,10 @@ class FlowEngine(Engine):
         """The values of ``operation`` on ``tiles``, no clock moves: what PEs hold in common is computed once."""
         return operation.values(self, *tiles)
 
+    def values_of(self, first: Operation, operation: Operation, *tiles: Repeated) -> Any:
+        """The values of ``operation`` on those of ``first``, no clock moves: some lines after others where that is quicker."""
+        return operation.values_of(first, self, *tiles)
+
     def time(self, operation: Operation) -> None:
         """Move the clocks on by ``operation``, without values."""
         with self._watched(operation), self._contention(operation):

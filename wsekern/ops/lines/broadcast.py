@@ -55,7 +55,7 @@ class Broadcast(LineOperation):
         """The tiles of the roots."""
         along = 0 if self.axis == "y" else 1
         roots = [begin + self.root_of(end - begin) for begin, end in segments(tiles.shape[along], self.segment)]
-        return np.take(tiles, roots, along)
+        return tiles[:, roots] if along else tiles[roots]      # take would copy all tiles first
 
     def reference_line(self, precision: str, line: np.ndarray) -> np.ndarray:
         """The root's tile."""

@@ -248,6 +248,25 @@ class LineOperation(Operation):
         out = self.compute(engine, tile.at(down, across), precision)
         return Repeated(out, tile.height, tile.width, held if on_y else down, across if on_y else held)
 
+    def values_of(self, first: Operation, engine: Clocks, *tiles: Repeated) -> Any:
+        """Values alone, of some lines after others where that is possible: what ``first`` makes of all is never in memory."""
+        precision, on_y = self.precision or engine.precision, self.axis == "y"
+        fits = self.ends_alike and len(self.tiles()) == 1 and precision == engine.precision
+        pieces = first.pieces(engine, self.axis, *tiles) if fits else None
+        if pieces is None:
+            return super().values_of(first, engine, *tiles)
+        held, out = min(self.segment or engine.length(self.axis), engine.length(self.axis)), None
+        for part, piece in pieces:
+            found = self.compute(engine, piece, precision)
+            if out is None:
+                order, back = memory_order(found.strides)
+                shape = [*found.shape[:1], engine.width] if on_y else [engine.height, *found.shape[1:2]]
+                shape += found.shape[2:]
+                out = empty(tuple(shape[axis] for axis in order), found.dtype).transpose(back)
+            out[(slice(None), part) if on_y else part] = found
+        assert out is not None
+        return Repeated(out, engine.height, engine.width, held if on_y else 1, 1 if on_y else held)
+
     def compute(self, engine: Clocks, tiles: np.ndarray, precision: str) -> np.ndarray:
         """Values of some lines of ``tiles`` (height, width, ...): one for each independent line where it ends alike."""
         return run_line(engine, self.kind, self.op, tiles, self.axis, self.segment, self.parameter, precision, self.ends_alike)

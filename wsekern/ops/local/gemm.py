@@ -1,5 +1,6 @@
 """Local products of matrices: every PE multiplies its own tiles."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import ceil, prod
 from typing import Any
@@ -11,7 +12,7 @@ from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.local.gemv import WIDE, Gemv, emit_product, multiply_reference, row_blocks
 from wsekern.ops.local.shared import multiply
-from wsekern.ops.operation import Clocks, Emission, LocalOperation, Shapes, check_count, check_tile, check_values
+from wsekern.ops.operation import Axis, Clocks, Emission, LocalOperation, Shapes, check_count, check_tile, check_values
 from wsekern.ops.repeated import Repeated
 from wsekern.tiles import gemm, gemm_transposed
 
@@ -44,6 +45,10 @@ def check_product(product: Any) -> None:
     for one, other in ((product.m, product.k), (product.k, product.n), (product.m, product.n)):
         check_count("the elements of a tile", one * other)
     check_flags(product)
+
+
+CACHED, ROW = 1 << 25, 1 << 9
+"""Bytes of products that are made before they are used, and of a row of them that is worth a start."""
 
 
 class LocalProduct(LocalOperation):
@@ -81,12 +86,27 @@ class LocalProduct(LocalOperation):
     def values(self, engine: Clocks, *tiles: Repeated) -> Repeated:
         """Values alone: left tiles that neighbors share are multiplied by theirs as by one wide tile, where these lie side by
         side in memory."""
-        left, right = tiles
+        left, right = self._checked(engine, tiles)
+        return multiply(left, right, engine.precision, engine.threads)
+
+    def pieces(self, engine: Clocks, axis: Axis, *tiles: Repeated) -> Iterator[tuple[slice, np.ndarray]] | None:
+        """Products of as many lines as make :data:`CACHED` bytes, but of rows of some :data:`ROW` bytes."""
+        operands, lines = self._checked(engine, tiles), engine.lines(axis)
+        size = np.dtype(NUMPY_DTYPES[engine.precision]).itemsize * self.n
+        count = max(CACHED // max(1, engine.length(axis) * self.m * size), ceil(ROW / max(1, size)))
+        across = 1 if axis == "y" else 0
+        parts = [slice(start, min(start + count, lines)) for start in range(0, lines, count)]
+        cut = [[tile.some(across, part) for tile in operands] for part in parts]
+        if len(parts) < 2 or any(tile is None for pair in cut for tile in pair):
+            return None
+        return ((part, multiply(*pair, engine.precision, engine.threads).full()) for part, pair in zip(parts, cut, strict=True))
+
+    def _checked(self, engine: Clocks, tiles: Sequence[Repeated]) -> list[Repeated]:
+        """The tiles as they are multiplied."""
         for tile, shape in zip(tiles, self.tiles(), strict=True):
             check_values(engine, tile, prod(shape), engine.precision)
-        if self.transposed:
-            right = right.with_tiles(right.tiles.swapaxes(2, 3))
-        return multiply(left, right, engine.precision, engine.threads)
+        left, right = tiles
+        return [left, right.with_tiles(right.tiles.swapaxes(2, 3)) if self.transposed else right]
 
     def reference(self, left: np.ndarray, right: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""

@@ -37,6 +37,8 @@ class Loaded:
     place: Place
     live: bool = False
     """Of a register: read anew for each element, as the instruction also writes it."""
+    step: int = 0
+    """Of a mem1d: elements that it moves in each repeat."""
 
 
 @dataclass

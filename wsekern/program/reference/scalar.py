@@ -121,7 +121,7 @@ class ScalarUnit:
 
     def do_set_base(self, item: Scalar) -> None:
         own, size = self.own[item.target], self.element_bytes(item.target)
-        own.base = (0 if item.source is None else self.placed.addresses[item.source]) + self.number(item.a) * size
+        own.base = (0 if item.source is None else self.placed.addresses[item.source] + item.imm) + self.number(item.a) * size
         own.at = 0
 
     def do_move_base(self, item: Scalar) -> None:

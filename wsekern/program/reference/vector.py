@@ -4,7 +4,7 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
-from wsekern.program.instructions import INSTRUCTIONS, Vector
+from wsekern.program.instructions import INSTRUCTIONS, MAX_REPEAT, Vector
 from wsekern.program.operands import MEMORY, TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named, Operand, Register, Ring
 from wsekern.program.program import Program
 from wsekern.program.reference import math as numbers
@@ -97,8 +97,24 @@ class VectorUnit:
                 continue
             loaded.live = isinstance(target, Register) and isinstance(loaded.stated, Register) and \
                 loaded.stated.number == target.number
-            if isinstance(loaded.stated, (*MEMORY, Fifo)) and thread.extent and item.repeat > 0:
-                self.check_reach(loaded, thread.extent, item.repeat)
+            if isinstance(loaded.stated, Mem):
+                loaded.step = self.step_of(loaded, thread.extent)
+            if isinstance(loaded.stated, (*MEMORY, Fifo)) and thread.extent and self.repeats_of(item) > 0:
+                self.check_reach(loaded, thread.extent, self.repeats_of(item))
+
+    def repeats_of(self, item: Vector) -> int:
+        """Times that an instruction runs."""
+        if item.times is None:
+            return item.repeat
+        bits = self.registers.get(item.times, 0)
+        return 0 if bits >> 31 else min(bits, MAX_REPEAT)
+
+    @staticmethod
+    def step_of(loaded: Loaded, extent: int) -> int:
+        """Elements that a mem1d moves in each repeat: as stated, or with ``save`` behind those of the repeat before."""
+        stated = loaded.stated
+        follows = isinstance(loaded.operand, Named) and stated.save and not stated.advance
+        return extent * loaded.place.stride if follows else stated.advance
 
     @staticmethod
     def counted(operands: list[Loaded | None]) -> Loaded:
@@ -113,7 +129,7 @@ class VectorUnit:
         """All elements that an instruction may touch lie in the memory."""
         stated, size = loaded.stated, TYPE_BYTES[loaded.type]
         if isinstance(stated, Mem):
-            corners = [k * loaded.place.stride + r * stated.advance for k in (0, extent - 1) for r in (0, repeat - 1)]
+            corners = [k * loaded.place.stride + r * loaded.step for k in (0, extent - 1) for r in (0, repeat - 1)]
         elif isinstance(stated, Mem4d):
             spans = [(n - 1) * stride for n, stride in zip(stated.shape, stated.strides, strict=True)]
             corners = [sum(min(0, span) for span in spans), sum(max(0, span) for span in spans)]
@@ -126,7 +142,7 @@ class VectorUnit:
         """Byte address of element ``k``."""
         stated, place = loaded.stated, loaded.place
         if isinstance(stated, Mem):
-            element = k * place.stride + repeat * stated.advance
+            element = k * place.stride + repeat * loaded.step
         elif isinstance(stated, Ring):
             element = (place.at + k * place.stride) % self.program.symbols[stated.symbol][1]
         else:
@@ -172,16 +188,17 @@ class VectorUnit:
 
     def run_in_memory(self, thread: Thread, item: Vector) -> int:
         """All elements one after the other; the cycles that they take."""
-        if thread.extent == 0 or item.repeat <= 0:
+        repeats, between = self.repeats_of(item), self.timing.latency("map") if item.between < 0 else item.between
+        if thread.extent == 0 or repeats <= 0:
             self.end_vector(thread, item, 0)
             return 0
         cycles = self.element_cycles(thread, item)
-        for repeat in range(item.repeat):
+        for repeat in range(repeats):
             for k in range(thread.extent):
                 self.put_element(thread.loaded[0], k, repeat, self.compute(thread, item, k, repeat))
         self.end_vector(thread, item, thread.extent)
-        self.counters["vector_cycles"] += item.repeat * (item.between + cycles)
-        return self.setup(item) + item.repeat * (item.between + cycles)
+        self.counters["vector_cycles"] += repeats * (between + cycles)
+        return self.setup(item) + repeats * (between + cycles)
 
     def setup(self, item: Vector) -> int:
         """Cycles from issue to first element; few where every operand is a register or an explicit descriptor."""
@@ -211,7 +228,7 @@ class VectorUnit:
             needs += [ceil(n / width) for width in map(self.stride_width, thread.loaded) if width]
             if slow is not None and self.banks_meet(thread.loaded[1:]):
                 needs.append(ceil(n / slow))
-        self.counters["conflict_cycles"] += (max(needs) - cycles) * item.repeat
+        self.counters["conflict_cycles"] += (max(needs) - cycles) * self.repeats_of(item)
         return max(needs)
 
     def stride_width(self, loaded: Loaded | None) -> int:
@@ -237,15 +254,15 @@ class VectorUnit:
         self.tell(item.unblock, activate=False)
         if item.done is not None:
             self.registers[item.done] = int(extent == thread.extent)
-        self.counters["elements"] += extent * item.repeat
+        self.counters["elements"] += extent * self.repeats_of(item)
 
     def save(self, loaded: Loaded, item: Vector, extent: int) -> None:
         """A named descriptor goes on where its last instruction ended."""
         own, place, size = self.own[loaded.operand.name], loaded.place, TYPE_BYTES[loaded.type]
         if isinstance(loaded.stated, Ring):
             own.at = (place.at + extent * place.stride) % self.program.symbols[loaded.stated.symbol][1]
-        elif item.repeat > 1:
-            own.base = place.base + item.repeat * loaded.stated.advance * size
+        elif self.repeats_of(item) > 1:
+            own.base = place.base + self.repeats_of(item) * loaded.step * size
         else:
             own.base = place.base + extent * place.stride * size
 

@@ -215,8 +215,10 @@ def _vector_text(item: Vector, program: Symbols | None) -> str:
             more.append("terminate")
         elif f.name == "microthread":
             more.append(f"microthread={'auto' if value == -1 else value}")
-        elif f.name == "done":
-            more.append(f"done=r{value}")
+        elif f.name == "between" and value == -1:
+            more.append("between=auto")
+        elif f.name in ("done", "times"):
+            more.append(f"{f.name}=r{value}")
         else:
             more.append(f"{f.name}={name_text(value) if isinstance(value, str) else int(value)}")
     return " ".join([f"{item.name} {', '.join(words)}", *more])

@@ -408,6 +408,10 @@ def _count(line: Line) -> int:
     return line.integer("a number", 0)
 
 
+def _between(line: Line) -> int:
+    return -1 if line.has("auto") else _count(line)
+
+
 def _task_name(line: Line) -> str:
     return line.name("a task")
 
@@ -421,9 +425,9 @@ def _unblocked(line: Line) -> str | int:
 
 
 _VECTOR_KEYS: dict[str, Callable[[Line], Any] | None] = {
-    "repeat": _count, "between": _count, "microthread": _microthread, "activate": _task_name, "unblock": _unblocked,
+    "repeat": _count, "between": _between, "microthread": _microthread, "activate": _task_name, "unblock": _unblocked,
     "priority": lambda line: line.one_of("a priority", PRIORITIES), "terminate": None, "control_activate": _task_name,
-    "control_unblock": _unblocked, "done": Line.register,
+    "control_unblock": _unblocked, "done": Line.register, "times": Line.register,
 }
 _SCALAR_KEYS: dict[str, Callable[[Line], Any] | None] = {
     "op": lambda line: line.one_of("an operation", OPERATIONS), "cycles": _count,
