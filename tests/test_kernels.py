@@ -22,7 +22,7 @@ FABRIC_LAYERS = (
     {"lone", "depart", "arrive"},
     {"depart_plain", "read", "rewrite", "report", "save_plan", "save_lanes"},
     {"host"},
-    {"event", "state", "step", "save_strips"},
+    {"event", "state", "step", "save_strips", "registers"},
     {"run", "save", "link"},
 )
 """The C files of src/fabric, lowest first: each calls functions of lower layers only."""

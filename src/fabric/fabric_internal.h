@@ -444,6 +444,10 @@ u64 wsk_outer_arrivals(const wsk_fabric *f, int i);
 /* read.c: words of a color in a router, and on the way into it. */
 int wsk_words_at(const wsk_fabric *f, u32 pe, int color);
 
+/* registers.c: a register of a router and color, of its switch or of its routes: the 16 bits, a status. */
+int wsk_fabric_register(const wsk_fabric *f, u32 pe, int color, int of_switch);
+int wsk_fabric_set_register(wsk_fabric *f, u32 pe, int color, int of_switch, int bits);
+
 /* report.c: forget what went wrong before. event.c: the clock set forward, at most to the next event. */
 void wsk_forget_reports(wsk_fabric *f);
 void wsk_skip_to(wsk_fabric *f, int64_t cycle);

@@ -10,8 +10,8 @@ from libc.stdlib cimport free, malloc
 
 from wsekern.ops.feeds cimport (
     CAUSES, COMPUTE, CONTENDED, EARLY, FABRIC, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, STAGES, TURNED, STREAM, Costs, Feed,
-    Message, Path, Sum, add_sum, arrive, grant, in_turn, later, load, may_run, next_word, on_link, plus, put_on_ramp, receive,
-    run_word, send, send_sum, store)
+    Message, Path, Sum, add_sum, arrive, grant, in_router, in_turn, later, load, may_go, may_run, next_word, on_link,
+    plus, put_on_ramp, receive, run_word, send, send_sum, store)
 
 HELD_FLAG, CONTENDED_FLAG, TURNED_FLAG, EARLY_FLAG, QUEUED_FLAG = <int>HELD, <int>CONTENDED, <int>TURNED, <int>EARLY, <int>QUEUED
 _NAMES = {<int>COMPUTE: "compute", <int>FABRIC: "fabric", <int>STAGES: "stages", <int>OVERHEAD: "overhead", <int>STREAM: "stream"}
@@ -39,17 +39,122 @@ cdef class LineCosts:
             c.color[i], c.length[i] = i, 0
 
 
+cdef class LineRates:
+    """How the constants of an operation follow from the elements of every PE: ``base`` with those that do not."""
+    cdef Costs base
+    cdef int64_t sum_packing, result_packing, receive, depth, output, setup, per, each
+
+    def __init__(self, LineCosts base, *, sum_packing, result_packing, receive, depth, output, convert):
+        self.base = base.costs
+        self.sum_packing, self.result_packing, self.receive = sum_packing, result_packing, receive
+        self.depth, self.output = depth, output
+        self.setup, self.per, self.each = convert
+
+    def costs(self, int64_t elements) -> LineCosts:
+        """Of so many elements."""
+        cdef LineCosts found = LineCosts.__new__(LineCosts)
+        cdef Costs *c = &found.costs
+        cdef int64_t sums = (elements + self.sum_packing - 1) // self.sum_packing
+        cdef int64_t results = (elements + self.result_packing - 1) // self.result_packing
+        c[0] = self.base
+        c.sums = sums
+        c.convert = self.setup + (elements * self.per + self.each - 1) // self.each if elements else 0
+        c.stream_send = queued(c, sums, c.step_send, self.depth, self.output)
+        c.stream_add = (sums - 1) * c.step_add
+        c.paced_add = on_link(c, max(c.step_send, c.step_add), max(0, sums - 1))
+        c.stream_broadcast = queued(c, results, self.receive, self.depth, self.output)
+        c.stream_receive = (results - 1) * self.receive
+        c.paced_broadcast = on_link(c, self.receive, max(0, results - 1))
+        return found
+
+
+cdef int64_t queued(const Costs *costs, int64_t words, int64_t pace, int64_t depth, int64_t output) noexcept nogil:
+    # Cycles from the first to the last of so many words that a core hands to an output queue: see Timing.sending.
+    cdef int64_t own = max(0, words - 1) * pace
+    return own if words <= depth else max(own, output + 1 + on_link(costs, pace, words - depth - 1))
+
+
+cdef struct Round:
+    # How far the stream is at which the core is, and what its next cycles depend on.
+    int current
+    int64_t cycle, execute, run, sent, taken, arrival
+    int64_t usable[QUEUE]
+
+
+cdef inline void look(const Feed *feed, int current, int64_t cycle, int64_t execute, int64_t run, const Costs *costs,
+                      Round *out) noexcept nogil:
+    # What is to come, counted from `cycle` on.
+    cdef const Feed *own = feed + current
+    cdef int64_t word
+    out.current, out.cycle, out.execute, out.run = current, cycle, max(0, execute - cycle), run
+    out.sent, out.taken = own.sent, own.taken
+    out.arrival = in_router(own, costs) - cycle
+    for word in range(own.taken, own.sent):
+        out.usable[word - own.taken] = max(0, own.usable[word % QUEUE] - cycle)
+
+
+cdef inline int goes_on(const Feed *own, const Round *before, const Round *now, const Costs *costs) noexcept nogil:
+    # Whether the stream at which the core is is where it was a round before, but for its words.
+    cdef int64_t words = now.sent - before.sent
+    cdef int i
+    if (now.current != before.current or words <= 0 or now.taken - before.taken != words or now.execute != before.execute
+            or now.run != before.run or now.arrival != before.arrival):
+        return 0
+    if own.step * costs.link_words < costs.link_frame and words % costs.link_words != 0:
+        return 0
+    for i in range(<int>(now.sent - now.taken)):
+        if now.usable[i] != before.usable[i]:
+            return 0
+    return 1
+
+
+cdef int64_t skipped(Feed *feed, int count, int current, int64_t cycle, int64_t length, int64_t words,
+                     const Costs *costs) noexcept nogil:
+    # Cycles of whole rounds of `length` cycles and so many words that a stream goes on alike: before its last words, and
+    # before a word of another stream that has room comes.
+    cdef Feed *own = feed + current
+    cdef int64_t rounds = (own.head - 2 - own.sent) // words if own.sent < own.head - 2 else 0
+    cdef int64_t usable[QUEUE]
+    cdef int64_t word
+    cdef int i
+    for i in range(count):
+        if i != current and may_go(feed + i):
+            rounds = min(rounds, (in_router(feed + i, costs) - cycle - 1) // length)
+    if rounds <= 0:
+        return 0
+    for word in range(own.taken, own.sent):
+        usable[word - own.taken] = own.usable[word % QUEUE] + rounds * length
+    own.taken += rounds * words
+    own.sent += rounds * words
+    for word in range(own.taken, own.sent):
+        own.usable[word % QUEUE] = usable[word - own.taken]
+    return rounds * length
+
+
 cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready) noexcept nogil:
     # A core takes `count` streams one after the other while all of them share its ramp, cycle by cycle: one word a cycle,
     # round robin, each as far as its queue has room. `ready`: when the first instruction may execute. Returns the cycle of
     # the last element.
     cdef int64_t cycle = INT64_MAX, run = 0, execute = ready
+    cdef int64_t length = 0, skip
     cdef int current = 0, start = 0, i, granted
     cdef int turn[FEEDS]
+    cdef Round before, now
     in_turn(feed, count, turn)
+    before.current = -1
     for i in range(count):
         cycle = min(cycle, feed[i].first)
+    before.cycle = cycle
     while True:
+        # A stream that goes on alike for a while is not stepped through.
+        if cycle >= before.cycle + length:
+            look(feed, current, cycle, execute, run, costs, &now)
+            if cycle == before.cycle + length and goes_on(feed + current, &before, &now, costs):
+                skip = skipped(feed, count, current, cycle, length, now.sent - before.sent, costs)
+                cycle, execute = cycle + skip, max(execute, cycle) + skip
+                now.cycle, now.sent, now.taken = cycle, feed[current].sent, feed[current].taken
+            before, length = now, costs.link_frame * feed[current].step
+
         # The core executes a word of its stream; after the last one, the instruction for the next stream is set up.
         if execute <= cycle and may_run(feed + current, cycle):
             run_word(feed + current, cycle)
@@ -206,29 +311,34 @@ cdef void reduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length, P
         line[root * CAUSES + <int>COMPUTE] += costs.convert
 
 
-cdef Sum group_sum(int64_t *line, const Costs *costs, Py_ssize_t length, Py_ssize_t groups, Py_ssize_t j,
-                   const Sum *lower, const Sum *upper, int passes_on) noexcept nogil:
-    # The root of group j takes the chains of its group, then those of the roots below and above, and passes the sum on.
-    cdef Py_ssize_t begin = group_begin(j, length, groups), end = group_begin(j + 1, length, groups)
-    cdef Py_ssize_t root = group_root(j, length, groups)
+cdef Sum root_sum(int64_t *pe, const Costs *costs, Sum below, Sum above, const Sum *lower, int64_t lower_hops,
+                  const Sum *upper, int64_t upper_hops, int passes_on) noexcept nogil:
+    # The root of a group takes the chains of its group, then those of the roots below and above, and passes the sum on.
     cdef Streams streams
     cdef Sum out
     out.head.sent = streams.count = 0
-    add_stream(&streams, chain(line, costs, begin, root), 1)
-    add_stream(&streams, chain(line, costs, end - 1, root), 1)
+    add_stream(&streams, below, 1)
+    add_stream(&streams, above, 1)
     if streams.count and passes_on and not (lower.head.sent or upper.head.sent):
         # The sum of the group is complete in memory before it is sent.
-        gather(line + root * CAUSES, costs, streams.sum, streams.hops, streams.count, NULL, NULL)
+        gather(pe, costs, streams.sum, streams.hops, streams.count, NULL, NULL)
         streams.count = 0
-    if lower.head.sent:
-        add_stream(&streams, lower[0], root - group_root(j - 1, length, groups))
-    if upper.head.sent:
-        add_stream(&streams, upper[0], group_root(j + 1, length, groups) - root)
+    add_stream(&streams, lower[0], lower_hops)
+    add_stream(&streams, upper[0], upper_hops)
     if streams.count:
-        gather(line + root * CAUSES, costs, streams.sum, streams.hops, streams.count, &out if passes_on else NULL, NULL)
+        gather(pe, costs, streams.sum, streams.hops, streams.count, &out if passes_on else NULL, NULL)
     elif passes_on:
-        send_sum(line + root * CAUSES, costs, &out)
+        send_sum(pe, costs, &out)
     return out
+
+
+cdef Sum group_sum(int64_t *line, const Costs *costs, Py_ssize_t length, Py_ssize_t groups, Py_ssize_t j,
+                   const Sum *lower, const Sum *upper, int passes_on) noexcept nogil:
+    # The sum of group j as its root passes it on.
+    cdef Py_ssize_t begin = group_begin(j, length, groups), end = group_begin(j + 1, length, groups)
+    cdef Py_ssize_t root = group_root(j, length, groups)
+    return root_sum(line + root * CAUSES, costs, chain(line, costs, begin, root), chain(line, costs, end - 1, root),
+                    lower, root - group_root(j - 1, length, groups), upper, group_root(j + 1, length, groups) - root, passes_on)
 
 
 cdef void allreduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length, Py_ssize_t groups) noexcept nogil:
@@ -243,6 +353,98 @@ cdef void allreduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length
     if length > 1:
         line[root * CAUSES + <int>COMPUTE] += costs.convert
     broadcast(line, costs, 0, length, root)
+
+
+cdef int64_t own_clock(const int64_t *pe) noexcept nogil:
+    return load(pe).clock
+
+
+cdef Sum alone_sum(int64_t *pe, const Costs *costs, Py_ssize_t length, Py_ssize_t groups, Py_ssize_t j, const Sum *chains,
+                   const Sum *lower, const Sum *upper, int passes_on) noexcept nogil:
+    # As group_sum, on PEs that are all ready at once: chains[n] is the sum of n PEs, in whatever group. `pe`: the root's.
+    cdef Py_ssize_t begin = group_begin(j, length, groups), end = group_begin(j + 1, length, groups), k
+    cdef Py_ssize_t root = group_root(j, length, groups)
+    for k in range(CAUSES):
+        pe[k] = 0
+    call(pe, costs, 1)
+    return root_sum(pe, costs, chains[root - begin], chains[end - 1 - root], lower, root - group_root(j - 1, length, groups),
+                    upper, group_root(j + 1, length, groups) - root, passes_on)
+
+
+cdef int64_t allreduce_once(const Costs *costs, Py_ssize_t length, Py_ssize_t groups, Sum *chains) noexcept nogil:
+    # Cycles of an all-reduce on a line of at least two PEs that are all ready at once, or -1 where some PE is not ready for
+    # the result when that comes. `chains` has room for a sum more than half a group has PEs.
+    cdef Py_ssize_t j, k, centre = groups // 2, root = group_root(centre, length, groups)
+    cdef Py_ssize_t longest = (length // groups + 1) // 2
+    cdef int64_t pe[CAUSES]
+    cdef int64_t far[CAUSES]
+    cdef int64_t latest = 0
+    cdef Sum low, high, none
+    cdef Message message
+    cdef const Costs *tail = costs.tail
+    low.head.sent = high.head.sent = none.head.sent = chains[0].head.sent = 0
+    for k in range(longest):
+        for j in range(CAUSES):
+            pe[j] = 0
+        call(pe, costs, 1)
+        if k:
+            add_sum(pe, costs, chains[k], 1, chains + k + 1)
+        else:
+            send_sum(pe, costs, chains + 1)
+        latest = max(latest, own_clock(pe))
+    for j in range(centre):
+        low = alone_sum(pe, costs, length, groups, j, chains, &low, &none, 1)
+        latest = max(latest, own_clock(pe))
+    for j in range(groups - 1, centre, -1):
+        high = alone_sum(pe, costs, length, groups, j, chains, &none, &high, 1)
+        latest = max(latest, own_clock(pe))
+    alone_sum(pe, costs, length, groups, centre, chains, &low, &high, 0)
+    pe[<int>COMPUTE] += costs.convert
+    send(pe, costs, costs.stream_broadcast, &message)
+    if latest + costs.setup_receive > arrive(message, costs, 1).clock or costs.stream_receive > costs.paced_broadcast:
+        return -1
+    # All others wait for the first word: the farthest is the last. It is ready as late as any that is early enough.
+    for k in range(CAUSES):
+        far[k] = 0
+    receive(far, costs, message, max(root, length - 1 - root), costs.setup_receive, costs.stream_receive,
+            costs.paced_broadcast, NULL)
+    if tail != NULL:
+        send(pe, tail, tail.stream_broadcast, &message)
+        receive(far, tail, message, max(root, length - 1 - root), tail.setup_receive, tail.stream_receive,
+                tail.paced_broadcast, NULL)
+    return max(own_clock(pe), own_clock(far))
+
+
+def allreduce_alone(Py_ssize_t length, Py_ssize_t groups, LineCosts costs, LineCosts tail=None) -> int:
+    """Cycles of :func:`allreduce_line` on a line of ``length`` PEs that are all ready at once: chains of equal PEs are
+    reckoned once."""
+    cdef Costs c = costs.costs
+    cdef int64_t found = -1
+    cdef int64_t *line
+    cdef Sum *chains
+    cdef Py_ssize_t k
+    if tail is not None:
+        c.tail = &tail.costs
+    groups = max(1, min(groups, length))
+    if length > 1:
+        chains = <Sum *>malloc((length // groups + 2) * sizeof(Sum))
+        if chains == NULL:
+            raise MemoryError
+        found = allreduce_once(&c, length, groups, chains)
+        free(chains)
+    if found < 0:
+        line = <int64_t *>malloc(max(1, length) * CAUSES * sizeof(int64_t))
+        if line == NULL:
+            raise MemoryError
+        for k in range(length * CAUSES):
+            line[k] = 0
+        call(line, &c, length)
+        allreduce_segment(line, &c, length, groups)
+        found = 0
+        for k in range(length):
+            found = max(found, own_clock(line + k * CAUSES))
+        free(line)
+    return found
 
 
 def allreduce_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t groups, LineCosts costs, LineCosts tail=None) -> int:
@@ -291,6 +493,62 @@ def broadcast_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, Li
             length = min(segment, count - begin)
             broadcast(&line[begin, 0], &c, 0, length, min(root, length - 1))
     return flags
+
+
+cdef class GatherCosts:
+    """Whole-cycle constants of an all-gather of ``words`` words of every PE."""
+    cdef Costs costs
+    cdef int64_t setup, work, setup_stream, pace, words, depth, output
+
+    def __init__(self, *, call, setup, work, setup_stream, pace, words, depth, output, stage, hop, link):
+        cdef Costs *c = &self.costs
+        self.setup, self.work, self.setup_stream, self.pace, self.words = setup, work, setup_stream, pace, words
+        self.depth, self.output = depth, output
+        c.call, c.stage, c.hop = call, stage, hop
+        c.link_words, c.link_frame = link
+        c.setup_send = c.setup_add = setup_stream
+        c.step_send = c.step_add = pace
+        c.room, c.flags, c.tail = 0, NULL, NULL
+
+
+cdef void hand_on(int64_t *pe, GatherCosts gather, Costs *costs, Message message, int64_t hops, int64_t words,
+                  Message *out) noexcept nogil:
+    # A PE takes so many words of a message, and sends each on where out is given.
+    receive(pe, costs, message, hops, costs.setup_add, (words - 1) * gather.pace, on_link(costs, gather.pace, words - 1), out)
+
+
+cdef void allgather_segment(int64_t *line, GatherCosts gather, Costs *costs, Py_ssize_t length) noexcept nogil:
+    # Each PE sends its own tile, then hands on what comes from beyond; the first one sends all to all.
+    cdef Message arriving, own, rest
+    cdef Py_ssize_t k
+    cdef int64_t beyond = 0
+    line[<int>OVERHEAD] += gather.setup
+    line[<int>COMPUTE] += gather.work
+    if length < 2:
+        return
+    for k in range(length - 1, 0, -1):
+        send(line + k * CAUSES, costs, queued(costs, gather.words, gather.pace, gather.depth, gather.output), &own)
+        if beyond:
+            hand_on(line + k * CAUSES, gather, costs, arriving, 1, beyond, &rest)
+            own.last = rest.last
+        arriving = own
+        beyond += gather.words
+    hand_on(line, gather, costs, arriving, 1, beyond, NULL)
+    beyond += gather.words
+    send(line, costs, queued(costs, beyond, gather.pace, gather.depth, gather.output), &arriving)
+    for k in range(1, length):
+        hand_on(line + k * CAUSES, gather, costs, arriving, k, beyond, NULL)
+
+
+def allgather_line(int64_t[:, ::1] line, Py_ssize_t segment, GatherCosts costs) -> None:
+    """The tiles of all PEs of every segment of the line at each of them: a chain to the first, then one multicast."""
+    cdef Py_ssize_t k, begin, count = line.shape[0]
+    cdef Costs c = costs.costs
+    with nogil:
+        call(&line[0, 0], &c, count)
+        for k in range((count + segment - 1) // segment):
+            begin = k * segment
+            allgather_segment(&line[begin, 0], costs, &c, min(segment, count - begin))
 
 
 def spread(const int64_t[:, ::1] row, const int64_t[:, ::1] column, int64_t[:, :, ::1] grid):

@@ -25,11 +25,11 @@ from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_STACK, PE_
                                       pe_descriptor_fields, pe_field, pe_form_names, pe_instruction,
                                       pe_instruction_fields, pe_kind_names, pe_latency, pe_latency_fields, pe_op_names,
                                       pe_program, pe_program_fields, pe_type_names)
-from wsekern.program.pe_state cimport (PE_PATIENCE, PE_RULES, PE_RUNNING, pe_bytes_at, pe_close_cycle, pe_core, pe_core_at, pe_doing_of,
+from wsekern.program.pe_state cimport (PE_PATIENCE, PE_RULES, PE_RUNNING, PE_SPENT, pe_bytes_at, pe_close_cycle, pe_core, pe_core_at, pe_doing_of,
                                        pe_failed, pe_find, pe_found, pe_free_pools, pe_give_credits, pe_grid, pe_input, pe_launch, pe_loaded,
                                        pe_load, pe_make_pools, pe_make_programs, pe_mark, pe_open_fabric, pe_open_run, pe_output, pe_queue,
-                                       pe_next_event, pe_queue_word, pe_receive,
-                                       pe_reset_cores, pe_run, pe_save, pe_seal, pe_step_cores, pe_strip, pe_thread, pe_watch,
+                                       pe_next_event, pe_profile, pe_queue_word, pe_read_profile, pe_receive,
+                                       pe_reset_cores, pe_run, pe_save, pe_seal, pe_spent, pe_step_cores, pe_strip, pe_thread, pe_watch,
                                        wsk_received)
 
 
@@ -283,6 +283,19 @@ cdef class Cores:
         """From now on note reads of memory that nothing has written since; ``copy_in`` writes it too."""
         if not pe_watch(&self.grid):
             raise MemoryError
+
+    def profile(self):
+        """From now on, and anew after a reset or load, count what :meth:`spent` tells."""
+        raise_for_status(pe_profile(&self.grid))
+
+    def spent(self):
+        """int64 (instructions of all programs, 6): how often each began, and thread-cycles of all PEs at work and waiting for
+        words, room to send, FIFOs and microthreads, since :meth:`profile`; None where nothing is counted."""
+        if self.grid.span == NULL:
+            return None
+        cdef int64_t[:, ::1] out = np.zeros((self.grid.codes + 1, PE_SPENT), np.int64)
+        pe_read_profile(&self.grid, <pe_spent *>&out[0, 0])
+        return np.asarray(out)[:self.grid.codes]
 
     def findings(self, FabricState fabric not None):
         """What the programs did that is hardly meant: of each rule that was broken ``(rule, count, cycle, PE, color, program,

@@ -52,6 +52,16 @@ static int check_queues(const pe_program *p)
     return 1;
 }
 
+/* Where the registers of the router lie: behind the memory, at even addresses. */
+static int check_registers(const pe_program *p)
+{
+    const int32_t first[2] = { p->color_registers, p->switch_registers };
+    for (int k = 0; k < 2; k++)
+        if (first[k] != PE_NONE && (!within(first[k], p->memory, MOST_MEMORY) || first[k] & 1))
+            return 0;
+    return 1;
+}
+
 static int check_entries(const scope *s)
 {
     const pe_program *p = s->program;
@@ -224,8 +234,8 @@ static int check_program(const pe_tables *t, int32_t number)
     scope s = { .tables = t, .program = p, .descriptor = t->descriptor + p->descriptor,
                 .descriptors = descriptors - p->descriptor, .routes = routes - p->route, .registers = p->registers };
     return within(p->memory, 0, MOST_MEMORY) && within(p->registers, 1, MOST_REGISTERS) && within(p->own, 0, MOST_REGISTERS)
-        && within(p->fifos, 0, MOST_REGISTERS) && within(p->threads, 0, 255) && check_queues(p) && check_entries(&s)
-        && check_own(&s) && check_code(&s);
+        && within(p->fifos, 0, MOST_REGISTERS) && within(p->threads, 0, 255) && check_registers(p) && check_queues(p)
+        && check_entries(&s) && check_own(&s) && check_code(&s);
 }
 
 /* Whether the parts of all PEs' pools can be counted. */

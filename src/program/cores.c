@@ -198,7 +198,7 @@ void pe_begin_first_task(pe_grid *g, int32_t p)
     uint32_t ready = pe->activated & ~pe->blocked, high = ready & (uint32_t)program->high;
     if (!ready || lead->state != PE_IDLE)
         return;
-    int task = pe_ctz(high ? high : ready);
+    int task = pe_next_task(pe, high ? high : ready);
     if (program->local_entry[task] == PE_NONE)
         return;
     pe->activated &= ~((uint32_t)1 << task);

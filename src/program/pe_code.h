@@ -137,6 +137,8 @@ typedef struct { PE_INSTRUCTION_TABLE(PE_AS_MEMBER, PE_AS_MEMBERS) } pe_instruct
     ONE(registers) ONE(own) ONE(fifos)      /* what each PE holds */                                                   \
     ONE(threads)                            /* mask of microthreads in use */                                          \
     ONE(route)                              /* first of its routes, for PE_ROUTE */                                    \
+    ONE(color_registers) ONE(switch_registers)  /* byte addresses of 24 registers of 16 bits each, of the router's routes */ \
+                                            /* and of its switches; PE_NONE: none */                                   \
     ONE(active) ONE(blocked) ONE(high)      /* masks of local tasks: activated, blocked at the start, of high priority */ \
     ONE(blocked_queues) ONE(high_queues)    /* masks of input queues */                                                \
     ONE(late_queues)                        /* the same: bound by instructions alone */                                \

@@ -19,7 +19,8 @@ cdef extern from "pe_code.h" nogil:
         int32_t full, long_num, long_den, packing, step, counted, stream, thread, priority, activate, unblock, terminate
         int32_t control_activate, control_unblock
     ctypedef struct pe_program:
-        int32_t first, count, descriptor, memory, registers, own, fifos, threads, route, active, blocked, high
+        int32_t first, count, descriptor, memory, registers, own, fifos, threads, route
+        int32_t color_registers, switch_registers, active, blocked, high
         int32_t blocked_queues, high_queues, late_queues
         int32_t in_color[8]
         int32_t out_color[8]

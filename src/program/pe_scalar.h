@@ -35,11 +35,29 @@ static void watch_scalar(pe_grid *g, const pe_core *pe, int64_t at, int type, in
         pe_mark(g, g->memory + at, pe_type_bytes(type));
 }
 
+/* The color of the register of the router that lies at a byte address, PE_NONE: none does. */
+static int register_at(const pe_program *program, int64_t address, int type, int *of_switch)
+{
+    const int32_t first[2] = { program->color_registers, program->switch_registers };
+    for (int k = 0; k < 2; k++)
+        if (first[k] != PE_NONE && pe_type_bytes(type) == 2 && !(address & 1) && address >= first[k]
+            && address < first[k] + 2 * PE_COLORS) {
+            *of_switch = k;
+            return (int)(address - first[k]) / 2;
+        }
+    return PE_NONE;
+}
+
+/* PE_ROUTER_ACCESS: at a register of the router, for which the clock must have come. */
 static int load_or_store(pe_grid *g, const pe_core *pe, const pe_instruction *i, uint32_t *r, int64_t now, int32_t pc)
 {
-    int64_t at = checked_address(g, pe, i->imm, i->a >= 0 ? (int32_t)r[i->a] : 0, i->type);
-    if (at == PE_NOBODY)
-        return WSK_ERR_MEMORY_RANGE;
+    int64_t element = i->a >= 0 ? (int32_t)r[i->a] : 0, at = checked_address(g, pe, i->imm, element, i->type);
+    int of_switch;
+    if (at == PE_NOBODY) {
+        int64_t address = i->imm + element * pe_type_bytes(i->type);
+        return register_at(&g->program[pe->program].code, address, i->type, &of_switch) == PE_NONE ? WSK_ERR_MEMORY_RANGE
+            : PE_ROUTER_ACCESS;
+    }
     watch_scalar(g, pe, at, i->type, i->form == PE_LOAD, now, pc);
     if (i->form == PE_LOAD)
         r[i->dst] = pe_load_bits(i->type, g->memory + at);
@@ -196,11 +214,26 @@ static int flush_ends(const pe_grid *g, pe_core *pe, int k)
     return 1;
 }
 
+/* A load or store at a register of the router. */
+static int use_register(pe_grid *g, wsk_fabric *fabric, const pe_core *pe, const pe_thread *th, const pe_instruction *i)
+{
+    uint32_t at = (uint32_t)pe->at, *r = g->registers + pe->registers;
+    int64_t address = i->imm + (int64_t)(i->a >= 0 ? (int32_t)r[i->a] : 0) * pe_type_bytes(i->type);
+    int of_switch = 0, color = register_at(&g->program[pe->program].code, address, i->type, &of_switch);
+    if (i->form == PE_LOAD) {
+        r[i->dst] = (uint32_t)wsk_fabric_register(fabric, at, color, of_switch);
+        return WSK_OK;
+    }
+    note_rewrite(g, fabric, pe, color, th->pc);
+    return wsk_fabric_set_register(fabric, at, color, of_switch, (int)(r[i->b] & 0xffff));
+}
+
 /* Queues and the router: what depends on words that come and go while other code runs. */
 static int use_router(pe_grid *g, wsk_fabric *fabric, pe_core *pe, const pe_thread *th, const pe_instruction *i)
 {
     uint32_t at = (uint32_t)pe->at, *r = g->registers + pe->registers;
     switch (i->form) {
+    case PE_LOAD: case PE_STORE: return use_register(g, fabric, pe, th, i);
     case PE_TORN_DOWN: r[i->dst] = torn_down_colors(fabric, pe); return WSK_OK;
     case PE_ROUTE:
         note_rewrite(g, fabric, pe, i->imm, th->pc);

@@ -14,6 +14,7 @@ enum {
     PE_MAIN_RANK = 2,       /* priority of the main thread: between medium (1) and low (3) */
     PE_TORN_DOWN_TASK = 29, /* a color went into teardown, or a flushed queue is empty */
     PE_QUEUE_COLOR = 255,
+    PE_ROUTER_ACCESS = 1,   /* what load_or_store answers of a place that is a register of the router */
 };
 
 /* What a thread does. STARTING: only as it is shown, READY in a task that has issued nothing yet. */
@@ -62,6 +63,7 @@ typedef struct {                        /* what every event touches comes first 
     uint8_t filled;                     /* mask of output queues that hold words */
     uint8_t blocked_queues, sending, scheduled, live, depth;    /* depth: of calls */
     uint8_t turn[4];                    /* microthread of each priority that issued last */
+    uint8_t task;                       /* local task that began last; PE_TASKS - 1: none yet */
     uint8_t flushing, flushed;          /* masks of output queues: waited for until they are empty, and found so */
     uint32_t activated, blocked;        /* local tasks */
     int64_t words, vector_cycles, elements;
@@ -95,6 +97,17 @@ typedef struct {
     int32_t at, color, pc;              /* color, pc: PE_NONE where there is none */
 } pe_found;
 
+/* What is counted of an instruction in a profile: how often it began, and thread-cycles at work and waiting (for what
+ * PE_WAIT_INPUT and those behind it say). */
+enum { PE_SPENT_BEGUN, PE_SPENT_WORKING, PE_SPENT_WAITING, PE_SPENT = PE_SPENT_WAITING + 4 };
+
+typedef struct { int64_t cycles[PE_SPENT]; } pe_spent;
+
+typedef struct {                        /* what a thread is at while a profile is counted, and since when */
+    int64_t since;
+    int32_t at, what;                   /* at: instruction in the whole code, PE_NONE: none */
+} pe_span;
+
 typedef struct {                        /* rows whose PEs one thread steps */
     int32_t *core_slot;                 /* first PE of each slot of the wheel of core events */
     int32_t *ramp_slot;                 /* the same for output queues that put words on the ramp */
@@ -106,6 +119,7 @@ typedef struct {                        /* rows whose PEs one thread steps */
     wsk_delivery *edge;                 /* words that left the wafer */
     int64_t *edge_cycle;
     pe_found found[PE_RULES];
+    pe_spent *spent;                    /* of each instruction of all programs; NULL: no profile is counted */
     char pad[32];
 } pe_strip;
 
@@ -126,6 +140,7 @@ typedef struct {                        /* all cores, and what they share */
     pe_fifo *fifo;
     uint32_t *registers;
     unsigned char *memory;
+    pe_span *span;                      /* of each thread; NULL: no profile is counted */
     unsigned char *written;             /* of each byte of memory: whether it was written; NULL: nobody asks */
     int32_t *core_next;
     int32_t *core_before;
@@ -241,6 +256,14 @@ static inline void pe_set_word(pe_word *word, uint32_t bits, int64_t cycle, uint
 static inline int64_t pe_stamp_of(const pe_grid *g, const pe_word *word)
 {
     return g->cycle + ((int32_t)((word->mark & ~(uint32_t)3) - (uint32_t)(g->cycle << 2)) >> 2);
+}
+
+/* The local task that begins next of those in a mask: in turns, by number. */
+static inline int pe_next_task(pe_core *pe, uint32_t ready)
+{
+    uint32_t behind = ready & ~(((uint32_t)2 << pe->task) - 1);
+    pe->task = (uint8_t)pe_ctz(behind ? behind : ready);
+    return pe->task;
 }
 
 static inline void pe_activate(pe_core *pe, int task)

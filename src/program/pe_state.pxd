@@ -36,6 +36,8 @@ cdef extern from "pe_state.h" nogil:
     ctypedef struct pe_found:
         int64_t cycle, count, number
         int32_t at, color, pc
+    ctypedef struct pe_span:
+        int64_t since
     ctypedef struct pe_strip:
         int64_t ended
         int32_t fault_pe, fault_color, fault_pc
@@ -51,6 +53,7 @@ cdef extern from "pe_state.h" nogil:
         pe_place *own
         pe_fifo *fifo
         uint32_t *registers
+        pe_span *span
         int32_t *slot_of
         pe_strip *strip
         const pe_instruction *code
@@ -77,6 +80,13 @@ cdef extern from "findings.h" nogil:
     int pe_find(const pe_grid *g, wsk_fabric *fabric, int rule, pe_found *found)
     int pe_watch(pe_grid *g)
     void pe_mark(pe_grid *g, const unsigned char *at, int64_t n)
+
+cdef extern from "profile.h" nogil:
+    enum: PE_SPENT
+    ctypedef struct pe_spent:
+        int64_t cycles[6]
+    int pe_profile(pe_grid *g)
+    void pe_read_profile(const pe_grid *g, pe_spent *out)
 
 cdef extern from "pe_run.h" nogil:
     enum: PE_RUNNING, PE_PATIENCE

@@ -61,6 +61,7 @@ static void begin_task(pe_grid *g, pe_core *pe, pe_thread *lead, int32_t entry, 
     pe->busy |= 1;
     pe->depth = 0;
     pe->tasks++;
+    pe_turn(g, pe, pe->threads, lead->pc, PE_SPENT_WORKING, g->cycle);
 }
 
 /* A data task gets the word in register 0, a control task its low 16 bits. */
@@ -76,7 +77,7 @@ static void begin_word_task(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thre
     begin_task(g, pe, lead, entry, g->cycle + (control ? g->latency.task : g->latency.data_task));
 }
 
-/* Begin the next task: high priority first, then local tasks by number, then words by queue. 0: there is none now. */
+/* Begin the next task: high priority first, then local tasks in turns, then words by queue. 0: there is none now. */
 static int pick_task(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *lead, int64_t *when)
 {
     const pe_program *program = &g->program[pe->program].code;
@@ -84,7 +85,7 @@ static int pick_task(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *lea
     for (int turn = 0; turn < 2; turn++) {
         uint32_t chosen = turn == 0 ? ready & (uint32_t)program->high : ready;
         if (chosen) {
-            int task = pe_ctz(chosen);
+            int task = pe_next_task(pe, chosen);
             pe->activated &= ~((uint32_t)1 << task);
             if (program->local_entry[task] == PE_NONE)
                 return WSK_ERR_BAD_INSTRUCTION;
@@ -194,6 +195,7 @@ static int launch(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *lead, 
         th->state = PE_READY;
         th->resume = g->cycle + i->cycles;
         pe->busy |= (uint16_t)(1 << (th - lead));
+        pe_turn(g, pe, th - g->thread, th->pc, PE_SPENT_WORKING, g->cycle);
     }
     lead->resume = g->cycle + g->latency.launch;
     return 1;
@@ -218,6 +220,7 @@ static void step_microthread(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_
     }
     th->state = PE_IDLE;
     pe->busy &= (uint16_t)~(1 << k);
+    pe_turn(g, pe, pe->threads + k, PE_NONE, PE_SPENT_WORKING, g->cycle);
     if (lead->state == PE_WAIT_THREAD)
         wake_all(g, pe, PE_WAIT_THREAD, i->thread, g->cycle + 1);
 }
@@ -234,7 +237,8 @@ static int runs_ahead(const pe_grid *g, const pe_core *pe, const pe_instruction 
     return 1;
 }
 
-/* An instruction that touches nothing but its own PE, all of it at once; moves on to the next one. Its cycles, or an error. */
+/* An instruction that touches nothing but its own PE, all of it at once; moves on to the next one. Its cycles, or an error;
+ * PE_ROUTER_ACCESS: it does touch more, and has not run. */
 static int run_ahead(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruction *i, int64_t now, int64_t *cycles)
 {
     int status;
@@ -247,12 +251,12 @@ static int run_ahead(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instructio
     } else {
         *cycles = 0;
         status = local_operation(g, pe, th, i, now, cycles);
-        if (status < 0) {
+        if (status != WSK_OK) {
             th->pc--;
             return status;
         }
     }
-    pe->instructions++;
+    pe_count(g, pe, i);
     return WSK_OK;
 }
 
@@ -267,7 +271,7 @@ static int issue_stream(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, 
         status = begin(g, pe, th, i);
         if (status < 0)
             return status;
-        pe->instructions++;
+        pe_count(g, pe, i);
         if (th->extent == 0) {
             end_vector(g, pe, th, i, 0);
             th->pc++;
@@ -294,8 +298,9 @@ static int issue_stream(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, 
     return 0;
 }
 
-static void end_task(pe_core *pe, pe_thread *th)
+static void end_task(pe_grid *g, pe_core *pe, pe_thread *th)
 {
+    pe_turn(g, pe, pe->threads, PE_NONE, PE_SPENT_WORKING, g->cycle);
     th->state = PE_IDLE;
     pe->busy &= (uint16_t)~1;
 }
@@ -309,7 +314,8 @@ static int issue_vector(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, 
         status = issue_stream(g, fabric, s, p, th, i);
     } else {
         status = launch(g, fabric, pe, th, i);
-        pe->instructions += status == 1;
+        if (status == 1)
+            pe_count(g, pe, i);
     }
     if (status == 1 && th->resume > g->cycle) {
         pe->slot_free = g->cycle + 1;
@@ -332,7 +338,7 @@ static int issue_word(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, pe
         if (status < 0)
             return status;
     }
-    pe->instructions++;
+    pe_count(g, pe, i);
     th->issued = th->pc++;
     th->resume = g->cycle + pe_max(1, i->cycles);
     pe->slot_free = g->cycle + 1;
@@ -349,20 +355,24 @@ static int step_main(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, int
     for (;;) {
         const pe_instruction *i = g->code + th->pc;
         if (runs_ahead(g, pe, i)) {
-            last = th->pc;
+            int32_t ahead = th->pc;
             int status = run_ahead(g, pe, th, i, now, &cycles);
             if (status < 0)
                 return status;
-            now += pe_max(0, cycles);
-            if (cycles > 0 && (!alone || now >= g->until)) {    /* other threads may issue before the next instruction */
-                th->resume = now;
-                th->issued = last;
-                if (i->form == PE_VECTOR && !alone)
-                    th->state = PE_BULK;
-                pe->slot_free = g->cycle + 1;
-                return WSK_OK;
+            if (status == WSK_OK) {
+                last = ahead;
+                pe_turn(g, pe, pe->threads, ahead, PE_SPENT_WORKING, now);
+                now += pe_max(0, cycles);
+                if (cycles > 0 && (!alone || now >= g->until)) {    /* other threads may issue before the next instruction */
+                    th->resume = now;
+                    th->issued = last;
+                    if (i->form == PE_VECTOR && !alone)
+                        th->state = PE_BULK;
+                    pe->slot_free = g->cycle + 1;
+                    return WSK_OK;
+                }
+                continue;
             }
-            continue;
         }
         if (now > g->cycle) {           /* an instruction that touches more than its PE waits for the clock */
             th->resume = now;
@@ -370,9 +380,10 @@ static int step_main(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, int
             return WSK_OK;
         }
         if (i->form == PE_END) {
-            end_task(pe, th);
+            end_task(g, pe, th);
             return WSK_OK;
         }
+        pe_turn(g, pe, pe->threads, th->pc, PE_SPENT_WORKING, g->cycle);
         if (i->form != PE_VECTOR)
             return issue_word(g, fabric, s, p, th, i);
         alone = alone && i->thread == PE_NONE;

@@ -6,6 +6,7 @@
 #include "common/wsekern_status.h"
 #include "findings.h"
 #include "pe_math.h"
+#include "profile.h"
 
 /* Take the first word of an input queue; where an instruction has bound it, no word comes in that it does not take. */
 static void pop_input(wsk_fabric *fabric, const pe_core *pe, pe_queue *q)
@@ -37,6 +38,7 @@ static void wait_for(pe_grid *g, pe_core *pe, pe_thread *th, int why, int queue)
         th->state = (int8_t)why;
         th->resume = g->cycle;
         th->issued = th->pc;
+        pe_turn(g, pe, th - g->thread, th->pc, PE_SPENT_WAITING + why - PE_WAIT_INPUT, g->cycle);
     }
     th->queue = (int8_t)queue;
     pe->waits |= (uint16_t)(1 << (th - g->thread - pe->threads));
@@ -54,6 +56,7 @@ static int wake_all(pe_grid *g, pe_core *pe, int why, int queue, int64_t cycle)
             pe->waits &= (uint16_t)~(1 << k);
             th->state = PE_READY;
             th->resume = cycle;
+            pe_turn(g, pe, th - g->thread, th->pc, PE_SPENT_WORKING, cycle);
             found = 1;
         }
     }

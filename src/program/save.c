@@ -8,6 +8,7 @@
 #include "common/memory.h"
 #include "fabric/bytes.h"
 #include "findings.h"
+#include "profile.h"
 
 /* Of cycles, also of those to come. */
 #define LAST (WSK_LAST_CYCLE + ((int64_t)1 << 40))
@@ -194,6 +195,7 @@ static void move_record(wsk_bytes *b, pe_grid *g, int32_t p, int16_t core_slot, 
     MOVE_WITHIN(b, pe->slot_free, 0, LAST);
     MOVE_WITHIN(b, pe->live, 0, 1);
     MOVE_WITHIN(b, pe->depth, 0, PE_STACK);
+    MOVE_WITHIN(b, pe->task, 0, PE_TASKS - 1);
     for (int i = 0; i < 4; i++)
         MOVE_WITHIN(b, pe->turn[i], 0, PE_MAIN);
     WSK_MOVE(b, pe->blocked_queues);
@@ -375,6 +377,8 @@ int pe_load(pe_grid *g, wsk_fabric *fabric, const void *bytes, size_t n)
         status = WSK_ERR_NO_MEMORY;
     if (!status)
         status = read_into(&b, &fresh, fabric);
+    if (!status && g->span)             /* counted anew from here on */
+        status = pe_profile(&fresh);
     if (status < 0) {
         pe_free_pools(&fresh);
         return status;

@@ -3,7 +3,7 @@
 
 #include "common/memory.h"
 #include "fabric/fabric_internal.h"
-#include "pe_state.h"
+#include "profile.h"
 
 /* Places of the queues and threads that a program uses, and the color that each input queue serves. */
 static void lay_out(pe_loaded *program)
@@ -123,6 +123,7 @@ void pe_free_pools(pe_grid *g)
         wsk_free(g->strip[i].ramp_slot);
         wsk_free(g->strip[i].edge);
         wsk_free(g->strip[i].edge_cycle);
+        wsk_free(g->strip[i].spent);
     }
     wsk_free(g->strip);
     wsk_free(g->pe);
@@ -132,6 +133,7 @@ void pe_free_pools(pe_grid *g)
     wsk_free(g->words_held);
     wsk_free(g->word_color);
     wsk_free(g->thread);
+    wsk_free(g->span);
     wsk_free(g->own);
     wsk_free(g->fifo);
     wsk_free(g->registers);
@@ -155,7 +157,7 @@ static int32_t reset_pe(pe_grid *g, pe_core *pe, int32_t slot)
     pe_core fresh = { .at = pe->at, .program = pe->program, .queues = pe->queues, .threads = pe->threads,
                       .memory = pe->memory, .registers = pe->registers, .own = pe->own, .fifos = pe->fifos,
                       .params = pe->params, .activated = (uint32_t)code->active, .blocked = (uint32_t)code->blocked,
-                      .blocked_queues = (uint8_t)code->blocked_queues };
+                      .blocked_queues = (uint8_t)code->blocked_queues, .task = PE_TASKS - 1 };
     *pe = fresh;
     memset(g->thread + pe->threads, 0, (size_t)program->thread_count * sizeof *g->thread);
     memset(g->registers + pe->registers, 0, (size_t)code->registers * sizeof *g->registers);
@@ -195,6 +197,8 @@ void pe_lay_out_cores(pe_grid *g)
 void pe_reset_cores(pe_grid *g)
 {
     pe_lay_out_cores(g);
+    if (g->span)
+        pe_profile(g);
     for (int32_t p = 0; p < g->pes; p++)
         if (g->pe[p].activated)
             pe_begin_first_task(g, p);

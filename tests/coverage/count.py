@@ -4,8 +4,9 @@
     python tests/coverage/count.py python [--floor SHARE] [--add FILE.json] [TEST ...]
 
 ``c``: the C of fabric and programs, by some of its tests in C and gcov, in about ten seconds of a processor; CI holds a floor.
-``python``: the package, by coverage.py and all tests, or those that are named; it wants ``pip install coverage`` and takes
-about twice as long as the tests alone: by hand. Prints the share of each folder and the least covered files. Exit code 1
+``python``: the package, by coverage.py and all tests, or those that are named, in the processes that they start too; it wants
+``pip install "coverage>=7.10"`` and takes about twice as long as the tests alone: by hand. Prints the share of each folder, of
+the package's that of each room, and the least covered files; what no test imports counts as not run. Exit code 1
 where less than ``--floor`` of all lines is run; ``--add`` keeps the figures in a file, of which docs/reliability.md is written.
 """
 
@@ -98,22 +99,28 @@ def of_python(tests: list[str]) -> Lines:
 
     with tempfile.TemporaryDirectory() as name:
         folder, package = Path(name), Path(wsekern.__file__).parent
-        environment = {**os.environ, "COVERAGE_FILE": str(folder / "data"), "PYTHONSAFEPATH": "1"}
+        (folder / "settings").write_text(f"[run]\nsource = {package}\ndata_file = {folder / 'data'}\nparallel = true\n"
+                                         "patch = subprocess\n")
         run = [sys.executable, "-P", "-m", "coverage"]
-        subprocess.run([*run, "run", f"--source={package}", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
-                        *(tests or ["tests"])], cwd=ROOT, env=environment, check=False)
-        subprocess.run([*run, "json", "-q", "-o", str(folder / "found")], cwd=ROOT, env=environment, check=True)
+
+        def coverage(*words: str, check: bool = True) -> None:
+            subprocess.run([*run, words[0], f"--rcfile={folder / 'settings'}", *words[1:]], cwd=ROOT, check=check,
+                           env={**os.environ, "PYTHONSAFEPATH": "1"})
+
+        coverage("run", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *(tests or ["tests"]), check=False)
+        coverage("combine", "-q")
+        coverage("json", "-q", "-o", str(folder / "found"))
         files = json.loads((folder / "found").read_text())["files"]
     return {str(Path("wsekern") / (Path(ROOT / path).resolve().relative_to(package))):
             {**dict.fromkeys(file["missing_lines"], False), **dict.fromkeys(file["executed_lines"], True)}
             for path, file in files.items()}
 
 
-def shares(found: Lines, tests: str) -> dict[str, dict[str, Any]]:
-    """Of each folder: lines that have code, lines that were run."""
+def shares(found: Lines, tests: str, depth: int) -> dict[str, dict[str, Any]]:
+    """Of each folder of some depth: lines that have code, lines that were run."""
     rows: dict[str, dict[str, Any]] = {}
     for path, lines in sorted(found.items()):
-        folder = "/".join(Path(path).parts[:2]) if path.startswith("src") else Path(path).parts[0]
+        folder = "/".join(Path(path).parts[:-1][:depth])
         row = rows.setdefault(folder, {"tests": tests, "lines": 0, "run": 0})
         row["lines"] += len(lines)
         row["run"] += sum(lines.values())
@@ -127,8 +134,9 @@ def main() -> int:
     parser.add_argument("--add", type=Path)
     asked, tests = parser.parse_known_args()
     found = of_c() if asked.what == "c" else of_python(tests)
-    rows = shares(found, "in C" if asked.what == "c" else " ".join(tests) or "all")
-    for name, row in rows.items():
+    words = "in C" if asked.what == "c" else " ".join(tests) or "all"
+    rows = shares(found, words, 2 if asked.what == "c" else 1)
+    for name, row in shares(found, words, 2).items():
         print(f"{name:20} {row['run']:7,} of {row['lines']:7,} lines run: {row['run'] / max(1, row['lines']):.1%}")
     share = sum(row["run"] for row in rows.values()) / max(1, sum(row["lines"] for row in rows.values()))
     print(f"all: {share:.1%}, at least {asked.floor:.0%} wanted")

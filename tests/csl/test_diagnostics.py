@@ -262,6 +262,9 @@ comptime var c: i32 = 0; c = in[0];
 @set_dsr_base_addr(3, in_ptr);
 var c: cb16 = @as(cb16, floats[0]);
 const r = rec(in[0]); out[0] = r;
+const t = @import_module("<types>"); out[0] = t.bit_size_of(type);
+const s = @import_module("<string>"); const c = s.fmt("{d} {d}", .{ 1 });
+@mov32(&out[0], 3, .{ .index = 2 });
 """
 """Statements of ``compute``."""
 BEFORE = """

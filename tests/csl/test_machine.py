@@ -467,3 +467,76 @@ def test_a_load_of_a_register_says_on_which_microthread_its_operations_run(run_c
     """Both queues have the same number, and so would both microthreads: PEs that send before they receive would stand still."""
     runtime = run_csl({"layout.csl": EXCHANGE, "pe.csl": HEAD + EXCHANGING}, arch="wse3")
     assert [out_of(runtime, x, 2) for x in (0, 1)] == [[100, 163], [0, 63]]
+
+
+REGISTERS = """
+const C = @get_color(0);
+const routes = @bitcast(*u16, @as(u16, 2 * (0x7f20 + 0)));
+fn switch_of(c: u16) *u16 { return @bitcast(*u16, 2 * (0x7f40 + c)); }
+const iq = @get_input_queue(2);
+const one = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{1} -> out[i] });
+const tile_config = @import_module("<tile_config>");
+fn compute() void {
+  const found: u16 = routes.*;
+  out[2] = @as(u32, found);
+  out[3] = @as(u32, switch_of(0).*);
+  out[4] = @as(u32, @bitcast(*u16, 2 * tile_config.color_config.get_color_config_addr(C)).*);
+  if (x == 0) {
+    routes.* = 0x202;                 // from the ramp to the east
+    @mov32(@get_dsd(fabout_dsd, .{ .extent = 1, .fabric_color = C, .output_queue = @get_output_queue(2) }), @as(u32, 77));
+  } else {
+    routes.* = (found & 0xfc00) | 0x30;       // from the west to the ramp
+    @mov32(one, @get_dsd(fabin_dsd, .{ .extent = 1, .fabric_color = C, .input_queue = iq }));
+  }
+  out[5] = @as(u32, routes.*);
+  sys.unblock_cmd_stream();
+}
+comptime { @initialize_queue(iq, .{ .color = C }); }
+"""
+
+
+def test_registers_of_the_router_lie_at_their_addresses_on_wse2(run_csl):
+    turned = ROW.replace("x == 0", "x == 1").replace("COLORS", "1")
+    runtime = run_csl({"layout.csl": turned, "pe.csl": HEAD + REGISTERS})
+    assert out_of(runtime, 0, 6)[2:] == [0x30, 0x555, 0x30, 0x202]
+    assert out_of(runtime, 1, 6) == [77, 0, 0x202, 0x555, 0x202, 0x30]
+
+
+HELD = """
+const data = [8]u16 { 1, 2, 3, 4, 5, 6, 7, 8 };
+var words: [8]u16 = data;
+var wholes = [4]u32 { 10, 20, 30, 40 };
+var got: [4]u16;
+const from = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> words[i], .wavelet_index_offset = true });
+const of_four = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{1} -> wholes[i], .wavelet_index_offset = true });
+const to = @get_dsd(fabout_dsd, .{ .extent = 2, .fabric_color = @get_color(0), .output_queue = @get_output_queue(2),
+                                   .wavelet_index_offset = true });
+const in = @get_dsd(fabin_dsd, .{ .extent = 2, .fabric_color = @get_color(0), .input_queue = @get_input_queue(2) });
+const two = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{2} -> out[i] });
+const single = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{1} -> out[i + 2] });
+const source = @get_dsr(dsr_src1, 2);
+const target = @get_dsr(dsr_dest, 2);
+fn compute() void {
+  @load_to_dsr(source, from);
+  @load_to_dsr(target, to);
+  var k: u16 = 4;
+  if (x == 0) {
+    @mov16(target, source, .{ .index = k });
+    @load_to_dsr(source, of_four);
+    @mov32(single, source, .{ .index = k });
+    @mov32(single, source, .{ .index = 2 });
+  } else {
+    @mov32(two, in);
+  }
+  sys.unblock_cmd_stream();
+}
+comptime { @initialize_queue(@get_input_queue(2), .{ .color = @get_color(0) }); }
+"""
+
+
+def test_an_index_counts_for_what_a_dsr_holds(run_csl):
+    runtime = run_csl(row(HELD, 1))
+    assert [hex(word) for word in out_of(runtime, 1, 2)] == ["0x40005", "0x40006"]
+    assert out_of(runtime, 0, 3)[2] == 20
+    once = run_csl(row(HELD.replace("    @mov32(single, source, .{ .index = 2 });\n", ""), 1))
+    assert out_of(once, 0, 3)[2] == 30

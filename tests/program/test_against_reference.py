@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from wsekern.errors import DeadlineError, DeadlockError, WsekernError
 from wsekern.fabric.reference import BrokenRule
-from wsekern.program.reference.core import ReferenceSimulation
 from wsekern.program.reference.parts import BrokenProgram
+from wsekern.program.reference.simulation import ReferenceSimulation
 from wsekern.soak.authors import make_layout
-from wsekern.soak.programs import MACHINES, compare, inject, random_steps, run_both, same_edge, same_findings
+from wsekern.soak.programs import MACHINES, compare, inject, random_steps, run_both, same_edge, same_findings, same_profile
 
 
 @settings(max_examples=60, deadline=None)
@@ -33,6 +33,7 @@ def test_whole_runs_skip_what_nothing_happens_in(seed):
     if not layout.programs:
         return
     simulation, reference = layout.compile(watch_memory=True), ReferenceSimulation(layout)
+    simulation.count_instructions()
     for _ in range(rng.randrange(4)):
         inject(rng, simulation, reference, entries)
     try:
@@ -46,6 +47,7 @@ def test_whole_runs_skip_what_nothing_happens_in(seed):
     reference.step(simulation.cycle)
     if not any(core.nans for core in reference.cores.values()):
         compare(simulation, reference)
+        same_profile(simulation, reference)
         same_edge(simulation, reference)
         same_findings(simulation, reference)
 

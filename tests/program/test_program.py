@@ -314,13 +314,13 @@ def run_alone(program: Program, machine: str = "wse3"):
 def test_a_descriptor_may_be_made_shorter_and_longer_while_a_program_runs():
     program = Program("lengths")
     x, y = program.array("x", "fp32", 8, 1.0), program.array("y", "fp32", 8)
-    target = program.descriptor("target", y.view(4))
+    source, target = program.descriptor("source", x.view(4)), program.descriptor("target", y.view(4))
     with program.task("main", active=True) as code:
-        code.set_length(target, 2)
-        code.fmovs(target, x.view(4))           # the target tells the number of elements
+        code.set_length(source, 2)
+        code.fmovs(target, source)              # the source tells the number of elements
         code.set_base(target, y, 3)
-        code.set_length(target, code.let("i32", 3) + 1)
-        code.fmovs(target, x.view(8))
+        code.set_length(source, code.let("i32", 3) + 1)
+        code.fmovs(target, source)
     np.testing.assert_array_equal(run_alone(program).memcpy_d2h("y")[0, 0], [1, 1, 0, 1, 1, 1, 1, 0])
 
 

@@ -80,11 +80,27 @@ def test_bf16_both_ways():
     _tiles.bf16_to_float(HALVES, wide)
     want = HALVES.view(ml_dtypes.bfloat16).astype(np.float32)
     assert ((wide == want) | (np.isnan(wide) & np.isnan(want))).all()
-    values = around(wide[:0x7F80])
+    values = np.concatenate([around(wide[:0x7F80]), np.float32([np.inf, -np.inf])])
     out = np.empty(values.size, np.uint16)
     _tiles.float_to_bf16(values, out)
     with np.errstate(all="ignore"):
         assert (out == values.astype(ml_dtypes.bfloat16).view(np.uint16)).all()
+
+
+def test_nans_are_quieted_and_keep_their_sign_and_leading_bits():
+    """As the CPU's own conversions do."""
+    halves = HALVES[(HALVES & 0x7FFF) > 0x7C00]
+    wide = np.empty(halves.size, np.float32)
+    _tiles.half_to_float(halves, wide)
+    bits = halves.astype(np.uint32)
+    assert (wide.view(np.uint32) == ((bits & 0x8000) << 16 | 0x7FC00000 | (bits & 0x3FF) << 13)).all()
+    low = np.random.default_rng(7).integers(1, 1 << 23, 20_000, np.uint32)
+    values = np.concatenate([low | 0x7F800000, low | 0xFF800000, np.uint32([0x7F800001, 0xFF800001, 0x7FFFFFFF])])
+    back, short = np.empty(values.size, np.uint16), np.empty(values.size, np.uint16)
+    _tiles.float_to_half(values.view(np.float32), back)
+    assert (back == (values >> 16 & 0x8000 | 0x7E00 | values >> 13 & 0x3FF)).all()
+    _tiles.float_to_bf16(values.view(np.float32), short)
+    assert (short == (values >> 16 | 0x40)).all()
 
 
 def test_fma_of_all_special_triples():

@@ -26,3 +26,12 @@ def test_rows_say_what_they_stand_beside(monkeypatch):
     assert abs(rows["csl-W0334-meshgemv-16x16-1x1"]["error"]) < 0.05
     assert abs(rows["csl-W0211-meshgemm-16x16-1x1x1"]["error"]) < 0.15
     assert csl.validate_rows("table.csv")["rows"] == []
+
+
+def test_more_words_and_pes_cost_collectives_of_the_library_what_the_formulas_say():
+    from wsekern.validation.csl_collectives import cycles_of
+    assert cycles_of("broadcast", 8, 256) - cycles_of("broadcast", 8, 128) == 128
+    assert cycles_of("reduce", 8, 256) - cycles_of("reduce", 8, 128) == 128
+    for operation in ("scatter", "gather"):
+        more = cycles_of(operation, 6, 64) - cycles_of(operation, 6, 32)
+        assert 0.95 <= more / (formulas.star(6, 64) - formulas.star(6, 32)) <= 1.1

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.csl import builtins, calls, layout, library, mapping, syntax, tasks  # noqa: F401  (they register what they do)
+from wsekern.csl import builtins, calls, layout, library, mapping, routes, syntax, tasks  # noqa: F401  (they register)
 from wsekern.csl import dialect as dialects
 from wsekern.csl import types as t
 from wsekern.csl.calls import jump, run_task
@@ -273,7 +273,7 @@ def entries_of(unit: Unit) -> list[tuple[TaskEntry, Frame]]:
     if functions:
         found.append(launcher(unit, functions))
     if unit.effects.teardown or unit.effects.empty:
-        found.append(library.teardown_entry(unit))
+        found.append(routes.teardown_entry(unit))
     return found
 
 

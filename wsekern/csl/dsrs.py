@@ -1,7 +1,7 @@
 """DSRs in the linker: descriptors that a PE holds for itself, and what is loaded into them."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -103,6 +103,10 @@ class DsrLinker(ABC):
     @abstractmethod
     def fifo(self, fifo: Any, kind: str, extent: int | None) -> Any:
         """A FIFO of the program."""
+
+    @abstractmethod
+    def _named(self, stated: Any) -> Named:
+        """A descriptor of the PE's own."""
 
     @abstractmethod
     def keep(self) -> int:
@@ -272,9 +276,40 @@ class DsrLinker(ABC):
         stride = int(data.stride.data) if data.stride is not None and isinstance(data.stride.data, int) else 1
         return Mem(symbol, extent, offset, stride, save=_saves(options), type=kind)
 
-    def _dsr(self, dsr: Dsr, operand: Operand, name: str, place: int) -> Any:
+    def _dsr(self, dsr: Dsr, operand: Operand, name: str, place: int, index: Value | None) -> Any:
+        """The descriptor of a DSR; with an ``index`` of the operation, where what was loaded takes one, a copy with it."""
         value, options = self.load_of(dsr)
-        return Named(self._dsr_name(dsr, value, element_type(operand, name, Dsd(""), place), options))
+        kind = element_type(operand, name, Dsd(""), place)
+        held = self._dsr_name(dsr, value, kind, options)
+        takes = value.data.options.get("wavelet_index_offset") if index is not None else None
+        if index is None or takes is None or not takes.data:
+            return Named(held)
+        stated = self.program.descriptors[held]
+        if isinstance(stated, Fabric):
+            stated = replace(stated, index=0, same_index=True, packing=1)
+            by = self._index(index)
+        else:
+            by = self._words(index, TYPE_BYTES[kind])
+        copy = self._named(replace(stated, save=False) if isinstance(stated, Mem) else stated)
+        self.append(Scalar("load_descriptor", target=copy.name, source=held))
+        self.append(Scalar("set_base" if isinstance(stated, Fabric) else "move_base", a=by, target=copy.name))
+        return copy
+
+    def _index(self, index: Value) -> int:
+        """A register with an index."""
+        return self.temporary(index.data) if isinstance(index.data, int) else self.number_in(index)
+
+    def _words(self, index: Value, size: int) -> int:
+        """A register with an index in words of 16 bits, as elements of ``size`` bytes."""
+        if isinstance(index.data, int):
+            return self.temporary(index.data * 2 // size)
+        held = self.number_in(index)
+        if size == 2:
+            return held
+        half = self.first_kept - 2
+        self.append(Scalar("scalar", op="mov", type="i32", dst=half, a=held))
+        self.append(Scalar("scalar", op="shr", type="i32", dst=half, a=half, b=self.temporary(1)))
+        return half
 
     def _dsr_options(self, operands: list[Operand], options: dict[str, Any]) -> dict[str, Any]:
         """Options of an operation, with those that its DSRs were loaded with."""

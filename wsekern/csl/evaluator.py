@@ -213,6 +213,8 @@ class Expressions(Context):
             return Memory(pointer.data.symbol, pointer.data.offset)
         if isinstance(pointer.data, Reg):
             return Memory(None, 0, ((pointer.data, 1),))
+        if isinstance(pointer.data, int):  # a register of the router, at a byte address
+            return Memory(None, pointer.data)
         self.fail(node, "this pointer points to nothing")
 
     # ---- expressions

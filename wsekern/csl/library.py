@@ -2,24 +2,17 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.builtins import builtin, text_of
-from wsekern.csl.calls import call_library, call_values
-from wsekern.csl.directions import ports_of_value
+from wsekern.csl.calls import call_library
 from wsekern.csl.emit import machine_type
 from wsekern.csl.functions import Evaluator
-from wsekern.csl.ir import Frame
 from wsekern.csl.places import to_memory
-from wsekern.csl.scope import Scope
-from wsekern.csl.values import NOTHING, Memory, Reg, Symbol, Value, by_pe, rounded, shown
-from wsekern.errors import InputError
-from wsekern.fabric.routes import Position, make_route
-from wsekern.program.instructions import TaskEntry
+from wsekern.csl.values import NOTHING, Reg, Value, Varying, by_pe, rounded, shown
 
 
 @builtin("__pe_x", "__pe_y", arguments=0)
@@ -67,6 +60,49 @@ def timestamp(ev: Evaluator, node: syntax.Builtin) -> Value:
 def has_type(ev: Evaluator, node: syntax.Builtin) -> Value:
     """Whether a value has a type."""
     return Value(t.BOOL, ev.type_of(node.arguments[0]) == ev.type_at(node.arguments[1]))
+
+@builtin("__format", arguments=2)
+def format_(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """``@__format(text, .{values})``: text with known values in its places, while the program is compiled."""
+    text, given = text_of(ev, node.arguments[0]), ev.compiling(node.arguments[1])
+    values = list(given.data.values()) if isinstance(given.data, dict) else []
+    if len(re.findall(r"\{\w*\}", text.replace("{{", "").replace("}}", ""))) != len(values):
+        ev.fail(node, f"the text '{text}' and {len(values)} values: it needs as many places as values")
+    for each in values:
+        if isinstance(each.data, Varying):
+            raise ev.split(each.data)
+    left = iter(values)
+    found = re.sub(r"\{\{|\}\}|\{(\w*)\}",
+                   lambda mark: mark[0][0] if mark[1] is None else _in_text(next(left), mark[1]), text)
+    return Value(t.STRING, found.encode())
+
+
+def _in_text(value: Value, form: str) -> str:
+    """A known value as text, in the form of a letter of ``@__format``."""
+    if isinstance(value.data, bytes):
+        return value.data.decode("utf-8", "replace")
+    bits = value.type.bits if isinstance(value.type, t.Int) else 0
+    if form in ("X", "b") and isinstance(value.data, int):
+        number = value.data & ((1 << bits) - 1) if bits else value.data
+        return f"{number:0{bits // 4}X}" if form == "X" else f"{number:0{bits}b}"
+    return str(float(value.data)) if form == "f" else str(value.data)
+
+
+@builtin("__about_type", arguments=2)
+def about_type(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """``@__about_type(what, T)``: what a type is, and the room that its values take."""
+    what, kind = text_of(ev, node.arguments[0]), ev.type_at(node.arguments[1])
+    truths = {"unsigned": isinstance(kind, t.Int) and not kind.signed, "signed": isinstance(kind, t.Int) and kind.signed,
+              "float": isinstance(kind, t.Float), "float16": isinstance(kind, t.Float) and kind.bytes == 2,
+              "dsd": isinstance(kind, t.DsdType), "dsr": isinstance(kind, t.Opaque) and kind.name.startswith("dsr_")}
+    if what in truths:
+        return Value(t.BOOL, truths[what])
+    if not kind.bytes:
+        ev.fail(node, f"values of type {kind} take no memory")
+    bits = kind.bits if isinstance(kind, t.Int) else 8 * kind.bytes
+    if what == "bits type":
+        return Value(t.TYPE, t.Int(bits, False))
+    return Value(t.COMPTIME_INT, {"bits": bits, "bytes": kind.bytes, "alignment": kind.alignment}[what])
 
 
 @builtin("__random_words", arguments=1)
@@ -170,140 +206,6 @@ def trace_time(ev: Evaluator, node: syntax.Builtin) -> Value:
         parts.append(Value(t.U16, register))
     tell(ev, "trace", text_of(ev, node.arguments[0]), parts, node, ("time",))
     return NOTHING
-
-
-# ---- routes and teardown ----
-
-
-@builtin("__leave_teardown", arguments=1)
-def leave_teardown(ev: Evaluator, node: syntax.Builtin) -> Value:
-    """Let a color move again."""
-    color = ev.known_int(ev.evaluate(node.arguments[0]), node)
-    if ev.unit.effects.teardown:
-        known = Memory(_known_torn(ev.unit))
-        others = ev.emit.constant(0xFFFFFFFF ^ (1 << color), "u32")
-        ev.emit.store(known, Value(t.U32, ev.emit.scalar("and", "u32", ev.emit.load(known, t.U32), others)))
-    ev.emit.emit("leave_teardown", imm=color)
-    return NOTHING
-
-
-def _known_torn(unit: Any) -> Symbol:
-    """Memory with a bit for each color whose handler has run since it went into teardown, or that began there."""
-    name = "__known_torn"
-    found = next((symbol for symbol in unit.symbols if symbol.name == name), None)
-    if found is None:
-        began = sum(1 << color for color, (fields, _) in unit.effects.colors.items()
-                    if "teardown" in fields and fields["teardown"].data)
-        found = Symbol(name, t.U32, Value(t.U32, began), False, used=True)
-        unit.symbols.append(found)
-    return found
-
-
-@builtin("__torn_down", "__flushed", arguments=0)
-def ended(ev: Evaluator, node: syntax.Builtin) -> Value:
-    """Colors in teardown, or output queues that have been flushed, a bit each."""
-    register = ev.frame.new()
-    ev.emit.emit(node.name.removeprefix("__"), dst=register)
-    return Value(t.U32, register)
-
-
-@builtin("__task_priority", arguments=2)
-def task_priority(ev: Evaluator, node: syntax.Builtin) -> Value:
-    """Priority of a task."""
-    number, level = (ev.known_int(ev.evaluate(each), node) for each in node.arguments)
-    ev.unit.effects.priorities[number] = "high" if level else "low"
-    return NOTHING
-
-
-@builtin("__route", arguments=3)
-def route(ev: Evaluator, node: syntax.Builtin) -> Value:
-    """``@__route(color, what, value)``: change a part of a color's route; the whole is put on the router at once."""
-    color, what = ev.known_int(ev.evaluate(node.arguments[0]), node), text_of(ev, node.arguments[1])
-    value = ev.evaluate(node.arguments[2])
-    if not ev.runtime:
-        ev.fail(node, "a route is changed by code of a PE; the layout paints it with @set_color_config")
-    parts = ev.unit.routes.setdefault(color, dict(ev.unit.painted(color)))
-    change_route(parts, what, value)
-    if what in ("clear_current_position", "invalid"):
-        ev.emit.emit("position", imm=color, a=ev.emit.constant(0, "u16"))
-    made = route_of(ev, parts, node)
-    if made is not None:
-        ev.emit.emit("route", imm=color, target=made)
-    return NOTHING
-
-
-def change_route(parts: dict[str, Any], what: str, value: Value) -> None:
-    """A part of a route: ``rx``, ``tx`` by position, the pop mode."""
-    if what == "reset_routes":
-        for name, each in value.data.items():
-            parts[f"{name}0" if name in ("rx", "tx") else name] = ports_of_value(each)
-    elif what in ("invalid", "clear"):
-        for k in (1, 2, 3):
-            parts.pop(f"rx{k}", None)
-            parts.pop(f"tx{k}", None)
-        if what == "clear":
-            parts.clear()
-    elif what == "pop":
-        parts["pop"] = ("no_pop", "always_pop", "pop_on_advance", "pop_on_advance_nop")[value.data]
-    elif what != "clear_current_position":
-        parts[what] = ports_of_value(value)
-
-
-def route_of(ev: Evaluator, parts: dict[str, Any], node: syntax.Node) -> Any:
-    """The route of parts; None where it has no way in or out."""
-    if not parts.get("rx0") or not parts.get("tx0"):
-        return None
-    switches, last = [], Position()
-    for k in (1, 2, 3):
-        if f"rx{k}" not in parts and f"tx{k}" not in parts:
-            break
-        last = Position(rx=parts.get(f"rx{k}") or last.rx, tx=parts.get(f"tx{k}") or last.tx)
-        switches.append(last)
-    try:
-        return make_route(parts["rx0"], parts["tx0"], tuple(switches), ring_mode=parts.get("ring", False),
-                          pop_mode=parts.get("pop", "no_pop"))
-    except InputError as error:
-        ev.fail(node, str(error))
-
-
-def teardown_entry(unit: Any) -> tuple[TaskEntry, Frame]:
-    """The task that runs the handlers of colors in teardown and of output queues that have been flushed."""
-    frame = Frame("teardown", "task")
-
-    def write() -> None:
-        torn, empty = unit.effects.teardown, unit.effects.empty
-        ev = Evaluator(unit, Scope(next(iter((torn or empty).values())).module), frame)
-        if torn:
-            _handle(ev, _newly_torn(ev), torn)
-        if empty:
-            flushed = frame.new()
-            ev.emit.emit("flushed", dst=flushed)
-            _handle(ev, flushed, empty)
-        ev.emit.emit("end")
-
-    unit.later(write)
-    return TaskEntry("teardown", "local", "task teardown", 29), frame
-
-
-def _newly_torn(ev: Evaluator) -> Reg:
-    """Colors in teardown whose handlers have not run, a bit each."""
-    known = Memory(_known_torn(ev.unit))
-    torn, before = ev.frame.new(), ev.emit.load(known, t.U32)
-    ev.emit.emit("torn_down", dst=torn)
-    ev.emit.store(known, Value(t.U32, torn))
-    return ev.emit.scalar("and", "u32", torn, ev.emit.scalar("xor", "u32", torn, before))
-
-
-def _handle(ev: Evaluator, pending: Reg, functions: dict[int, Any]) -> None:
-    """Call the functions of the bits that are set."""
-    for number, function in functions.items():
-        ev.emit.span = function.node.span
-        after, taken = ev.frame.label(), ev.frame.taken
-        bit = ev.emit.scalar("and", "u32", pending, ev.emit.constant(1 << number, "u32"))
-        ev.emit.emit("branch", a=bit, target=after)
-        call_values(ev, function, [], function.node)
-        ev.frame.place(after)
-        ev.frame.release(taken)
 
 
 # ---- queues ----

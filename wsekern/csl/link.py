@@ -302,7 +302,7 @@ class Linker(QueueLinker, DsrLinker):
         if isinstance(data, Reg):
             return self._scalar_operand(operand, options)
         if isinstance(data, Dsr):
-            return self._dsr(data, operand, name, place)
+            return self._dsr(data, operand, name, place, options.get("index"))
         kind = element_type(operand, name, data, place)
         if data.fifo is not None:
             return self.fifo(data.fifo, kind, extent.data if extent is not None and isinstance(extent.data, int) else None)

@@ -36,6 +36,8 @@ def operation(ev: Evaluator, node: syntax.Builtin) -> Value:
     operands += [_scalar_in_memory(ev, operands[0], each, precision) or operand(ev, each, precision, node, k)
                  for k, each in enumerate(node.arguments[1:count], 1)]
     if "index" in options:
+        if not any(_may_take_index(each.value.data) for each in operands):
+            ev.unit.diagnostics.warn("'.index' changes nothing: no operand has '.wavelet_index_offset = true'", node.span)
         operands = [indexed(ev, each, options["index"], node) for each in operands]
     done = ev.frame.new()
     ev.emit.span = node.span
@@ -83,6 +85,11 @@ def operand(ev: Evaluator, node: syntax.Expression, precision: str, of: syntax.B
     kind = _scalar_type(ev, value, precision, of, node)
     value = value if value.type == kind else ev.evaluate(node, kind)
     return Operand(Value(kind, ev.emit.register(value)), precision)
+
+
+def _may_take_index(data: Any) -> bool:
+    """Whether an operand says that it takes an index, or what is loaded into it may."""
+    return isinstance(data, Dsr) or (isinstance(data, Dsd) and "wavelet_index_offset" in data.options)
 
 
 def indexed(ev: Evaluator, given: Operand, index: Value, node: syntax.Builtin) -> Operand:

@@ -94,8 +94,13 @@ class QueueLinker(ABC):
                 self.unit.diagnostics.warn(f"'{task.function.name}' never starts: no @initialize_queue binds input queue "
                                            f"{task.number}", task.span)
         if arch == "wse2" and any(task.kind == "control" for task in effects.tasks):
-            for color in sorted(effects.opened):
+            for color in sorted(effects.opened | self._open_by_number()):
                 self.input_queue(color, None)
+
+    def _open_by_number(self) -> set[int]:
+        """Colors of WSE-2 whose number a local task has, which opens them as a data task would: both kinds share one table."""
+        return {task.number for task in self.unit.effects.tasks if task.kind == "local" and any(
+            "RAMP" in ports for name, ports in self.unit.painted(task.number).items() if name.startswith("tx"))}
 
     def input_queue(self, color: int, wanted: int | None) -> int:
         """The input queue of a color."""

@@ -34,8 +34,15 @@ def mutants(rows: dict[str, dict[str, Any]]) -> str:
     counts = table(["module", "places", "tried", "killed", "share"], [
         [f"`{name}`", row["places"], row["mutants"], row["killed"], f"{row['killed'] / row['mutants']:.0%}"]
         for name, row in rows.items()])
-    lived = [f"* `{name}`, {what.replace(': ', ': `', 1)}`" for name, row in rows.items() for what in row["survivors"]]
+    lived = [f"* `{name}`, {_told(what)}" for name, row in rows.items() for what in row["survivors"]]
     return "\n".join([counts, "", "Those that no test noticed:", "", *lived]) if lived else counts
+
+
+def _told(what: str) -> str:
+    """A mutant with its code as code, and why it does the same, if it does."""
+    place, _, change = what.partition(": ")
+    code, _, reason = change.partition(" (does")
+    return f"{place}: `{code}`" + (f" (does{reason}" if reason else "")
 
 
 def coverage(rows: dict[str, dict[str, Any]]) -> str:

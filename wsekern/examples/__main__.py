@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--machine", type=click.Choice(["wse2", "wse3"]), default="wse3", show_default=True)
 @click.option("--profile", default="silicon", show_default=True, help="Timing of the wafer: silicon or vendor-simulator.")
+@click.option("--csl", "in_csl", is_flag=True, help="Those that are there in CSL too: both programs, with the timing of "
+              "vendor-simulator.")
 @click.option("--json", "json_path", metavar="FILE",
               help="Write JSON to FILE; '-' is standard output, and nothing else goes there.")
-def main(names: tuple[str, ...], machine: str, profile: str, json_path: str | None) -> int:
+def main(names: tuple[str, ...], machine: str, profile: str, in_csl: bool, json_path: str | None) -> int:
     """Run example programs (names or tiers such as T3; default: all that the machine can run) and check them against numpy."""
     selected = chosen(names)
+    if in_csl:
+        return run_twins(selected, machine, json_path)
     refused = [item.name for item in selected if machine not in item.machines]
     if refused and len(refused) == len(selected):
         raise InputError(f"{machine} cannot run {', '.join(refused)}: use --machine {selected[0].machines[0]}")
@@ -55,6 +59,30 @@ def show(json_path: str | None, for_people: "Group", data: dict[str, Any]) -> No
         click.echo(to_json(data), nl=False)
     elif json_path:
         write_file(json_path, to_json(data))
+
+
+def run_twins(examples: list[Example], machine: str, json_path: str | None) -> int:
+    """The examples that are there in CSL too, both programs of each."""
+    from rich.console import Group
+    from rich.table import Table
+
+    from wsekern.examples.twins import PROFILE, TWINS
+
+    twins = [TWINS[item.name] for item in examples if item.name in TWINS and machine in item.machines]
+    if not twins:
+        raise InputError(f"none of these is there in CSL for {machine}: there are {', '.join(TWINS)}")
+    out = Table("name", title=f"Example programs in CSL on {machine}, {PROFILE} timing", title_justify="left")
+    for name in ("Python", "CSL", "ratio", "values"):
+        out.add_column(name, justify="right", no_wrap=True)
+    rows = []
+    for each in twins:
+        pair = each.run(machine)
+        rows.append({"name": each.name, "summary": each.summary, "cycles_python": pair.python.cycles,
+                     "cycles_csl": pair.csl.cycles, "same": pair.same, "correct": pair.python.correct and pair.csl.correct})
+        out.add_row(each.name, f"{pair.python.cycles:,}", f"{pair.csl.cycles:,}", f"{pair.csl.cycles / pair.python.cycles:.2f}",
+                    "WRONG" if not rows[-1]["correct"] else "the same" if pair.same else "as numpy says")
+    show(json_path, Group(out), {"machine": machine, "profile": PROFILE, "examples": rows})
+    return 0 if all(row["correct"] for row in rows) else 1
 
 
 def run_one(item: Example, machine: str, profile: str) -> dict[str, Any]:

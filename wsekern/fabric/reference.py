@@ -52,6 +52,8 @@ class Queue:
     turning: list[Word] = field(default_factory=list)
     """Words on their way in from outside that turn the switch; until they are there, only words of their port follow."""
     turner: Port | None = None
+    halves: list[tuple[bool, int]] | None = None
+    """What a program wrote last into the register of the switch: see ``wsekern.program.reference.registers``."""
 
     def listens(self, port: Port) -> bool:
         return bool(self.route.rx[self.accepting] >> port & 1) and (not self.turning or port == self.turner)
@@ -215,7 +217,7 @@ class ReferenceFabric:
         queue = self.queues.get((x, y, color))
         if queue is None:
             queue = self.queues[x, y, color] = Queue(route, credit=self.unused_credit.pop((x, y, color), 0))
-        queue.route, queue.frozen = route, queue.frozen or route.teardown
+        queue.route, queue.frozen, queue.halves = route, queue.frozen or route.teardown, None
         self.set_position(x, y, color, route.initial)
 
     def set_position(self, x: int, y: int, color: int, position: int) -> None:

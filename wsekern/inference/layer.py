@@ -7,7 +7,6 @@ queries, a causal mask and a cache that grows.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -132,7 +131,6 @@ def _rows_together(mapping: Grid, steps: Steps) -> Steps:
     return found
 
 
-@lru_cache(maxsize=16384)
 def _together(operation: Operation) -> Operation:
     if isinstance(operation, LocalProduct) and operation.m > 1:
         return replace(operation, together=True)

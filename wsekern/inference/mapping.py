@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
-import numpy as np
-
 from wsekern.errors import BudgetError, InputError
+from wsekern.formulas import largest
 from wsekern.inference.blocks.folding import folded, gain_in_rows
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.code import code_bytes
 from wsekern.inference.grid import DEFAULT_ACTIVATIONS, Grid
 from wsekern.inference.halves import feed_columns, has_halves, mixer_columns
+from wsekern.inference.kinds import GridFormulas, LayerKind, layer_kinds
 from wsekern.inference.layer import NORMS
 from wsekern.inference.outer import embedding_places, head_matrix, outer_bytes
 from wsekern.inference.packed import packed_memory
@@ -51,15 +51,16 @@ class BlockSizes:
         around = [norm for name, norm in ((name, getattr(block, name)) for name in NORMS)
                   if norm is not None and not (name.startswith("before") and folded(mapping, norm) and gain_in_rows(mapping))]
         norms, places = sum(mapping.hidden * (1 + norm.bias) for norm in around), any(norm.kind == "layer" for norm in around)
-        packed = {part: packed_memory(mapping, part.matrices()) for part in parts}
-        rooms = [math.ceil(max(part.room(), packed[part][2]) - chunk * (size * others)) for part in mixers]
-        rooms += [math.ceil(max(feed.room(), packed[feed][2]) - chunk * (size * own))] if feed else []
+        packed = [packed_memory(mapping, part.matrices()) for part in parts]
+        beside = [others] * len(mixers) + [own]
+        rooms = [math.ceil(largest(part.room(), room) - chunk * (size * other))
+                 for part, (*_, room), other in zip(parts, packed, beside, strict=False)]
         elements = mapping.hidden + own + others + sum(part.scores for part in parts)
         norms += mapping.hidden if block.scaled else 0
-        whole = norms + sum(part.weights - packed[part][0] for part in parts)
-        weights = math.ceil(size * whole) + sum(packed[part][1] for part in parts)
+        whole = norms + sum(part.weights for part in parts) - sum(elements for elements, *_ in packed)
+        weights = math.ceil(size * whole) + sum(kept for _, kept, _ in packed)
         return cls(weights=weights, slot=sum(part.slot_bytes for part in parts), state=sum(part.state_bytes for part in parts),
-                   buffers=chunk * elements + mapping.hidden * places, room=max(0, *rooms, 0))
+                   buffers=chunk * elements + mapping.hidden * places, room=largest(0, *rooms, 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,28 +84,36 @@ class Mapping(Grid):
 
     # -- memory -------------------------------------------------------------------------------------------------------
     @cached_property
+    def kinds(self) -> tuple[LayerKind, ...]:
+        """Kinds of layers, in the order of :attr:`ModelConfig.kinds`."""
+        return layer_kinds(Mapping, self.config, self.programs, self.precision, self.activations, self.weight_precision,
+                           self.cache_precision, self.expert_law, self.expert_wafers, self.expert_wafer)
+
+    @cached_property
     def _sizes(self) -> list[BlockSizes]:
         """Of each kind of block, in the order of :attr:`ModelConfig.kinds`."""
-        return [_sizes_of(one) for one in self.single_layers]
+        return [_sizes_of(kind, self.width, self.height, self.slots * self.height, self.chunk, self.expert_load)
+                for kind in self.kinds]
 
     @cached_property
     def single_layers(self) -> tuple["Mapping", ...]:
         """The grid with one layer and one user, for each kind of block in the order of :attr:`ModelConfig.kinds`: its steps and
         sizes are those of that layer here, and for all requests alike for which rows have as many slots."""
         alone = {"context": self.slots * self.height, "shared": 0, "layers": 1, "users": 1, "with_head": False}
-        return tuple(replace(self, config=one, **alone) for one in _single_blocks(self.config))
+        return tuple(replace(self, config=kind.grid.config, **alone) for kind in self.kinds)
 
     @cached_property
     def _regions(self) -> list[tuple[int, float, float]]:
         """(weights, slot, state) in bytes of the layers together that can lie on the grid: one for each run of consecutive
         layers."""
-        sizes = [(size.weights, size.slot, size.state) for size in self._sizes]
-        if not self.held_layers or len(set(sizes)) == 1:
-            weights, slot, state = sizes[0]
-            return [(self.held_layers * weights, self.held_layers * slot, self.held_layers * state)]
-        each = np.array(sizes)[list(_kind_of_layer(self.config))]
-        runs = (each[start:start + self.held_layers].sum(axis=0) for start in range(0, len(each), self.held_layers))
-        return list(dict.fromkeys((int(run[0]), float(run[1]), float(run[2])) for run in runs))
+        sizes, runs = self._sizes, _runs(self.config, self.held_layers)
+        if len(sizes) == 1:
+            count, one = runs[0][0], sizes[0]
+            return [(count * one.weights, count * one.slot, count * one.state)]
+        return [(sum(count * size.weights for count, size in zip(run, sizes, strict=True)),
+                 sum(count * size.slot for count, size in zip(run, sizes, strict=True)),
+                 sum(count * size.state for count, size in zip(run, sizes, strict=True)))
+                for run in runs]
 
     def _kept(self, slot: float, state: float) -> float:
         """Bytes of the cache: of all positions, and of all sequences."""
@@ -121,17 +130,24 @@ class Mapping(Grid):
         layers have their own columns, the first or the last."""
         if self.feed_width:
             return max((half.memory for half in self.halves), key=lambda memory: sum(memory.values()))
-        size = PRECISIONS[self.precision]
-        weights, slot, state = max(self._regions, key=lambda run: run[0] + self._kept(*run[1:]))
-        buffers = max(kind.buffers for kind in self._sizes)
-        room = max(kind.room for kind in self._sizes) if self.held_layers else 0
+        weights, slot, state = self._fullest
+        return {"weights": weights + self._tables, "kv_cache": math.ceil(self._kept(slot, state)), "buffers": self._buffers,
+                "code": code_bytes(self)}
+
+    @cached_property
+    def _fullest(self) -> tuple[int, float, float]:
+        """Those of :attr:`_regions` that need most."""
+        runs = self._regions
+        return runs[0] if len(runs) == 1 else max(runs, key=lambda run: run[0] + self._kept(*run[1:]))
+
+    @cached_property
+    def _buffers(self) -> int:
+        """Bytes of buffers, room of vector forms included."""
+        buffers = max([kind.buffers for kind in self._sizes])
+        room = max([kind.room for kind in self._sizes]) if self.held_layers else 0
         room = max(room, packed_memory(self, head_matrix(self))[2] if self.with_head else 0)
-        return {
-            "weights": weights + self._tables,
-            "kv_cache": math.ceil(self._kept(slot, state)),
-            "buffers": math.ceil(size * (buffers + (embedding_places(self)[1] if self.with_head else 0))) + room,
-            "code": code_bytes(self),
-        }
+        places = embedding_places(self)[1] if self.with_head else 0
+        return math.ceil(PRECISIONS[self.precision] * (buffers + places)) + room
 
     @property
     def bytes_used(self) -> int:
@@ -162,13 +178,21 @@ class Mapping(Grid):
 
     def fits(self, machine: Machine) -> bool:
         """Whether every PE has room."""
-        return sum(self.memory.values()) <= int(machine.core.sram)
+        return self.needed_bytes <= int(machine.core.sram)
+
+    @cached_property
+    def needed_bytes(self) -> int:
+        """Those of :attr:`memory` together."""
+        if self.feed_width:
+            return max(half.needed_bytes for half in self.halves)
+        weights, slot, state = self._fullest
+        return weights + self._tables + math.ceil(self._kept(slot, state)) + self._buffers + code_bytes(self)
 
     def most_slots(self, machine: Machine) -> int:
         """Cached positions of all users together for which every row has room beside weights, buffers and code."""
         if self.feed_width:
             return self.halves[0].most_slots(machine)
-        beside = self.memory["buffers"] + self.memory["code"]
+        beside = self._buffers + code_bytes(self)
 
         def slots(weights: int, slot: float, state: float) -> int:
             used = beside + weights + self._tables + state * self.users
@@ -180,7 +204,7 @@ class Mapping(Grid):
         """Sequences of the whole context for which every row has room beside weights, buffers and code."""
         if self.feed_width:
             return min(half.most_users(machine) for half in self.halves)
-        have = int(machine.core.sram) - self.memory["buffers"] - self.memory["code"]
+        have = int(machine.core.sram) - self._buffers - code_bytes(self)
         shared = -(-self.shared // self.height)
         own = -(-(self.context - self.shared) // self.height)
 
@@ -209,16 +233,13 @@ def most_that(bound: int, holds: Callable[[int], bool]) -> int:
     return low
 
 
-@lru_cache(maxsize=16384)
-def _sizes_of(mapping: Mapping) -> BlockSizes:
+_SIZES = GridFormulas(lambda grid: tuple(vars(BlockSizes.of(grid, grid.config.blocks[0])).values()))
+
+
+@lru_cache(maxsize=65536)
+def _sizes_of(kind: LayerKind, *numbers: int) -> BlockSizes:
     """Of one layer; regions that differ in numbers of layers and users alone have them once."""
-    return BlockSizes.of(mapping, mapping.config.blocks[0])
-
-
-@lru_cache(maxsize=1024)
-def _single_blocks(config: ModelConfig) -> tuple[ModelConfig, ...]:
-    """Models of one layer, of each kind of ``config``."""
-    return tuple(replace(config, blocks=(block,)) for block, _ in config.kinds)
+    return BlockSizes(*_SIZES.of(kind.grid)(*numbers, *kind.blocks))
 
 
 @lru_cache(maxsize=256)
@@ -229,8 +250,13 @@ def _check_parts(config: ModelConfig) -> None:
         feed_on_grid(Grid(config, 1, 1), block)
 
 
-@lru_cache(maxsize=256)
-def _kind_of_layer(config: ModelConfig) -> tuple[int, ...]:
-    """Of each layer, which of :attr:`ModelConfig.kinds` it is."""
+@lru_cache(maxsize=4096)
+def _runs(config: ModelConfig, layers: int) -> tuple[tuple[int, ...], ...]:
+    """How many layers of each of :attr:`ModelConfig.kinds` each run of ``layers`` consecutive layers has, the last run what is
+    left; of alike ones one."""
     numbers = {block: number for number, (block, _) in enumerate(config.kinds)}
-    return tuple(numbers[block] for block in config.blocks)
+    of_layers = [numbers[block] for block in config.blocks]
+    if not layers or len(numbers) == 1:
+        return ((layers, *[0] * (len(numbers) - 1)),)
+    runs = (of_layers[start:start + layers] for start in range(0, len(of_layers), layers))
+    return tuple(dict.fromkeys(tuple(run.count(number) for number in range(len(numbers))) for run in runs))

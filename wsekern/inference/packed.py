@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.formulas import largest, opaque
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, View
 from wsekern.ops import BatchedGemv, Gemm
@@ -29,7 +31,14 @@ class Matrix:
 
     def bytes(self, form: Packing) -> int:
         """Bytes of all, elements and scales, in 16-bit words."""
-        return 2 * self.copies * PackedLayout(form, self.inputs, self.outputs).words
+        return 2 * self.copies * _words(form, self.inputs, self.outputs)
+
+
+@opaque
+@lru_cache(maxsize=65536)
+def _words(form: Packing, inputs: int, outputs: int) -> int:
+    """16-bit words of a tile."""
+    return PackedLayout(form, inputs, outputs).words
 
 
 Matrices = Mapping[str, tuple[Matrix, ...]]
@@ -105,6 +114,13 @@ def packed_memory(mapping: Grid, matrices: Matrices) -> tuple[int, int, int]:
         elements += sum(matrix.elements for matrix in sizes)
         size += sum(matrix.bytes(form) for matrix in sizes)
         own = sizes[0].copies > 1
-        product = PackedProduct(1 if own else mapping.chunk, sizes[0].inputs, sizes[0].outputs, form.name, own=own)
-        room = max(room, product.room_bytes(mapping.precision))
+        rows = 1 if own else mapping.chunk
+        room = largest(room, _room(rows, sizes[0].inputs, sizes[0].outputs, form.name, own, mapping.precision))
     return elements, size, room
+
+
+@opaque
+@lru_cache(maxsize=65536)
+def _room(rows: int, inputs: int, outputs: int, form: str, own: bool, precision: str) -> int:
+    """Bytes of room of a packed product."""
+    return PackedProduct(rows, inputs, outputs, form, own=own).room_bytes(precision)

@@ -5,7 +5,7 @@ plain reference of its own. A :class:`Programs` belongs to a grid (:class:`wseke
 """
 
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal, get_args, get_type_hints
 
 from wsekern.errors import InputError
@@ -43,6 +43,14 @@ class Programs:
     router_copies: int = 1
     """Copies of a mixture's router at most: columns are cut into blocks of as many columns, the last one of what is left (half
     as many or more), and each block holds a whole copy."""
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Reckoned once: programs are parts of many keys."""
+        return hash(tuple([getattr(self, field.name) for field in fields(self)]))
 
     def __post_init__(self) -> None:
         hints = _hints()

@@ -11,7 +11,8 @@ from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
-from wsekern.ops import Broadcast, FlowEngine, Operation
+from wsekern.ops import Broadcast, Operation
+from wsekern.ops.engines.flow import TimingEngine
 from wsekern.workload.decoder import Block, Mixture
 
 CHUNKS = (1, 2, 4, 8, 16, 32, 64)
@@ -38,7 +39,7 @@ class StepCycles:
 
 def time_steps(machine: Machine, mapping: Mapping, steps: Steps, profile: str) -> StepCycles:
     """Time ``steps`` on the flow engine, without values."""
-    engine = FlowEngine(machine, mapping.width, mapping.height, profile=profile, precision=mapping.precision)
+    engine = TimingEngine(machine, mapping.width, mapping.height, profile=profile, precision=mapping.precision)
     for step in steps:
         step.time(engine)
     return StepCycles(engine.cycles, dict(engine.breakdown))
@@ -80,7 +81,7 @@ def loaded_grids(mapping: Mapping, block: Block, tokens: int) -> Iterator[tuple[
 def _time_operations(machine: Machine, width: int, height: int, precision: str, operations: tuple[Operation, ...],
                      profile: str) -> StepCycles:
     """Blocks that differ in what takes no time (where a window ends) are timed once."""
-    engine = FlowEngine(machine, width, height, profile=profile, precision=precision)
+    engine = TimingEngine(machine, width, height, profile=profile, precision=precision)
     for operation in operations:
         engine.time(operation)
     return StepCycles(engine.cycles, dict(engine.breakdown))

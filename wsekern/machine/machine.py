@@ -62,6 +62,8 @@ class Core(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fabric_inputs_per_instruction: Some
     data_tasks_bind_to_queue: bool
     simd: dict[str, Rate]
+    router_registers: Annotated[Listing, Unit("B")] | None = None
+    """Byte addresses at which a program finds the registers of its router's routes, and of its switches: 16 bits a color."""
 
 
 class Profile(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -223,6 +225,10 @@ def check_machine(machine: Machine, path: str) -> None:
     for name in ("input_queues", "output_queues"):
         if not getattr(core, name).values:
             raise InputError(f"{path}: core: {name} is empty, expected the depth of each queue")
+    registers = core.router_registers
+    if registers is not None and (len(registers.values) != 2 or any(at % 2 or at < core.sram.value for at in registers.values)):
+        raise InputError(f"{path}: core: router_registers: expected two even byte addresses behind the {int(core.sram)} B of "
+                         "memory, of the registers of routes and of switches")
     half = machine.system.half_load_fraction
     if half is not None and half.value < machine.system.idle_fraction.value:
         raise InputError(f"{path}: system.half_load_fraction is less than system.idle_fraction, but half load draws no less "

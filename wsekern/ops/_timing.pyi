@@ -36,11 +36,45 @@ class LineCosts:
         room: int,
     ) -> None: ...
 
+class LineRates:
+    def __init__(
+        self,
+        base: LineCosts,
+        *,
+        sum_packing: int,
+        result_packing: int,
+        receive: int,
+        depth: int,
+        output: int,
+        convert: tuple[int, int, int],
+    ) -> None: ...
+    def costs(self, elements: int) -> LineCosts: ...
+
 def allreduce_line(
     line: NDArray[np.int64], segment: int, groups: int, costs: LineCosts, tail: LineCosts | None = None
 ) -> int: ...
+def allreduce_alone(length: int, groups: int, costs: LineCosts, tail: LineCosts | None = None) -> int: ...
 def reduce_line(line: NDArray[np.int64], segment: int, root: int, costs: LineCosts) -> int: ...
 def broadcast_line(line: NDArray[np.int64], segment: int, root: int, costs: LineCosts) -> int: ...
+
+class GatherCosts:
+    def __init__(
+        self,
+        *,
+        call: int,
+        setup: int,
+        work: int,
+        setup_stream: int,
+        pace: int,
+        words: int,
+        depth: int,
+        output: int,
+        stage: int,
+        hop: int,
+        link: tuple[int, int],
+    ) -> None: ...
+
+def allgather_line(line: NDArray[np.int64], segment: int, costs: GatherCosts) -> None: ...
 def spread(row: NDArray[np.int64], column: NDArray[np.int64], grid: NDArray[np.int64]) -> None: ...
 def latest_clock(grid: NDArray[np.int64]) -> tuple[int, int]: ...
 def reduce_snake(grid: NDArray[np.int64], costs: LineCosts) -> int: ...

@@ -40,6 +40,8 @@ class Clocks(Protocol):
     timing: Timing
     link_traversals: int
     """Wavelets times links so far; an operation adds its own."""
+    reports: bool
+    """Whether notes and link traversals are read: operations may leave them out where they are not."""
 
     def timing_of(self, precision: str | None) -> Timing:
         """Costs in ``precision``, the engine's own where it is None."""
@@ -78,7 +80,7 @@ class Untimed:
     def __init__(self, engine: Clocks) -> None:
         self.width, self.height, self.precision, self.threads = engine.width, engine.height, engine.precision, engine.threads
         self.timing, self.timing_of, self.length, self.lines = engine.timing, engine.timing_of, engine.length, engine.lines
-        self.link_traversals = 0
+        self.link_traversals, self.reports = 0, False
 
     def on_lines(self, axis: str, advance: Callable[[np.ndarray], None]) -> None:
         """No clock moves."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from wsekern.errors import InputError
 from wsekern.inference.programs import Programs
@@ -18,6 +19,14 @@ class Candidate:
     layers: int
     programs: Programs
     expert_wafers: int = 1
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Reckoned once: candidates are keys."""
+        return hash((self.width, self.height, self.layers, self.programs, self.expert_wafers))
 
 
 @dataclass(frozen=True)

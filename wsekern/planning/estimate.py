@@ -6,26 +6,29 @@ operations a PE starts each as soon as it is ready itself, so that the sum is ne
 more where clocks of the PEs differ, and equal where they do not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsekern.formulas import Formulas, attempted, is_traced, opaque
+from wsekern.inference.grid import Grid
 from wsekern.inference.halves import arriving_steps
-from wsekern.inference.layer import mixer_steps, other_steps
+from wsekern.inference.kinds import GridFormulas, LayerKind
+from wsekern.inference.layer import expert_loads, mixer_steps, other_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
-from wsekern.inference.step_times import loaded_grids
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
-from wsekern.ops import AllGather, Broadcast, FlowEngine, Operation
+from wsekern.ops import AllGather, AllReduce, Broadcast, FlowEngine, Operation
 from wsekern.ops._timing import CAUSE_NAMES
+from wsekern.ops.engines.flow import TimingEngine
 from wsekern.ops.operation import LocalOperation
 from wsekern.planning.layout import TIMED, Placement
-from wsekern.workload.decoder import Attention, Block
+from wsekern.workload.decoder import Mixture
 
 STEADY = 32
 """PEs of a line from which on a gather takes as long at each as at the one a frame of the link before it."""
@@ -36,6 +39,7 @@ class _Line:
     :class:`wsekern.ops.operation.Clocks`."""
 
     threads = 1
+    reports = False
 
     def __init__(self, engine: FlowEngine, axis: str, length: int) -> None:
         self.width, self.height = (length, 1) if axis == "x" else (1, length)
@@ -82,11 +86,13 @@ class Estimator:
 
     def __init__(self, machine: Machine, profile: str, precision: str) -> None:
         self.machine, self.profile, self.precision = machine, profile, precision
-        self._engine = FlowEngine(machine, 1, 1, profile=profile, precision=precision)
+        self._engine = TimingEngine(machine, 1, 1, profile=profile, precision=precision)
         self._known: dict[tuple[Operation, int, int], int] = {}
-        self._alike: dict[Mapping, Mapping] = {}
-        self._layers: dict[tuple[Mapping, int, int], float] = {}
-        self._beside: dict[tuple[Mapping, int], list[tuple[int, float]]] = {}
+        self._timers: dict[Hashable, Callable[..., int]] = {}
+        self._lists: dict[Hashable, GridFormulas] = {}
+        self._formulas: dict[Hashable, Formulas] = {}
+        self._layers: dict[Hashable, float] = {}
+        self._beside: dict[Hashable, list[tuple[int, float]]] = {}
         self._heads: dict[Mapping, int] = {}
 
     def operation(self, operation: Operation, width: int, height: int) -> int:
@@ -98,21 +104,51 @@ class Estimator:
             length = getattr(operation, "segment", 0) or (width if axis == "x" else height)
             sides = (length, 0) if axis == "x" else (0, length)
         key = operation, *sides
+        numbers = [name for name, value in vars(operation).items() if is_traced(value)]
+        if numbers or any(map(is_traced, sides)):
+            return self._traced(operation, numbers, sides)
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = self._timed(operation, *sides)
         return found
+
+    def _traced(self, operation: Operation, names: list[str], sides: tuple[int, int]) -> int:
+        """As a number that depends on those of ``operation`` that are called ``names``, and on ``sides``."""
+        held = vars(operation)
+        if isinstance(operation, LocalOperation):
+            found = attempted(lambda: sum(operation.cycles(self._engine.timing)), *(held[name] for name in names))
+            if found is not None:
+                return found
+        rest = {one.name: held[one.name] for one in fields(operation) if one.init and one.name not in names}
+        made, kind = type(operation), (type(operation), *names, *rest.items())
+        if kind not in self._timers:
+            known: dict[tuple[int, ...], int] = {}
+
+            def timed(width: int, height: int, *numbers: int) -> tuple[int]:
+                one = made(**rest, **dict(zip(names, numbers, strict=True)))
+                return (self._timed(one, width, height),)
+            reckoned = Formulas(timed) if isinstance(operation, LocalOperation) else timed
+
+            def timer(*numbers: int) -> int:
+                found = known.get(numbers)
+                if found is None:
+                    found = known[numbers] = reckoned(*numbers)[0]
+                return found
+            self._timers[kind] = opaque(timer)
+        return self._timers[kind](*sides, *(held[name] for name in names))
 
     def _timed(self, operation: Operation, width: int, height: int) -> int:
         if isinstance(operation, LocalOperation):
             return sum(operation.cycles(self._engine.timing))
         if isinstance(operation, AllGather) and max(width, height) > (steady := STEADY + self._engine.timing.link[0]):
             return self._gathered(operation, max(width, height), steady)
+        if isinstance(operation, AllReduce):
+            return operation.alone(self._engine, width or height)
         if operation.axis is not None:
             line = _Line(self._engine, operation.axis, width or height)
             operation.time(line)
             return line.cycles
-        engine = FlowEngine(self.machine, width or 1, height or 1, profile=self.profile, precision=self.precision)
+        engine = TimingEngine(self.machine, width or 1, height or 1, profile=self.profile, precision=self.precision)
         engine.time(operation)
         return int(engine.cycles)
 
@@ -129,34 +165,49 @@ class Estimator:
 
     def layers(self, mapping: Mapping, tokens: int, slots: int) -> float:
         """All layers of the model of ``mapping``, as :func:`wsekern.inference.step_times.time_layers` does."""
-        return sum(count * self._layer(one, tokens, slots)
-                   for one, (_, count) in zip(mapping.single_layers, mapping.config.kinds, strict=True))
+        if mapping.feed_width:
+            ways = sum(self.steps(arriving_steps(half, tokens), half.width, half.height) for half in mapping.halves)
+            return mapping.config.layers * ways + sum(self.layers(half, tokens, slots) for half in mapping.halves)
+        return sum(kind.count * self._layer(kind, mapping, tokens, max(1, slots)) for kind in mapping.kinds)
 
-    def _layer(self, mapping: Mapping, tokens: int, slots: int) -> float:
+    def _layer(self, kind: LayerKind, mapping: Mapping, tokens: int, slots: int) -> float:
         """One layer; all regions of a size share it, however many layers they have, and all requests and chunks for which its
         steps are the same."""
-        if mapping.feed_width:
-            return sum(self._layer(half, tokens, slots) + self.steps(arriving_steps(half, tokens), half.width, half.height)
-                       for half in mapping.halves)
-        if mapping not in self._alike:
-            self._alike[mapping] = _plainest(mapping)
-        mapping = self._alike[mapping]
-        key = mapping, tokens, slots
-        if key not in self._layers:
-            block = mapping.config.blocks[0]
-            mixers = self.steps(mixer_steps(mapping, block, tokens, max(1, slots)), mapping.width, mapping.height)
-            others = self._others(replace(mapping, context=1, chunk=1), block, tokens)
-            self._layers[key] = sum(share * (mixers + cycles) for cycles, share in others)
-        return self._layers[key]
+        width, height, context, chunk = mapping.width, mapping.height, mapping.slots * mapping.height, mapping.chunk
+        if kind.looks_back_over_all:
+            context, chunk = min(mapping.slots, kind.blocks[0]) * height, 1
+        load = mapping.expert_load
+        key = kind, width, height, context, chunk, load, tokens, slots
+        found = self._layers.get(key)
+        if found is None:
+            mixers = self._listed(_mixers, kind, width, height, context, chunk, load, tokens, slots)
+            found = sum(share * (mixers + cycles) for cycles, share in self._others(kind, width, height, load, tokens))
+            self._layers[key] = found
+        return found
 
-    def _others(self, mapping: Mapping, block: Block, tokens: int) -> list[tuple[int, float]]:
+    def _others(self, kind: LayerKind, width: int, height: int, load: int, tokens: int) -> list[tuple[int, float]]:
         """Cycles of what does not depend on the cache, and the share of each number of experts that a layer may have on the
         fullest block of lines: the same for all contexts and chunks."""
-        key = mapping, tokens
-        if key not in self._beside:
-            self._beside[key] = [(self.steps(other_steps(grid, block, tokens), mapping.width, mapping.height), share)
-                                 for grid, share in loaded_grids(mapping, block, tokens)]
-        return self._beside[key]
+        key = kind, width, height, load, tokens
+        found = self._beside.get(key)
+        if found is None:
+            loads: tuple[tuple[int, float], ...] = ((load, 1.0),)
+            if isinstance(kind.block.feed, Mixture):
+                loads = expert_loads(replace(kind.grid, width=width, height=height, expert_load=load), kind.block, tokens)
+            found = [(self._listed(_others, kind, width, height, 1, 1, experts, tokens, 1), share) for experts, share in loads]
+            self._beside[key] = found
+        return found
+
+    def _listed(self, listed: Callable[[Grid, int, int], Steps], kind: LayerKind, *numbers: int) -> int:
+        """Cycles of what ``listed`` lists for a grid, tokens and slots, by formulas in the ``numbers``: those of
+        :class:`GridFormulas`, tokens, slots."""
+        formulas = self._formulas.get((listed, kind))
+        if formulas is None:
+            if listed not in self._lists:
+                self._lists[listed] = GridFormulas(lambda grid, tokens, slots: (
+                    self.steps(listed(grid, tokens, slots), grid.width, grid.height),))
+            formulas = self._formulas[listed, kind] = self._lists[listed].of(kind.grid)
+        return int(formulas(*numbers[:-2], *kind.blocks, *numbers[-2:])[0])
 
     def handover(self, mapping: Mapping, tokens: int) -> int:
         """Residual stream from one region to all columns of the next one, as
@@ -173,14 +224,12 @@ class Estimator:
         return self._heads[mapping]
 
 
-def _plainest(mapping: Mapping) -> Mapping:
-    """``mapping``, which has one layer, with the shortest context and chunk for which its steps are the same: attention that
-    looks back over all positions has the same steps for all, but for the blocks into which short ones can be cut."""
-    block = mapping.config.blocks[0]
-    if not all(type(mixer) is Attention and not mixer.reach and mixer.indexer is None and mixer.compression == 1
-               for mixer in block.mixers):
-        return mapping
-    return replace(mapping, context=min(mapping.slots, mapping.programs.position_blocks) * mapping.height, chunk=1)
+def _mixers(grid: Grid, tokens: int, slots: int) -> Steps:
+    return mixer_steps(grid, grid.config.blocks[0], tokens, slots)
+
+
+def _others(grid: Grid, tokens: int, slots: int) -> Steps:
+    return other_steps(grid, grid.config.blocks[0], tokens)
 
 
 @lru_cache(maxsize=64)

@@ -2,6 +2,7 @@
 
 import math
 from bisect import bisect_right
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import takewhile
@@ -10,6 +11,7 @@ from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
+from wsekern.planning.candidates import Candidate
 from wsekern.planning.estimate import estimator
 from wsekern.planning.head_part import head_region
 from wsekern.planning.layout import sides_of
@@ -30,6 +32,9 @@ class HeadRoom:
     known: dict[Size, dict[str, int]] = field(default_factory=dict)
     rows: dict[int, int] = field(default_factory=dict)
     times: dict[tuple[Size, str], int] = field(default_factory=dict)
+    beside: dict[Size, int] = field(default_factory=dict)
+    cuts: dict[Hashable, tuple[Candidate, ...]] = field(default_factory=dict)
+    """Cuts of wafers, as a search finds them."""
 
     def region(self, width: int, height: int) -> Mapping:
         """A rectangle with them."""
@@ -87,6 +92,20 @@ class HeadRoom:
         found = zip(self.widths, self._heights, strict=True)
         return min((size for size in found if size[1]), key=lambda size: (size[0] * size[1], size))
 
+    def regions_beside(self, width: int, height: int) -> int:
+        """The most regions of a size on the last wafer beside the head; -1 if that has no room."""
+        found = self.beside.get((width, height))
+        if found is None:
+            found = self.beside[width, height] = self._most_beside(width, height)
+        return found
+
+    def _most_beside(self, width: int, height: int) -> int:
+        sides = sides_of(self.machine)
+        columns, rows = sides[0] // width, sides[1] // height
+        high = [self.height(sides[0] - whole * width) for whole in range(columns + 1)]
+        return max((whole * rows + (columns - whole) * ((sides[1] - head) // height)
+                    for whole, head in enumerate(high) if head), default=-1)
+
     def smaller(self, width: int, height: int) -> list[Size]:
         """Some that hold all and lie in a rectangle, itself among them."""
         found: list[Size] = []
@@ -95,7 +114,7 @@ class HeadRoom:
             found += [(wide, high) for high in takewhile(lambda high, wide=wide: self.holds(wide, high), heights)]
         return found
 
-    def beside(self, width: int, height: int, regions: int, profile: str) -> Size:
+    def quickest_beside(self, width: int, height: int, regions: int, profile: str) -> Size:
         """The quickest of the rectangles in the corner of a wafer that leave room for so many regions of that size."""
         sides, sizes = sides_of(self.machine), list[Size]()
         columns, rows = sides[0] // width, sides[1] // height

@@ -484,7 +484,7 @@ LEAST_INSIDE = 0.75
 def filled(placement: Placement, least: float = LEAST_INSIDE) -> Placement | None:
     """``placement`` with as many users inside as it has room for; None if that is less than the share ``least`` of them, or
     none."""
-    whole = replace(placement, inside=None)
+    whole = placement if placement.inside is None else replace(placement, inside=None)
     if _holds(whole):
         return whole
     inside = min(mapping.most_users(placement.machine) for mapping in whole.mappings)

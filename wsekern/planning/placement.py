@@ -197,7 +197,7 @@ def _bands_hold(search: Search, wafers: int) -> bool:
 def _smallest(search: Search) -> Search:
     """The same model before the smallest request."""
     request = Request(1, 1, 1, search.service.request.precision)
-    return search.beside.setdefault(request, _asked(search, request))
+    return search.asked.setdefault(request, _asked(search, request))
 
 
 def _asked(search: Search, request: Request) -> Search:
@@ -206,7 +206,7 @@ def _asked(search: Search, request: Request) -> Search:
 
 def _refusal(search: Search, machine: Machine, wafers: int | None) -> BudgetError:
     def fits(request: Request, count: int) -> bool:
-        one = search.beside.setdefault(request, _asked(search, request))
+        one = search.asked.setdefault(request, _asked(search, request))
         return one.holds_all(count) or _bands_hold(one, count)
 
     roughly = wafers is not None and not _smallest(search).holds_all(wafers)

@@ -87,19 +87,17 @@ class Search:
     def __init__(self, config: ModelConfig, machine: Machine, service: Demand, chosen: ProgramSet,
                  load: dict[str, Any]) -> None:
         self.config, self.machine, self.service, self.chosen, self.load = config, machine, service, chosen, load
-        self.programs = chosen.programs
-        self.sides = sides_of(machine)
+        self.programs, self.sides = chosen.programs, sides_of(machine)
         self.heads = head_room(config, in_cycles(machine), service.request.precision, chosen.programs, load.get("activations"),
                                load.get("weight_precision", ""))
         self.judged = 0
         self._scores, self._cuts = dict[Candidate, float](), set[Candidate]()
-        self._tried: dict[int, list[Candidate]] = {}
-        self._counts: dict[int, int] = {}
-        self._beside_head, self.held_bytes = cache(self._most_beside_head), cache(self._held_bytes)
-        self._holding: dict[int, bool] = {}
+        self._tried, self._counts = dict[int, list[Candidate]](), dict[int, int]()
+        self.held_bytes, self._light = cache(self._held_bytes), dict[int, list[Candidate]]()
+        self._holding = dict[int, bool]()
         self._possible: dict[tuple[int, int], NDArray[np.bool_]] = {}
         self._placements: dict[Candidate, QuickPlacement | None] = {}
-        self.bands, self.beside = dict[Any, Any](), dict[Any, Any]()  # what is known of other regions, and requests
+        self.bands, self.asked = dict[Any, Any](), dict[Any, Any]()  # what is known of other regions, and requests
 
     # -- what a candidate is worth -------------------------------------------------------------------------------------
     @property
@@ -147,7 +145,7 @@ class Search:
         """Regions of that size for which so many (groups of) wafers have room beside the head."""
         if not wafers:
             return 0
-        return (wafers - 1) * self._cells(width, height) + self._beside_head(width, height)
+        return (wafers - 1) * self._cells(width, height) + self.heads.regions_beside(width, height)
 
     def count(self, layers: int) -> int:
         """Regions of so many layers that hold all."""
@@ -162,16 +160,6 @@ class Search:
 
     def _cells(self, width: int, height: int) -> int:
         return (self.sides[0] // width) * (self.sides[1] // height)
-
-    def _most_beside_head(self, width: int, height: int) -> int:
-        """The most regions on the last wafer beside the head; -1 if that has no room."""
-        columns, rows = self.sides[0] // width, self.sides[1] // height
-        found = []
-        for whole in range(columns + 1):
-            high = self.heads.height(self.sides[0] - whole * width)
-            if high:
-                found.append(whole * rows + (columns - whole) * ((self.sides[1] - high) // height))
-        return max(found, default=-1)
 
     def fits(self, candidate: Candidate, wafers: int) -> bool:
         """Whether there is room for all regions and the head, and for a layer's bytes on every PE."""
@@ -191,6 +179,13 @@ class Search:
                         yield Candidate(*size, self.least_layers(regions), self.programs, together)
                     if columns * rows * groups >= 2 * self.config.layers:
                         break
+
+    def _all_cuts(self, wafers: int) -> tuple[Candidate, ...]:
+        """Those of :meth:`cuts`, which all services of a model share."""
+        key = wafers, self.programs, self.groups
+        if key not in self.heads.cuts:
+            self.heads.cuts[key] = tuple(self.cuts(wafers))
+        return self.heads.cuts[key]
 
     @cached_property
     def groups(self) -> range:
@@ -220,7 +215,7 @@ class Search:
     def needed(self, candidate: Candidate) -> int:
         """Wafers that a candidate takes."""
         size = candidate.width, candidate.height
-        cells, beside = self._cells(*size), max(0, self._beside_head(*size))
+        cells, beside = self._cells(*size), max(0, self.heads.regions_beside(*size))
         regions = self.count(candidate.layers)  # on groups of wafers
         return candidate.expert_wafers * (1 + max(0, -(-(regions - beside) // max(1, cells))))
 
@@ -235,10 +230,15 @@ class Search:
 
     def _light_cuts(self, wafers: int) -> list[Candidate]:
         """Cuts whose weights alone may fit, those with most room first."""
+        if wafers not in self._light:
+            self._light[wafers] = self._fit_at_best(wafers)
+        return self._light[wafers]
+
+    def _fit_at_best(self, wafers: int) -> list[Candidate]:
         def fullness(cut: Candidate) -> float:
             return cut.layers * self.held_bytes(cut.expert_wafers) / (cut.width * cut.height)
 
-        return sorted((cut for cut in self.cuts(wafers) if fullness(cut) <= int(self.machine.core.sram)), key=fullness)
+        return sorted((cut for cut in self._all_cuts(wafers) if fullness(cut) <= int(self.machine.core.sram)), key=fullness)
 
     def _held_bytes(self, together: int) -> float:
         """Of a layer on average, the least that users keep in the cache among them."""
@@ -489,10 +489,10 @@ class Search:
 
     def _head(self, candidate: Candidate, wafers: int) -> Size:
         """The quickest of the rectangles in the corner of the last wafer that leave room for the regions on it."""
-        size, regions = (candidate.width, candidate.height), self.count(candidate.layers)  # on groups of wafers
-        groups = -(-regions // (cells := self._cells(*size)))
+        size, regions = (candidate.width, candidate.height), self.count(candidate.layers)
+        groups = -(-regions // (cells := self._cells(*size)))  # of wafers
         last = regions - (groups - 1) * cells if self.regions(*size, groups) >= regions else 0  # the head has its own wafer
-        return self.heads.beside(*size, last, self.load["profile"])
+        return self.heads.quickest_beside(*size, last, self.load["profile"])
 
 
 def _spread(cuts: list[Candidate]) -> list[Candidate]:

@@ -273,14 +273,14 @@ class _Encoder:
 
     @staticmethod
     def _counted(operands: list[Operand]) -> int:
-        """The operand whose extent is the instruction's: the first that is no scalar, a FIFO only where there is no other."""
+        """The operand whose extent is the instruction's: the first that is no scalar, of the sources and then the target; a
+        FIFO only where there is no other."""
         def is_scalar(operand: Operand) -> bool:
             return isinstance(operand, Register) or (isinstance(operand, Mem) and operand.stride == 0)
 
-        for k, operand in enumerate(operands):
-            if not is_scalar(operand) and not isinstance(operand, Fifo):
-                return k
-        return next((k for k, operand in enumerate(operands) if isinstance(operand, Fifo)), 0)
+        order = [*range(1, len(operands)), 0]
+        vectors = [k for k in order if not is_scalar(operands[k])]
+        return next((k for k in vectors if not isinstance(operands[k], Fifo)), (vectors or [0])[0])
 
     def _microthread(self, item: Vector) -> int:
         """Microthread of an asynchronous instruction: as given, else the number of its queue (output before input)."""
@@ -389,6 +389,8 @@ class _Encoder:
             "active": _mask(number for number, task in local.items() if task.active),
             "blocked": _mask(number for number, task in local.items() if task.blocked),
             "high": _mask(number for number, task in local.items() if task.priority == "high"),
+            **dict(zip(("color_registers", "switch_registers"),
+                       core.router_registers.values if core.router_registers is not None else (NONE, NONE), strict=True)),
             "blocked_queues": _mask(blocked_queues),
             "high_queues": _mask(queue for queue, task in data.items() if task.priority == "high"),
             "late_queues": _mask(late), **self._queues(), **self._entries(local, data),

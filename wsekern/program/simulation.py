@@ -373,6 +373,18 @@ class Simulation(Shown):
         counters = self.counters()
         return {name: counters[name] for name in WAITS}
 
+    def count_instructions(self) -> None:
+        """From now on, and anew after a reset or load, count what :meth:`instruction_counts` tells."""
+        self._cores.profile()
+
+    def instruction_counts(self) -> NDArray[np.int64]:
+        """By instruction of all programs: how often it began, thread-cycles of all PEs at work, and waiting for words, room to
+        send, FIFOs and microthreads: see :class:`wsekern.program.profile.Profile`."""
+        found = self._cores.spent()
+        if found is None:
+            raise InputError("no instructions are counted: count_instructions() of the simulation begins it")
+        return found
+
     def activity(self) -> NDArray[np.int32]:
         """What each thread of each PE is at: see ``wsekern.program._pe.Cores.activity``."""
         return self._cores.activity()

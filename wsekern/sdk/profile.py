@@ -40,14 +40,13 @@ def profiled(profile: Profile) -> Profiled:
 
 
 def recorded(simulation: Simulation) -> Callable[[], object]:
-    """What runs a simulation until all is done: itself, or a profile that is written when the process ends."""
+    """What runs a simulation until all is done; with a folder for profiles, one is written there when the process ends."""
     folder = os.environ.get(FOLDER)
-    if not folder:
-        return partial(simulation.run, quiet=True)
-    profile = Profile(simulation)
-    path = Path(folder) / f"{os.getpid()}_{len(list(Path(folder).glob('*.json')))}_{id(profile)}.json"
-    atexit.register(lambda: write_file(path, msgspec.json.encode(profiled(profile))))
-    return partial(profile.run, quiet=True)
+    if folder:
+        profile = Profile(simulation)
+        path = Path(folder) / f"{os.getpid()}_{len(list(Path(folder).glob('*.json')))}_{id(profile)}.json"
+        atexit.register(lambda: write_file(path, msgspec.json.encode(profiled(profile))))
+    return partial(simulation.run, quiet=True)
 
 
 def of_command(words: list[str]) -> tuple[int, list[Profiled]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from wsekern.errors import ProgramWarning
-from wsekern.program.reference.core import ReferenceSimulation
+from wsekern.program.reference.simulation import ReferenceSimulation
 from wsekern.soak import fabrics, operations, programs
 from wsekern.soak.authors import make_layout
 from wsekern.soak.difference import Difference

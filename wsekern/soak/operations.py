@@ -33,9 +33,11 @@ from wsekern.ops.engines.programs import run_on_cycle_engine
 from wsekern.ops.grid.gemm import MeshProduct
 from wsekern.ops.lines.scan import Scan
 from wsekern.ops.lines.tree_reduce import ALGORITHMS
+from wsekern.ops.operation import Axis
 from wsekern.soak.difference import same, same_bits
 from wsekern.soak.programs import MACHINES
 
+AXES: tuple[Axis, ...] = ("x", "y")
 PRODUCTS = (MeshGemm, Cannon, Summa, MeshGemmTransposed)
 
 
@@ -47,7 +49,7 @@ def random_tile(rng: random.Random, precision: str, *shape: int) -> np.ndarray:
 
 def random_operation(rng: random.Random, elements: int) -> Operation:
     """An operation along lines or over the grid, on tiles of as many elements."""
-    axis, some, root = rng.choice("xy"), rng.randrange(1, 6), rng.randrange(5)
+    axis, some, root = rng.choice(AXES), rng.randrange(1, 6), rng.randrange(5)
     op = rng.choice(["sum", "max"])
     return rng.choice([
         lambda: AllReduce(elements, axis, some), lambda: Reduce(elements, axis, root),

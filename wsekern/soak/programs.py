@@ -10,8 +10,9 @@ from wsekern.errors import WsekernError
 from wsekern.fabric.reference import BrokenRule, Word
 from wsekern.program import Simulation
 from wsekern.program.operands import TYPE_BYTES
-from wsekern.program.reference.core import ReferenceCore, ReferenceSimulation
+from wsekern.program.reference.core import ReferenceCore
 from wsekern.program.reference.parts import BrokenProgram
+from wsekern.program.reference.simulation import ReferenceSimulation
 from wsekern.soak.difference import Difference, same
 from wsekern.soak.fabrics import Entries
 
@@ -80,6 +81,17 @@ def compare(simulation: Simulation, reference: ReferenceSimulation) -> None:
         same(simulation.fabric.occupancy(color), words, f"words of color {color} in cycle {reference.cycle}")
 
 
+def same_profile(simulation: Simulation, reference: ReferenceSimulation) -> None:
+    """How often each instruction began, and thread-cycles at it, of all PEs; of a simulation that counts them."""
+    layout = reference.layout
+    first = np.concatenate([[0], np.cumsum([simulation.instructions_of(k) for k in range(len(layout.programs))])])
+    expected = np.zeros((first[-1], 6), np.int64)
+    for (x, y), core in reference.cores.items():
+        for at, counts in core.spent.items():
+            expected[first[layout.program_of[y, x]] + at] += counts
+    same(simulation.instruction_counts(), expected, f"what instructions did until cycle {reference.cycle}")
+
+
 def same_findings(simulation: Simulation, reference: ReferenceSimulation) -> None:
     """What the programs did that is hardly meant; of unread words those in queues of cores."""
     rows = {rule: (count, cycle, pe, color, instruction, number) for rule, count, cycle, pe, color, _, instruction, number
@@ -110,6 +122,7 @@ def same_edge(simulation: Simulation, reference: ReferenceSimulation) -> None:
 def run_both(rng: random.Random, simulation: Simulation, reference: ReferenceSimulation, steps: Sequence[int],
              entries: Entries) -> bool:
     """Step both and compare; False where rules were broken, in both alike, or a result was no number."""
+    simulation.count_instructions()
     for cycles in steps:
         if rng.random() < 0.05:
             simulation.launch("later")
@@ -126,6 +139,7 @@ def run_both(rng: random.Random, simulation: Simulation, reference: ReferenceSim
         if any(core.nans for core in reference.cores.values()):
             return False
         compare(simulation, reference)
+        same_profile(simulation, reference)
         same_edge(simulation, reference)
     same_findings(simulation, reference)
     return True

@@ -14,6 +14,7 @@ from wsekern.csl.build import Options, build
 from wsekern.errors import InputError
 from wsekern.sdk.runtime import MemcpyDataType, MemcpyOrder, SdkRuntime
 from wsekern.validation import formulas
+from wsekern.validation.csl_collectives import collective_rows
 from wsekern.validation.csl_products import product_rows
 from wsekern.validation.rows import Row, summarise
 
@@ -56,6 +57,7 @@ def _rows() -> Iterator[Row]:
         yield _row("M0067", pes, words, cycles, MEASURED_SOURCE, "")
     for pes, words in STATED:
         yield _row("HPDC24", pes, words, formulas.chain(pes, words), formulas.SOURCE, NOTE)
+    yield from collective_rows()
     yield from product_rows()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.formulas import opaque
 
 MAX_TRACE = 1_000_000
 """Sanity limit of the tokens of a trace."""
@@ -53,6 +54,7 @@ class ExpertLaw:
             return f"as in a trace of {len(self.trace) // (4 * self.chosen):,} tokens"
         return f"the i-th most popular one in proportion to i^-{self.exponent:g}" if self.exponent else "all alike"
 
+    @opaque
     def fullest(self, chosen: int, experts: int, blocks: int, tokens: int = 1) -> float:
         """How many of the ``chosen`` experts of a token the block has that has most of them, where expert e lies on block
         e mod ``blocks``; the most of ``tokens`` tokens, on average."""

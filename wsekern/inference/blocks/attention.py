@@ -179,7 +179,8 @@ class AttentionOnGrid(SoftmaxOnGrid):
         heads, steps = {"q": self.heads_per_column * self.group, "k": self.heads_per_column, "v": self.heads_per_column}, []
         kinds = {"q": self.part.norm, "k": self.part.norm, "v": self.part.value_norm}
         norms = {x: self._norm_rows(x, tokens, heads[x], norm) for x, norm in kinds.items() if norm is not None}
-        alike = len({norm.segment for norm in norms.values()}) == 1 and all(norm.norm.kind == "rms" for norm in norms.values())
+        first = next(iter(norms.values()), None)
+        alike = first is not None and all(norm.segment == first.segment and norm.norm.kind == "rms" for norm in norms.values())
         if alike and len(norms) > 1 and self.mapping.programs.norms == "folded":
             steps = [*(reshape(x, norm.rows, norm.n) for x, norm in norms.items()), *sums_together(norms)]
             work = {x: norm.scaled(x, x, f"{x}_squares") for x, norm in norms.items()}

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from wsekern.formulas import opaque
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, join, repeat, split
 from wsekern.inference.weights import TileCutter
@@ -22,10 +23,17 @@ def all_reduce(mapping: Grid, elements: int, axis: str, op: str = "sum", segment
                precision: str | None = None) -> AllReduce:
     """Two-level all-reduce with about as many groups as members, which minimises the stages P / 2g + g / 2."""
     line = segment or (mapping.height if axis == "y" else mapping.width)
-    groups = odd_groups(line) if mapping.programs.groups == "odd" else max(1, round(math.sqrt(line)))
+    groups = (odd_groups if mapping.programs.groups == "odd" else root_groups)(line)
     return AllReduce(elements, axis, groups=groups, op=op, segment=segment, precision=precision)
 
 
+@opaque
+def root_groups(line: int) -> int:
+    """The number of groups nearest to the root of ``line`` PEs."""
+    return max(1, round(math.sqrt(line)))
+
+
+@opaque
 def odd_groups(line: int) -> int:
     """The odd number of groups that is nearest to the root of ``line`` PEs: the middle of the middle group, where all sums meet
     and results set out, is the middle of the line then. One group where others would have fewer than three PEs."""

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from wsekern.formulas import largest, smallest
 from wsekern.inference.grid import Grid
 from wsekern.workload.decoder import Mixture
 
@@ -34,7 +35,7 @@ class ExpertPlaces:
     @cached_property
     def blocks(self) -> int:
         """Blocks of lines on each wafer."""
-        return max(1, min(self.wanted, self.lines, self.experts // self.wafers))
+        return largest(1, smallest(self.wanted, self.lines, self.experts // self.wafers))
 
     @cached_property
     def all_blocks(self) -> int:
@@ -65,7 +66,7 @@ class ExpertPlaces:
         rest = self.experts % self.all_blocks
         sizes = [(first, self.held)] if many else []
         sizes.append((last, self.held if not rest or rest > many else self.held - 1))
-        return max(-(-experts * self.width // lines) for lines, experts in sizes)
+        return largest(*[-(-experts * self.width // lines) for lines, experts in sizes])
 
     def block_of(self, expert: int) -> tuple[int, int]:
         """(wafer, block of it) where an expert lies; the last wafer is the first one, which holds the rest of the layer too."""

@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 
+from wsekern.formulas import largest, smallest
 from wsekern.inference.blocks.activation import activation_room, activation_steps, missing_activation
 from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.blocks.expert_crossing import arriving_steps, crossing_elements, leaving_steps, returning_steps
@@ -97,12 +98,12 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     @property
     def most(self) -> int:
         """Experts of a token on one block at most."""
-        return min(self.part.chosen, self.places.held)
+        return smallest(self.part.chosen, self.places.held)
 
     def fullest(self, tokens: int) -> float:
         """Experts of a token on the block that has most of them, the most of ``tokens`` tokens, as the law expects."""
         part = self.part
-        return min(self.most, self.mapping.expert_law.fullest(part.chosen, part.experts, self.places.all_blocks, tokens))
+        return smallest(self.most, self.mapping.expert_law.fullest(part.chosen, part.experts, self.places.all_blocks, tokens))
 
     def loads(self, tokens: int) -> tuple[tuple[int, float], ...]:
         """The whole numbers beside :meth:`fullest`, for which steps can be listed, each with its share."""
@@ -113,7 +114,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         """Experts of a token for which steps are listed."""
         if not self.dealt:
             return self.part.chosen
-        return min(self.most, self.mapping.expert_load or math.ceil(self.fullest(tokens)))
+        return smallest(self.most, self.mapping.expert_load or math.ceil(self.fullest(tokens)))
 
     @cached_property
     def inputs(self) -> int:
@@ -149,7 +150,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     def matrices(self) -> Matrices:
         """Those of the experts, some of which have a feature less on the fullest line, and of the parts beside them."""
         m, gates, width, held = self.mapping, _gates(self.part.expert), self.width, self.places.held
-        full = max(0, self.places.elements - held * (width - 1))
+        full = largest(0, self.places.elements - held * (width - 1))
         sizes = [(width, full), *([(width - 1, held - full)] if full < held else [])]
         found = {"experts_gate_up": tuple(Matrix(self.inputs, gates * one, count) for one, count in sizes),
                  "experts_down": tuple(Matrix(one, self.inputs, count) for one, count in sizes)}
@@ -178,14 +179,14 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         chosen = self.most * self.width + sum(width for _, _, width in self.beside)
         latent, m = 2 * self.inputs if self.part.latent else 0, self.mapping
         crossing = crossing_elements(m, self.part) if m.expert_wafers > 1 else 0
-        shared = max(shared_buffers(m, m.chunk * self.most * self.width, self.alike),
+        shared = largest(shared_buffers(m, m.chunk * self.most * self.width, self.alike),
                      *(shared_buffers(m, m.chunk * width, "y") for _, _, width in self.beside), 0)
         return 2 * self.part.experts + 3 * chosen + latent + crossing + -(-shared // m.chunk)
 
     def room(self) -> int:
         """Bytes of the activation, or of the exponentials of the scores."""
         m, part = self.mapping, self.part
-        return max(activation_room(m, part.expert, m.chunk * self.most * self.width),
+        return largest(activation_room(m, part.expert, m.chunk * self.most * self.width),
                    room_bytes("expsub", m.form, m.precision, m.chunk * part.experts))
 
     # -- work ---------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from wsekern.formulas import largest, opaque, smallest
 from wsekern.inference.blocks.part import PartOnGrid
 from wsekern.inference.blocks.shared import rows_buffers, rows_shared
 from wsekern.inference.packed import Matrices, Matrix
@@ -42,13 +43,13 @@ class HeadsOnGrid(PartOnGrid[Attention]):
         """Blocks of columns of a key-value head, each with a share of the positions: at most as many as it has columns, and as
         a token sees rounds of positions."""
         m, part = self.mapping, self.part
-        rounds = -(-min(part.reach or m.context, m.context) // m.height)
-        return max(1, min(m.programs.position_blocks, m.width // part.kv_heads, rounds))
+        rounds = -(-smallest(part.reach or m.context, m.context) // m.height)
+        return largest(1, smallest(m.programs.position_blocks, m.width // part.kv_heads, rounds))
 
     @cached_property
     def block(self) -> int:
         """Columns over which the features of one key-value head are cut."""
-        return max(1, min(self.mapping.width // self.part.kv_heads // self.blocks, self.part.head_dim // 2))
+        return largest(1, smallest(self.mapping.width // self.part.kv_heads // self.blocks, self.part.head_dim // 2))
 
     @property
     def segment(self) -> int:
@@ -116,7 +117,7 @@ class HeadsOnGrid(PartOnGrid[Attention]):
     def seen_slots(self, tokens: int, slots: int) -> int:
         """How many of the last slots of a PE ``tokens`` tokens look back over, where a row has ``slots`` positions."""
         reach, own = self.part.reach, self.own_slots(slots)
-        return min(own, -(-(reach + tokens - 1) // (self.mapping.height * self.blocks)) + 1) if reach else own
+        return smallest(own, -(-(reach + tokens - 1) // (self.mapping.height * self.blocks)) + 1) if reach else own
 
     @cached_property
     def kept_slots(self) -> int:
@@ -285,12 +286,18 @@ class HeadsOnGrid(PartOnGrid[Attention]):
                  room_bytes("sigmoid_mul", m.form, m.precision, m.chunk * self.out) if part.gate else 0]
         if m.packs_cache:
             queries, seen = m.chunk * self.group, self.seen_slots(m.chunk, m.slots)
-            needs += [CacheProduct(queries, seen, self.features, transposed=True).room_bytes(m.precision),
-                      CacheProduct(queries, seen, self.value_features).room_bytes(m.precision)]
+            needs += [_cache_room(queries, seen, self.features, True, m.precision),
+                      _cache_room(queries, seen, self.value_features, False, m.precision)]
         if m.form != "scalar":
             needs += [room_bytes("exp2sub" if self.bounded else "expsub", m.form, m.precision, scores),
                       room_bytes("one_over", m.form, "fp32", rows) + 4 * rows, math.ceil(2 * size * m.chunk * self.q)]
-        return max(needs)
+        return largest(*needs)
+
+
+@opaque
+def _cache_room(queries: int, seen: int, features: int, transposed: bool, precision: str) -> int:
+    """Bytes of room of a product with a packed cache."""
+    return CacheProduct(queries, seen, features, transposed=transposed).room_bytes(precision)
 
 
 @lru_cache(maxsize=256)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
+from wsekern.formulas import largest, smallest
 from wsekern.inference.blocks.attention import AttentionOnGrid
 from wsekern.inference.blocks.common import all_reduce
 from wsekern.inference.blocks.latent import LatentOnGrid
@@ -58,7 +59,7 @@ class IndexedOnGrid(PartOnGrid[Any]):
     @cached_property
     def segment(self) -> int:
         """Columns over which the features of index keys lie."""
-        return min(self.mapping.width, self.part.indexer.head_dim)
+        return smallest(self.mapping.width, self.part.indexer.head_dim)
 
     @cached_property
     def features(self) -> int:
@@ -68,7 +69,7 @@ class IndexedOnGrid(PartOnGrid[Any]):
     @cached_property
     def copies(self) -> int:
         """Segments beside each other, each for its share of the heads."""
-        return max(1, min(self.mapping.width // self.segment, self.part.indexer.heads))
+        return largest(1, smallest(self.mapping.width // self.segment, self.part.indexer.heads))
 
     @cached_property
     def heads(self) -> int:
@@ -105,7 +106,7 @@ class IndexedOnGrid(PartOnGrid[Any]):
     @property
     def scores(self) -> int:
         """Scores of all index heads; those of the main attention need less, for what is chosen."""
-        return max(self.main.scores, (self.heads + 1) * self.mapping.slots)
+        return largest(self.main.scores, (self.heads + 1) * self.mapping.slots)
 
     def room(self) -> int:
         """That of the attention itself."""

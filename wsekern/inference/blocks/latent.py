@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 
+from wsekern.formulas import largest
 from wsekern.inference.blocks.common import add_bias, all_reduce, norm_form
 from wsekern.inference.blocks.folding import HEADROOM, folded, gain_in_rows, read_steps, with_gain
 from wsekern.inference.blocks.latent_places import LatentPlaces
@@ -78,7 +79,7 @@ class LatentOnGrid(LatentPlaces):
         """Bytes of the exponentials, of the sums' reciprocals, or of the products of a rotation."""
         m, rows = self.mapping, self.mapping.chunk * self.heads
         one_over = room_bytes("one_over", m.form, "fp32", rows) + 4 * rows if m.form != "scalar" else 0
-        return max(room_bytes("expsub", m.form, m.precision, rows * m.slots), one_over,
+        return largest(room_bytes("expsub", m.form, m.precision, rows * m.slots), one_over,
                    math.ceil(2 * PRECISIONS[m.precision] * rows * self.features))
 
     # -- work ---------------------------------------------------------------------------------------------------------

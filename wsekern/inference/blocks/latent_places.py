@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from wsekern.formulas import largest, smallest
 from wsekern.inference.blocks.part import PartOnGrid
 from wsekern.workload.decoder import LatentAttention
 
@@ -26,7 +27,7 @@ class LatentPlaces(PartOnGrid[LatentAttention], ABC):
     @cached_property
     def copies(self) -> int:
         """Copies of the cache beside each other: columns that one would leave idle work on other heads."""
-        return max(1, min(self.mapping.width // self.pairs, self.part.heads))
+        return largest(1, smallest(self.mapping.width // self.pairs, self.part.heads))
 
     @cached_property
     def segment(self) -> int:
@@ -42,7 +43,7 @@ class LatentPlaces(PartOnGrid[LatentAttention], ABC):
     def turns(self) -> int:
         """Turns that the heads of a copy take."""
         heads = -(-self.part.heads // self.copies)
-        return min(heads, -(-heads * self.mapping.slots * self.mapping.chunk // MOST_SCORES))
+        return smallest(heads, -(-heads * self.mapping.slots * self.mapping.chunk // MOST_SCORES))
 
     @cached_property
     def heads(self) -> int:
@@ -57,7 +58,7 @@ class LatentPlaces(PartOnGrid[LatentAttention], ABC):
     @cached_property
     def rows_per_head(self) -> int:
         """Rows over which one head is spread."""
-        return max(1, self.mapping.height // self.part.heads)
+        return largest(1, self.mapping.height // self.part.heads)
 
     @cached_property
     def compressed(self) -> int:

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from wsekern.formulas import largest, smallest
 from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
@@ -78,7 +79,7 @@ class RecurrentOnGrid(PartOnGrid[Recurrent]):
     @property
     def tail(self) -> int:
         """Elements of the tokens before that the convolution still reads."""
-        return max(0, self.part.kernel - 1) * self.convolved
+        return largest(0, self.part.kernel - 1) * self.convolved
 
     @property
     def weights(self) -> int:
@@ -220,7 +221,7 @@ class HeadsOnGrid(RecurrentOnGrid):
     @cached_property
     def segment(self) -> int:
         """Columns over which one value head is spread."""
-        return max(1, min(self.mapping.width // self.part.value_heads, self.part.value_dim)) if self.heads == 1 else 1
+        return largest(1, smallest(self.mapping.width // self.part.value_heads, self.part.value_dim)) if self.heads == 1 else 1
 
     @cached_property
     def features(self) -> int:
@@ -235,12 +236,12 @@ class HeadsOnGrid(RecurrentOnGrid):
     @cached_property
     def key_heads(self) -> int:
         """Key heads in one column."""
-        return max(1, self.heads // self.group)
+        return largest(1, self.heads // self.group)
 
     @cached_property
     def key_segment(self) -> int:
         """Columns over which one key head is spread."""
-        return self.segment * max(1, self.group // self.heads)
+        return self.segment * largest(1, self.group // self.heads)
 
     @cached_property
     def key_features(self) -> int:
@@ -250,7 +251,7 @@ class HeadsOnGrid(RecurrentOnGrid):
     @cached_property
     def rows(self) -> int:
         """Rows over which a state is spread."""
-        return max(1, min(self.mapping.height, self.part.key_dim, -(-self.part.key_dim * self.values // STATE_TILE)))
+        return largest(1, smallest(self.mapping.height, self.part.key_dim, -(-self.part.key_dim * self.values // STATE_TILE)))
 
     @cached_property
     def row_features(self) -> int:

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.formulas import largest, smallest
 from wsekern.inference.blocks.common import all_reduce
 from wsekern.inference.blocks.recurrent import STATE_TILE, HeadsOnGrid, RecurrentOnGrid, ShortConvolutionOnGrid
 from wsekern.inference.blocks.recurrent_kinds import GatedDeltaOnGrid, Mamba2OnGrid
@@ -91,7 +92,7 @@ class MambaOnGrid(TimedOnGrid):
     @cached_property
     def rows(self) -> int:
         """Rows of a block."""
-        return max(1, min(self.mapping.height, self.part.key_dim, -(-self.part.key_dim * self.width // STATE_TILE)))
+        return largest(1, smallest(self.mapping.height, self.part.key_dim, -(-self.part.key_dim * self.width // STATE_TILE)))
 
     @property
     def state(self) -> int:
@@ -123,7 +124,7 @@ class RgLruOnGrid(TimedOnGrid):
     def steps(self, tokens: int, slots: int) -> Steps:
         """Convolution, both gates, the recurrence, the product with GELU of the other half."""
         m, block = self.mapping, self.part.value_dim
-        segment, piece = max(1, m.width // self.part.value_heads), -(-2 * block // m.height)
+        segment, piece = largest(1, m.width // self.part.value_heads), -(-2 * block // m.height)
         steps = [*self.begin(tokens), *self.convolve(tokens, "inner", True)]
         steps += _timed(("gates", Gemm(tokens, self.width, piece)),
                         ("gates_reduce", all_reduce(m, tokens * piece, "x", segment=segment)),

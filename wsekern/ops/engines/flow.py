@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,7 +17,7 @@ from wsekern.ops.engines.contention import clocks_by_wavelet
 from wsekern.ops.engines.engine import Engine
 from wsekern.ops.engines.saved import SavedClocks, fitting
 from wsekern.ops.engines.sharing import LinkWatch
-from wsekern.ops.operation import Operation, check_arrays
+from wsekern.ops.operation import LocalOperation, Operation, check_arrays
 from wsekern.ops.repeated import Repeated
 
 
@@ -45,6 +46,7 @@ class FlowEngine(Engine):
     """
 
     values_take_time = False
+    reports = True
     counters: ClassVar[tuple[str, ...]] = ()
     """Whole numbers that it counts beside."""
 
@@ -265,3 +267,69 @@ class FlowEngine(Engine):
         row = self._row[self._row.sum(axis=1).argmax()]
         column = self._column[self._column.sum(axis=1).argmax()]
         return {name: int(value) for name, value in zip(CAUSE_NAMES, row + column, strict=True)}
+
+
+class TimingEngine(FlowEngine):
+    """The clocks of a :class:`FlowEngine` alone: no notes, and no link traversals where operations can leave them out."""
+
+    reports = False
+
+    def reset(self) -> None:
+        """All clocks to zero."""
+        super().reset()
+        self._spent = dict.fromkeys(CAUSE_NAMES, 0)
+
+    def time(self, operation: Operation) -> None:
+        """Move the clocks on by ``operation``."""
+        if isinstance(operation, LocalOperation):
+            compute, overhead = _cycles_of(operation, self.timing)
+            self._spent["compute"] += compute
+            self._spent["overhead"] += overhead
+        else:
+            operation.time(self)
+
+    def spend(self, *, compute: int = 0, fabric: int = 0, stages: int = 0, overhead: int = 0, stream: int = 0) -> None:
+        """Work that takes every PE the same number of cycles; what takes all equally long is added at the end."""
+        for cause, cycles in zip(CAUSE_NAMES, (compute, fabric, stages, overhead, stream), strict=True):
+            self._spent[cause] += cycles
+
+    def _added(self) -> "TimingEngine":
+        """With all cycles on the clocks."""
+        super().spend(**self._spent)
+        self._spent = dict.fromkeys(CAUSE_NAMES, 0)
+        return self
+
+    @property
+    def clock(self) -> np.ndarray:
+        """Local clock of every PE in cycles, int64 (height, width)."""
+        return super(TimingEngine, self._added()).clock
+
+    @property
+    def cycles(self) -> int:
+        """Cycle at which the last PE is done."""
+        return super(TimingEngine, self._added()).cycles
+
+    @property
+    def breakdown(self) -> dict[str, int]:
+        """As that of a flow engine."""
+        return super(TimingEngine, self._added()).breakdown
+
+    def note(self, operation: Operation, reason: str) -> None:
+        """Nothing is noted."""
+
+    def happened(self, operation: Operation, flags: int) -> None:
+        """Nothing is recorded."""
+
+    def timing_of(self, precision: str | None) -> Timing:
+        """Costs in ``precision``, the engine's own where it is None; kept."""
+        return self.timing if precision in (None, self.precision) else _timing_of(self.machine, self.profile, str(precision))
+
+
+@lru_cache(maxsize=65536)
+def _cycles_of(operation: LocalOperation, timing: Timing) -> tuple[int, int]:
+    return operation.cycles(timing)
+
+
+@lru_cache(maxsize=256)
+def _timing_of(machine: Machine, profile: str, precision: str) -> Timing:
+    return Timing(machine, profile, precision)

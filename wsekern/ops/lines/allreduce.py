@@ -10,7 +10,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
-from wsekern.ops._timing import HELD_FLAG, LineCosts, allreduce_line
+from wsekern.ops._timing import HELD_FLAG, LineCosts, allreduce_alone, allreduce_line
 from wsekern.ops.lines.line import LineEmitter, LineOperation, Stream, group_begin, group_root, segments, stream_of
 from wsekern.ops.lines.tree_reduce import KTreeAllReduce
 from wsekern.ops.operation import Axis, Clocks, Emission, Operation, Shapes, Untimed, check_line, check_operands
@@ -76,6 +76,8 @@ class AllReduce(LineOperation):
     def time(self, engine: Clocks) -> None:
         """Advance the clocks of ``engine`` by this operation."""
         super().time(engine)
+        if not engine.reports:
+            return
         lengths = {end - begin for begin, end in segments(engine.length(self.axis), self.segment)}
         if self.elements and any(1 < self.groups < length < 3 * self.groups for length in lengths):
             engine.note(self, "groups of fewer than three PEs: sums between groups and within them share links")
@@ -102,6 +104,10 @@ class AllReduce(LineOperation):
     def advance(self, line: np.ndarray, segment: int, *costs: LineCosts) -> int:
         """Advance the clocks (PEs, causes) of a line; who is held back waits for the result anyway."""
         return allreduce_line(line, segment, self.groups, *costs) & ~HELD_FLAG
+
+    def alone(self, engine: Clocks, length: int) -> int:
+        """Cycles on one line of ``length`` PEs that are all ready at once."""
+        return allreduce_alone(length, self.groups, *self.costs(engine)) if self.elements else 0
 
     def flow(self, engine: Clocks, *tiles: np.ndarray) -> Any:
         """Tiles (height, width, ...) of ``elements`` elements -> what each PE ends with, the same shape; with a tail a pair of

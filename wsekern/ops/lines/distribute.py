@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
+from wsekern.ops._timing import GatherCosts, allgather_line
 from wsekern.ops.lines.line import segments
-from wsekern.ops.operation import Axis, check_line
-from wsekern.ops.packing import check_even
+from wsekern.ops.operation import Axis, Clocks, check_line
+from wsekern.ops.packing import check_even, tile_packing
 from wsekern.ops.reference import along
 from wsekern.ops.schedule.operations import LineScheduled
 from wsekern.ops.schedule.schedule import Buffer, Schedule
@@ -157,6 +159,15 @@ class AllGather(LineScheduled):
                     schedule.step(pe, "mov", words, ("gathered", 0), message)
         return schedule
 
+    def time(self, engine: Clocks) -> None:
+        """Advance the clocks of ``engine``: without a schedule where nobody reads notes."""
+        if engine.reports or not self.elements:
+            return super().time(engine)
+        check_even(self.elements, engine.timing, "tiles")
+        costs, segment = _gather_costs(engine.timing, self.elements), self.segment or engine.length(self.axis)
+        engine.on_lines(self.axis, lambda line: allgather_line(line, segment, costs))
+        return None
+
     def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy: (height, width, elements) -> (height, width, PEs of a segment x elements)."""
         lines = along(tile, self.axis)
@@ -166,6 +177,17 @@ class AllGather(LineScheduled):
             gathered = lines[:, begin:end].reshape(len(lines), 1, -1)
             along(out, self.axis)[:, begin:end, :gathered.shape[2]] = gathered
         return out
+
+
+@lru_cache(maxsize=4096)
+def _gather_costs(timing: Timing, elements: int) -> GatherCosts:
+    """What the kernel is told of an all-gather of so many elements of every PE."""
+    mov, packing = timing.instruction("mov"), tile_packing(timing)
+    return GatherCosts(call=timing.latency("gather_call", timing.latency("call")), setup=timing.setup(mov),
+                       work=timing.elements(mov, elements), setup_stream=timing.stream_setup(mov),
+                       pace=timing.step(mov, packing), words=-(-elements // packing),
+                       depth=timing.machine.core.output_queues.values[0], output=timing.latency("output"),
+                       stage=timing.stage, hop=timing.hop, link=timing.link)
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ import numpy as np
 from wsekern.errors import InputError, raise_for_status
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import memory_order
-from wsekern.ops._timing import LineCosts
+from wsekern.ops._timing import LineCosts, LineRates
 from wsekern.ops._values import line_values
 from wsekern.ops.operation import Axis, Clocks, Emission, Operation, Shapes, check_flat_tile, check_values
-from wsekern.ops.packing import traffic
+from wsekern.ops.packing import tile_packing, traffic
 from wsekern.ops.reference import along, travelling
 from wsekern.ops.repeated import Repeated
 from wsekern.ops.schedule.painter import LinePainter
@@ -50,27 +50,27 @@ def segment_at(position: int, length: int, segment: int) -> tuple[int, int]:
     return begin, min(begin + size, length)
 
 
-@lru_cache(maxsize=16384)
 def line_costs(timing: Timing, elements: int, call: str, op: str = "sum") -> LineCosts:
     """Whole-cycle constants of an operation on ``elements`` elements of every PE of a line."""
+    return _line_rates(timing, call, op).costs(elements)
+
+
+@lru_cache(maxsize=1024)
+def _line_rates(timing: Timing, call: str, op: str) -> LineRates:
+    """What of them depends on no elements, and how they follow from these."""
     move, combine = timing.instruction("mov"), timing.instruction("add" if op == "sum" else "max")
-    wide = timing.precision == "fp16_fp32"
-    wavelets = traffic(timing, elements)
-    sum_packing = 1 if wide else timing.packing
-    result_packing = 2 if wide else timing.packing
-    send, add = timing.step(move, sum_packing), timing.step(combine, sum_packing)
-    receive = timing.step(move, result_packing)
-    return LineCosts(
-        call=timing.latency(call, timing.latency("call")),
-        setup_send=timing.stream_setup(move), setup_add=timing.stream_setup(combine),
-        setup_receive=timing.stream_setup(move),
-        stage=timing.stage, hop=timing.hop, convert=timing.vector(move, elements) if wide else 0,
-        stream_send=timing.sending(wavelets.sums, send),
-        stream_add=(wavelets.sums - 1) * add, paced_add=timing.stream(wavelets.sums, max(send, add)),
-        stream_broadcast=timing.sending(wavelets.results, receive), stream_receive=(wavelets.results - 1) * receive,
-        paced_broadcast=timing.stream(wavelets.results, receive),
-        sums=wavelets.sums, step_send=send, step_add=add, down=timing.ramp + timing.latency("input"),
-        link=timing.link, depths=timing.machine.core.input_queues.values, room=waiting_room(timing))
+    wide, rate = timing.precision == "fp16_fp32", timing.rate(move)
+    sum_packing, result_packing = 1 if wide else timing.packing, tile_packing(timing)
+    base = LineCosts(
+        call=timing.latency(call, timing.latency("call")), setup_send=timing.stream_setup(move),
+        setup_add=timing.stream_setup(combine), setup_receive=timing.stream_setup(move), stage=timing.stage, hop=timing.hop,
+        convert=0, stream_send=0, stream_add=0, paced_add=0, stream_broadcast=0, stream_receive=0, paced_broadcast=0, sums=0,
+        step_send=timing.step(move, sum_packing), step_add=timing.step(combine, sum_packing),
+        down=timing.ramp + timing.latency("input"), link=timing.link, depths=timing.machine.core.input_queues.values,
+        room=waiting_room(timing))
+    return LineRates(base, sum_packing=sum_packing, result_packing=result_packing, receive=timing.step(move, result_packing),
+                     depth=timing.machine.core.output_queues.values[0], output=timing.latency("output"),
+                     convert=(timing.setup(move), rate.denominator, rate.numerator) if wide else (0, 0, 1))
 
 
 def waiting_room(timing: Timing) -> int:
@@ -229,7 +229,8 @@ class LineOperation(Operation):
             costs = self.costs(engine)
             segment = self.segment or engine.length(self.axis)
             engine.on_lines(self.axis, lambda line: engine.happened(self, self.advance(line, segment, *costs)))
-            engine.link_traversals += self.link_traversals(engine)
+            if engine.reports:
+                engine.link_traversals += self.link_traversals(engine)
 
     def flow(self, engine: Clocks, tile: np.ndarray) -> np.ndarray:
         """Tiles (height, width, ...) of ``elements`` elements -> what each PE ends with, the same shape."""

@@ -10,7 +10,7 @@ import numpy as np
 from wsekern.errors import InputError, check_flags, is_whole
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
-from wsekern.ops.local.gemv import WIDE, Gemv, emit_product, multiply_reference, row_blocks
+from wsekern.ops.local.gemv import WIDE, Gemv, block_sizes, emit_product, multiply_reference
 from wsekern.ops.local.shared import multiply
 from wsekern.ops.operation import Axis, Clocks, Emission, LocalOperation, Shapes, check_count, check_tile, check_values
 from wsekern.ops.repeated import Repeated
@@ -31,10 +31,11 @@ def together_cycles(timing: Timing, rows: int, inner: int, cols: int) -> tuple[i
     if not rows * inner * cols:
         return 0, 0
     fma, mov = timing.instruction("fma"), timing.instruction("mov")
-    sizes = [some * cols for _, some in row_blocks(rows, cols)]
-    convert = sum(timing.vector(mov, size) for size in sizes) if timing.precision in WIDE else 0
+    sizes = block_sizes(rows, cols)
+    convert = sum(count * timing.vector(mov, size) for count, size in sizes) if timing.precision in WIDE else 0
     call = timing.latency("gemv_call", timing.latency("call"))
-    return inner * sum(timing.elements(fma, size) for size in sizes) + convert, call + len(sizes) * inner * timing.setup(fma)
+    elements = sum(count * timing.elements(fma, size) for count, size in sizes)
+    return inner * elements + convert, call + sum(count for count, _ in sizes) * inner * timing.setup(fma)
 
 
 def check_product(product: Any) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsekern.errors import InputError, is_whole
+from wsekern.formulas import largest, smallest
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16, widen_bf16
 from wsekern.ops.local.vector import PIECE
@@ -87,6 +88,13 @@ def row_blocks(rows: int, cols: int) -> Iterator[tuple[int, int]]:
     """(first, rows) of the rows of ``cols`` elements that an instruction takes together: up to :data:`PIECE` elements."""
     together = max(1, PIECE // max(1, cols))
     return ((row, min(together, rows - row)) for row in range(0, rows, together))
+
+
+def block_sizes(rows: int, cols: int) -> tuple[tuple[int, int], ...]:
+    """(how many, elements) of the equal ones of :func:`row_blocks`."""
+    together = largest(1, PIECE // largest(1, cols))
+    whole, rest = divmod(rows, together)
+    return ((whole, together * cols), (smallest(rest, 1), rest * cols))
 
 
 def emit_product(out: Emission, m: int, k: int, n: int, transposed: bool = False, together: bool = False) -> str:

@@ -11,6 +11,7 @@ from itertools import zip_longest
 
 import numpy as np
 
+from wsekern.formulas import opaque
 from wsekern.machine.timing import Timing
 from wsekern.ops.local.arithmetic import evaluate, load, store
 from wsekern.ops.local.functions import recipe
@@ -23,6 +24,9 @@ from wsekern.program.instructions import Label, Scalar
 from wsekern.program.operands import Array, ElementType
 from wsekern.program.values import Value
 from wsekern.tiles import fma, rowsum, sumsq
+
+ROWS_WRITTEN = 6
+"""Rows, or one more, whose scalar code is written to know how long it takes."""
 
 _INTEGER = {"sub16": "sub", "slr16": "shr"}
 """Integer operations of recipes as scalar ones."""
@@ -58,17 +62,21 @@ class RowNumbers:
             elements, setups = elements + timing.elements(name, self.count), setups + timing.setup(name)
         return elements, setups
 
+    def _by_scalars(self, timing: Timing, type: ElementType) -> int:
+        """Cycles of scalar code."""
+        return _scalar_cycles(self.function, self.count, self.factor, self.term, timing, type)
+
     def cycles(self, timing: Timing, type: ElementType) -> tuple[int, int]:
         """(compute, overhead) of the quicker one."""
         timing = replace(timing, precision="fp32")
-        vectors, scalars = self._by_vectors(timing, type), _scalar_cycles(self, timing, type)
+        vectors, scalars = self._by_vectors(timing, type), self._by_scalars(timing, type)
         return (scalars, 0) if scalars < sum(vectors) else vectors
 
     def emit(self, out: Emission, given: str, type: ElementType) -> str:
         """Write the quicker one; the symbol of the numbers, (count,) of ``type``, made of ``given``."""
         timing = replace(out.timing, precision="fp32")
         found = out.program.memory(f"found.{out.serial}", type, self.count)
-        if _scalar_cycles(self, timing, type) < sum(self._by_vectors(timing, type)):
+        if self._by_scalars(timing, type) < sum(self._by_vectors(timing, type)):
             self.write_scalars(out.program, given, found)
             return found
         numbers = found if type == "fp32" else out.program.memory(f"numbers.{out.serial}", "fp32", self.count)
@@ -155,10 +163,16 @@ class _ScalarWriter:
         return floats[source]
 
 
-@lru_cache(maxsize=256)
-def _scalar_cycles(work: RowNumbers, timing: Timing, type: ElementType) -> int:
-    """Cycles of the scalar code of ``work``: an operation takes its latency where the next instruction uses its result."""
-    program = Program("count")
+@opaque
+@lru_cache(maxsize=4096)
+def _scalar_cycles(function: str, count: int, factor: float, term: float, timing: Timing, type: ElementType) -> int:
+    """Cycles of the scalar code of :class:`RowNumbers`: an operation takes its latency where the next instruction uses its
+    result. Behind the first rows each two more take as long as the two before."""
+    if count > ROWS_WRITTEN + 1:
+        last = ROWS_WRITTEN + (count - ROWS_WRITTEN) % 2
+        before, whole = (_scalar_cycles(function, rows, factor, term, timing, type) for rows in (last - 2, last))
+        return whole + (count - last) // 2 * (whole - before)
+    work, program = RowNumbers(function, count, factor, term), Program("count")
     program.memory("given", "fp32", work.count)
     program.memory("found", type, work.count)
     work.write_scalars(program, "given", "found")

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from wsekern.formulas import largest, opaque, smallest
 from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.local.arithmetic import evaluate, first_factor, load, nearest, store
@@ -52,6 +53,7 @@ def work_type(form: str, precision: str) -> ElementType:
     return "fp32" if form == "vector-fp32" else ELEMENT_TYPES[precision]
 
 
+@opaque
 @lru_cache(maxsize=4096)
 def room_bytes(function: str, form: str, precision: str, elements: int) -> int:
     """Bytes on a PE that a function of ``elements`` elements takes beside what comes in and goes out; library calls none."""
@@ -93,9 +95,19 @@ class VectorWork:
     def cycles(self, timing: Timing) -> tuple[int, int]:
         """(elements, set-ups) of all instructions in cycles."""
         steps = [step_instruction(step, timing, self.recipe(timing.precision)) for step in self.recipe(timing.precision).steps]
-        sizes = [piece.elements for piece in self.pieces()]
-        return (sum(timing.elements(step, size) for step in steps for size in sizes),
-                len(sizes) * sum(timing.setup(step) for step in steps))
+        sizes = self.sizes()
+        return (sum(count * timing.elements(step, size) for step in steps for count, size in sizes),
+                sum(count for count, _ in sizes) * sum(timing.setup(step) for step in steps))
+
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(how many, elements) of the equal ones of :meth:`pieces`."""
+        rows, n = (self.count, self.n) if self.function in DIFFERENCES else (1, self.count * self.n)
+        if n <= PIECE:
+            together = largest(1, PIECE // largest(1, n))
+            whole, rest = divmod(rows, together)
+            return ((whole, together * n), (smallest(rest, 1), rest * n)) if n else ()
+        whole, rest = divmod(n, PIECE)
+        return ((rows * whole, PIECE), (rows * smallest(rest, 1), rest))
 
     # ---- program
 

@@ -8,9 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from wsekern.fabric.reference import ReferenceFabric, Word
-from wsekern.fabric.routes import Port
-from wsekern.program._pe import RULES
+from wsekern.fabric.reference import Word
 from wsekern.program.encode import encode
 from wsekern.program.instructions import Label, Scalar, Vector
 from wsekern.program.layout import Layout
@@ -20,9 +18,11 @@ from wsekern.program.reference.parts import BrokenProgram, FifoState, Thread
 from wsekern.program.reference.scalar import ScalarUnit
 from wsekern.program.reference.vector import VectorUnit
 
-MAIN, TEARDOWN_TASK, INPUT_DEPTH = 8, 29, 255
+MAIN, TEARDOWN_TASK, TASKS, INPUT_DEPTH = 8, 29, 32, 255
 Found = tuple[int, int, int, int]
 """A note: cycle, color, instruction, number."""
+WAITS = ("input", "output", "fifo", "microthread")
+"""What a thread may wait for."""
 _RANKS = {"high": 0, "medium": 1, "main": 2, "low": 3}
 
 
@@ -82,11 +82,15 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         self.own = {name: self.stated_place(program.stated(Named(name))) for name in program.descriptors}
         self.fifos = {name: FifoState() for name in program.fifos}
         self.calls: list[int] = []
+        self.last_task = TASKS - 1
+        """Local task that began last."""
         self.slot = self.now = self.done = 0
         self.turn = dict.fromkeys(_RANKS, MAIN)
-        self.counters = dict.fromkeys(("input", "output", "fifo", "microthread", "instructions", "elements",
+        self.counters = dict.fromkeys((*WAITS, "instructions", "elements",
                                        "vector_cycles", "conflict_cycles", "words", "tasks"), 0)
         self.found: dict[str, list[Found]] = {}
+        self.spent: dict[int, list[int]] = {}
+        """By instruction: how often it began, cycles of threads at work at it, and waiting (WAITS)."""
         self.begin_at_once()
 
     def microthreads(self) -> list[int]:
@@ -104,6 +108,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
     def begin(self, entry: int, when: int) -> None:
         main = self.threads[MAIN]
         main.at, main.word, main.state, main.resume = entry, -1, "ready", when
+        main.issued, main.awake = entry, 0
         self.calls.clear()
         self.counters["tasks"] += 1
 
@@ -111,9 +116,14 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         """What is active at the start, or launched by the host, begins in the coming cycle."""
         ready = self.activated - self.blocked
         if ready and self.threads[MAIN].state == "idle":
-            task = min(ready & self.high or ready)
+            task = self.next_task(ready & self.high or ready)
             self.activated.remove(task)
             self.begin(self.local[task], self.now)
+
+    def next_task(self, ready: set[int]) -> int:
+        """The local task that begins next: in turns, by number."""
+        self.last_task = min((task for task in ready if task > self.last_task), default=min(ready))
+        return self.last_task
 
     def launch(self, function: str) -> None:
         """The host launches a function."""
@@ -121,12 +131,12 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         self.begin_at_once()
 
     def pick_task(self) -> None:
-        """The next task: high priority first, then local tasks by number, then words by queue."""
+        """The next task: high priority first, then local tasks in turns, then words by queue."""
         ready, latency = self.activated - self.blocked, self.timing.latency
         urgent = {queue for queue, task in self.data.items() if task.priority == "high"}
         for tasks, queues in ((ready & self.high, urgent), (ready, set(self.inputs))):
             if tasks:
-                task = min(tasks)
+                task = self.next_task(tasks)
                 self.activated.remove(task)
                 self.begin(self.local[task], self.now + latency("task"))
                 return
@@ -170,6 +180,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
             if thread.state == what and thread.waits == number:
                 self.counters[what] += when - thread.resume
                 thread.state, thread.resume = "ready", when
+                thread.awake, thread.waited = when, what
 
     def rank(self, thread: Thread) -> str:
         return "main" if thread.number == MAIN else self.placed.code[thread.at].priority
@@ -206,6 +217,22 @@ class ReferenceCore(VectorUnit, ScalarUnit):
             self.pick_task()
         if acted and not self.live:
             self.done = self.now
+        for thread in self.threads.values():
+            self.spend(thread)
+
+    def count(self) -> None:
+        """The instruction that the main thread is at begins."""
+        self.counters["instructions"] += 1
+        self.spent.setdefault(self.at, [0] * (2 + len(WAITS)))[0] += 1
+
+    def spend(self, thread: Thread) -> None:
+        """What a thread did in this cycle, for the profile."""
+        if thread.state == "idle":
+            return
+        waits = thread.state if thread.state in WAITS else thread.waited if self.now < thread.awake else None
+        at = thread.issued if thread.number == MAIN and waits is None else thread.at
+        column = 1 if waits is None else 2 + WAITS.index(waits)
+        self.spent.setdefault(at, [0] * (2 + len(WAITS)))[column] += 1
 
     @property
     def live(self) -> bool:
@@ -271,6 +298,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
     def issue(self) -> None:
         main = self.threads[MAIN]
         self.at, item = main.at, self.placed.code[main.at]
+        main.issued = main.at
         if isinstance(item, Vector):
             self.issue_vector(main, item)
         elif item.form == "end":
@@ -285,7 +313,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
             self.issue_stream(main, item)
         else:
             self.load_operands(main, item)
-            self.counters["instructions"] += 1
+            self.count()
             cycles = self.run_in_memory(main, item)
             main.at += 1
             if cycles:
@@ -301,7 +329,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         self.load_operands(thread, item)
         thread.at, thread.word = main.at, 0
         main.at += 1
-        self.counters["instructions"] += 1
+        self.count()
         if thread.extent == 0:
             self.end_vector(thread, item, 0)
         else:
@@ -315,7 +343,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
             if not self.bind_sources(main, item):
                 return
             self.load_operands(main, item)
-            self.counters["instructions"] += 1
+            self.count()
             if main.extent == 0:
                 self.end_vector(main, item, 0)
                 main.at += 1
@@ -338,7 +366,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
             if not (self.take_word(main, item) if item.form == "take" else self.give_word(main, item)):
                 return
             cycles = max(1, cycles)
-        self.counters["instructions"] += 1
+        self.count()
         main.at += 1
         if item.form == "branch":
             if self.registers.get(item.a, 0) == 0:
@@ -467,78 +495,3 @@ class ReferenceCore(VectorUnit, ScalarUnit):
             self.flushed.add(queue)
             if TEARDOWN_TASK in self.local:
                 self.activated.add(TEARDOWN_TASK)
-
-
-class ReferenceSimulation:
-    """Same layout, same cycles, same memory as :class:`wsekern.program.Simulation`."""
-
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        placed = [place(program, layout.timing) for program in layout.programs]
-        self.cores = {}
-        for y in range(layout.height):
-            for x in range(layout.width):
-                which = layout.program_of[y, x]
-                if which >= 0:
-                    parameters = [int(value) for value in layout.parameters[y, x]]
-                    missing = len(placed[which].program.parameters) - len(parameters)
-                    self.cores[x, y] = ReferenceCore(placed[which], layout, x, y, parameters + [0] * max(0, missing))
-                    self._fill(self.cores[x, y])
-        self.reset()
-
-    @staticmethod
-    def _fill(core: ReferenceCore) -> None:
-        for symbol, values in core.program.initial.items():
-            at = core.placed.addresses[symbol]
-            core.memory[at:at + values.nbytes] = values.tobytes()
-            core.written[at:at + values.nbytes] = b"\1" * values.nbytes
-
-    def reset(self) -> None:
-        """All cores and routers at cycle 0; memory stays."""
-        self.cycle = 0
-        self.edge: list[tuple[int, ...]] = []
-        """Words that left the grid: (cycle, x, y, color, port, control, data)."""
-        self.fabric = ReferenceFabric(self.layout.fabric)
-        for queue in self.fabric.queues.values():
-            queue.credit = 0
-        depths = self.layout.machine.core.input_queues.values
-        for (x, y), core in self.cores.items():
-            core.fabric = self.fabric
-            core.reset()
-            for queue, color in core.program.inputs.items():
-                if queue not in core.due:
-                    self.fabric.give_credit(x, y, color, depths[queue])
-
-    def findings(self) -> list[tuple]:
-        """What was noted, by rule: how often, and cycle, PE, color, instruction and number of the first time; the first queue
-        in which words lie: PE, color, and how many."""
-        found: list[tuple] = []
-        for rule in RULES[1:]:
-            notes = [(cycle, y * self.layout.width + x, color, at, number) for (x, y), core in self.cores.items()
-                     for cycle, color, at, number in core.found.get(rule, [])]
-            if notes:
-                found.append((rule, len(notes), *min(notes, key=lambda note: note[:2])))
-        for (x, y), core in sorted(self.cores.items(), key=lambda item: item[0][::-1]):
-            for queue in sorted(core.inputs):
-                if core.inputs[queue]:
-                    where = y * self.layout.width + x, core.program.inputs[queue], len(core.inputs[queue])
-                    return [*found, ("unread", *where)]
-        return found
-
-    def step(self, cycles: int = 1) -> None:
-        """Run for ``cycles``."""
-        for _ in range(cycles):
-            self.fabric.feed()
-            for x, y, color, port, control, torn_down, data in self.fabric.heard():
-                if port != Port.RAMP:
-                    self.edge.append((self.cycle, x, y, color, port, control, data))
-                elif (x, y) in self.cores:
-                    self.cores[x, y].hear(color, data, control, torn_down)
-            for core in self.cores.values():
-                core.act()
-            for core in self.cores.values():
-                core.speak()
-            self.fabric.route()
-            self.cycle += 1
-            for core in self.cores.values():
-                core.now = self.cycle

@@ -53,3 +53,8 @@ class Thread:
     extent: int = 0
     loaded: list[Loaded | None] = field(default_factory=list)
     waits: int = -1
+    issued: int = 0
+    """Main thread: the instruction that it issued last, or the first of its task."""
+    awake: int = 0
+    waited: str = ""
+    """What it waited for last, and the cycle from which it has had it."""

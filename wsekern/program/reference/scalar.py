@@ -5,6 +5,7 @@ from typing import Any
 from wsekern.program.instructions import Scalar, Vector
 from wsekern.program.operands import TYPE_BYTES, Fabric, Register, Ring
 from wsekern.program.reference import math as numbers
+from wsekern.program.reference import registers
 from wsekern.program.reference.parts import BrokenProgram, Place, Thread
 
 DEEPEST_CALL = 8
@@ -72,13 +73,25 @@ class ScalarUnit:
         self.count_nans(value)
         self.registers[item.dst] = numbers.encode(item.type, value)
 
+    def place_of(self, item: Scalar) -> tuple[int, tuple[str, int] | None]:
+        """The byte address of a load or store, and the register of the router that lies there."""
+        at = self.placed.addresses[item.target] + item.imm + self.number(item.a) * TYPE_BYTES[item.type]
+        return at, registers.at(self.timing.machine.core, at, item.type)
+
     def do_load(self, item: Scalar) -> None:
-        at = self.checked(self.placed.addresses[item.target] + self.number(item.a) * TYPE_BYTES[item.type], item.type)
-        self.registers[item.dst] = self.bits_at(at, item.type)
+        at, register = self.place_of(item)
+        if register is None:
+            self.registers[item.dst] = self.bits_at(self.checked(at, item.type), item.type)
+        else:
+            self.registers[item.dst] = registers.read(self.fabric, self.x, self.y, *register)
 
     def do_store(self, item: Scalar) -> None:
-        at = self.checked(self.placed.addresses[item.target] + self.number(item.a) * TYPE_BYTES[item.type], item.type)
-        self.put_bits(at, item.type, self.registers.get(item.b, 0))
+        at, register = self.place_of(item)
+        if register is None:
+            self.put_bits(self.checked(at, item.type), item.type, self.registers.get(item.b, 0))
+        else:
+            self.note_rewrite(register[1])
+            registers.write(self.fabric, self.x, self.y, *register, self.registers.get(item.b, 0) & 0xFFFF)
 
     def element_at(self, item: Scalar) -> tuple[int, str]:
         loaded = self.load(item.target, None)

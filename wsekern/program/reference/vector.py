@@ -118,12 +118,13 @@ class VectorUnit:
 
     @staticmethod
     def counted(operands: list[Loaded | None]) -> Loaded:
-        """The operand that says how many elements: the first that is no scalar, a FIFO only where there is no other."""
-        there = [loaded for loaded in operands if loaded is not None]
+        """The operand that says how many elements: the first that is no scalar, of the sources and then the target; a FIFO only
+        where there is no other."""
+        there = [loaded for loaded in (*operands[1:], operands[0]) if loaded is not None]
         scalars = [loaded for loaded in there if isinstance(loaded.stated, Register)
                    or (isinstance(loaded.stated, Mem) and loaded.stated.stride == 0)]
         vectors = [loaded for loaded in there if loaded not in scalars]
-        return next((loaded for loaded in vectors if not isinstance(loaded.stated, Fifo)), (vectors or there)[0])
+        return next((loaded for loaded in vectors if not isinstance(loaded.stated, Fifo)), (vectors or operands)[0])
 
     def check_reach(self, loaded: Loaded, extent: int, repeat: int) -> None:
         """All elements that an instruction may touch lie in the memory."""

@@ -79,7 +79,11 @@ class Parser(Generic[Read]):
             line.at -= 1
             line.fail("one '.program' only")
         if word == "program":
-            self.program = self.kind(line.name("a name of the program"))
+            name = line.name("a name of the program")
+            if not name:
+                line.at -= 1
+                line.fail("a name of the program that is not empty")
+            self.program = self.kind(name)
         else:
             _DIRECTIVES[word](self, line)
 

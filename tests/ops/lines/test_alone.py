@@ -1,0 +1,68 @@
+"""Lines of PEs that are all ready at once, and clocks without notes: kernels that reckon what is alike once."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wsekern.machine import load_machine
+from wsekern.machine.timing import Timing
+from wsekern.ops import PRECISIONS, AllGather, AllReduce, FlowEngine, Gemm, Local
+from wsekern.ops.engines.flow import TimingEngine
+from wsekern.ops.local import numbers
+from wsekern.ops.operation import Operation
+
+machines = st.sampled_from([("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"),
+                            ("wse3", "silicon")])
+precisions, lengths = st.sampled_from(PRECISIONS), st.one_of(st.integers(1, 12), st.integers(1, 500))
+words = st.one_of(st.integers(1, 9), st.integers(1, 1500))
+
+
+@settings(max_examples=60, deadline=None)
+@given(machine=machines, precision=precisions, length=lengths, groups=st.integers(1, 40), elements=words,
+       tail=st.sampled_from([0, 0, 1, 8]), own=st.sampled_from([None, "fp32"]))
+def test_an_all_reduce_of_pes_that_are_alike_takes_as_long_as_on_the_engine(machine, precision, length, groups, elements, tail,
+                                                                            own):
+    engine = FlowEngine(machine[0], 1, length, machine[1], precision)
+    operation = AllReduce(elements, "y", groups=groups, tail=tail, precision=own)
+    engine.time(operation)
+    assert operation.alone(engine, length) == engine.cycles
+
+
+@settings(max_examples=30, deadline=None)
+@given(machine=machines, precision=precisions, length=st.integers(1, 60), segment=st.integers(0, 30),
+       pairs=st.integers(1, 40), starts=st.lists(st.integers(0, 300), min_size=60, max_size=60))
+def test_a_gather_without_notes_takes_as_long_as_its_schedule(machine, precision, length, segment, pairs, starts):
+    clocks = []
+    for kind in (FlowEngine, TimingEngine):
+        engine = kind(machine[0], 1, length, machine[1], precision)
+        engine.on_lines("y", lambda line: line.__setitem__((slice(None), 0), starts[:length]))
+        engine.time(AllGather(2 * pairs, "y", segment=min(segment, length)))
+        clocks.append(engine.clock)
+    np.testing.assert_array_equal(*clocks)
+
+
+def test_a_timing_engine_has_the_clocks_and_causes_of_the_flow_engine():
+    operations: list[Operation] = [Gemm(2, 8, 6), AllReduce(12, "y", 3, tail=2), Local("mul", 6, 2), AllReduce(16, "x", 2),
+                                   AllGather(4, "y"), Local("add", 8)]
+    engines = [kind("wse3", 9, 12, "silicon", "fp16") for kind in (FlowEngine, TimingEngine)]
+    for engine in engines:
+        for operation in operations:
+            engine.time(operation)
+    assert engines[0].cycles == engines[1].cycles
+    assert engines[0].breakdown == engines[1].breakdown
+    np.testing.assert_array_equal(engines[0].clock, engines[1].clock)
+
+
+@pytest.mark.parametrize("function", ["rsqrt", "one_over"])
+@pytest.mark.parametrize("type", ["fp32", "fp16"])
+def test_rows_of_scalar_code_beyond_the_first_take_as_long_as_those_before(monkeypatch, function, type):
+    timing = Timing(load_machine("wse3"), "silicon", "fp32")
+
+    def cycles() -> list[int]:
+        return [numbers._scalar_cycles.__wrapped__.__wrapped__(function, count, 0.5, 1e-5, timing, type)
+                for count in range(1, 18)]
+
+    short = cycles()
+    monkeypatch.setattr(numbers, "ROWS_WRITTEN", 100)
+    assert cycles() == short

@@ -1,0 +1,63 @@
+"""Formulas give what their function gives, whichever way it goes."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsekern.formulas import Formulas, largest, opaque, smallest
+
+numbers = st.integers(0, 400)
+
+
+@opaque
+def root(number: int) -> int:
+    """A function that formulas call."""
+    return max(1, round(math.sqrt(number)))
+
+
+def sizes(width: int, height: int, tokens: int) -> tuple[float, ...]:
+    """Pieces, comparisons, a loop, a quotient, an array, a dictionary: all that lists of steps ask of numbers."""
+    piece = -(-4096 // (width + 1))
+    groups = root(height)
+    rows = sum(range(smallest(tokens, 5)))
+    elements = piece * tokens if tokens > groups else largest(piece, groups, 3 * rows)
+    whole, rest = divmod(elements, groups)
+    share = math.ceil(elements / groups) + round(1.5 * rest) + abs(width - height)
+    places = int((np.arange(smallest(width, 4)) // (1 + smallest(height, 2))).sum())
+    known = {0: 7, 1: 9}.get(tokens, 11)
+    return whole, rest, share, places, known, elements / (1 + width), -(elements % 7), float(not rest)
+
+
+@given(st.lists(st.tuples(numbers, numbers, st.integers(0, 9)), min_size=1, max_size=20))
+def test_formulas_give_what_the_function_gives(asked):
+    formulas = Formulas(sizes)
+    for one in asked:
+        assert formulas(*one) == sizes(*one)
+
+
+def test_a_function_is_called_once_for_each_way():
+    calls = []
+
+    def work(width: int) -> tuple[int]:
+        calls.append(width)
+        return (-(-100 // width) if width > 9 else 0,)
+
+    formulas = Formulas(work)
+    assert [formulas(width)[0] for width in (10, 11, 50, 3, 4, 20)] == [10, 10, 2, 0, 0, 5]
+    assert len(calls) == 2
+
+
+def test_a_refusal_is_handed_on_and_nothing_is_kept():
+    def work(width: int) -> tuple[int]:
+        if width < 4:
+            raise ValueError(f"{width} is too small")
+        return (width + 1,)
+
+    formulas = Formulas(work)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="3 is too small"):
+            formulas(3)
+    assert formulas(4) == (5,)
