@@ -177,13 +177,12 @@ class Bands:
 
     def placement(self, wafers: int) -> QuickPlacement | None:
         """The quickest on so many wafers; None if there is no room. Regions of few layers read prompts sooner, those of many
-        answer sooner. The head lies on the last wafer, dealt to all where that leaves no room."""
-        bands = [self._bands(most) for most in MOST_IN_REGION] if self._heights else []
+        answer sooner. The head lies on the last wafer, or dealt to all where that leaves no room or halves are needed."""
+        bands, found = [self._bands(most) for most in MOST_IN_REGION] if self._heights else [], list[QuickPlacement]()
         for heads in sorted({1, wafers}):
-            found = [placed for one in bands if (placed := self._with_heads(one, wafers, heads))]
-            if found:
-                return min(found, key=self.seconds)
-        return None
+            if not found or self.halves:
+                found += [placed for one in bands if (placed := self._with_heads(one, wafers, heads))]
+        return min(found, key=self.seconds, default=None)
 
     def _with_heads(self, bands: Strips[Band], wafers: int, heads: int) -> QuickPlacement | None:
         """The quickest with the vocabulary on ``heads`` wafers."""

@@ -105,11 +105,12 @@ def _placed(config: ModelConfig, service: Demand, machine: Machine, wafers: int 
 
 
 def _placed_on(search: Search, wafers: int) -> list[Placement]:
-    """The quickest of equal regions and the quickest in bands; halves of layers where regions of whole ones have no room."""
+    """The quickest of equal regions and, on several wafers, the quickest in bands (on one they have gained nothing yet, and
+    take longer to find); halves of layers where regions of whole ones have no room."""
     if not search.holds_all(wafers):
         return _in_bands(search, wafers, search.programs, halves=True) if not _smallest(search).holds_all(wafers) else []
     best = search.placed_on(wafers)
-    return [best, *(_in_bands(search, wafers, best.programs, halves=False) if best.expert_wafers == 1 else [])]
+    return [best, *(_in_bands(search, wafers, best.programs, halves=False) if best.expert_wafers == 1 < wafers else [])]
 
 
 def _in_bands(search: Search, wafers: int, programs: Programs, halves: bool) -> list[Placement]:
