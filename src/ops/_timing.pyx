@@ -5,13 +5,13 @@ A line is an int64 array (PEs, CAUSES): the cycles on the critical path of each 
 the sum of its causes. Every operation is homogeneous in max-plus algebra (a line that starts c cycles later ends c cycles
 later), so the clock of PE (y, x) stays row[y] + column[x] and one line stands for all lines that are alike.
 """
-from libc.stdint cimport INT64_MAX, int64_t
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
 from wsekern.ops.feeds cimport (
-    CAUSES, COMPUTE, CONTENDED, EARLY, FABRIC, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, STAGES, TURNED, STREAM, Costs, Feed,
-    Message, Path, Sum, add_sum, arrive, grant, in_router, in_turn, later, load, may_go, may_run, next_word, on_link,
-    plus, put_on_ramp, receive, run_word, send, send_sum, store)
+    CAUSES, COMPUTE, CONTENDED, EARLY, FABRIC, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, STAGES, TURNED, STREAM, Costs, Message,
+    Path, Sum, add_sum, arrive, at_call, call, later, load, on_link, own_clock, plus, queued, receive, send, send_sum, store)
+from wsekern.ops.streams cimport gather
 
 HELD_FLAG, CONTENDED_FLAG, TURNED_FLAG, EARLY_FLAG, QUEUED_FLAG = <int>HELD, <int>CONTENDED, <int>TURNED, <int>EARLY, <int>QUEUED
 _NAMES = {<int>COMPUTE: "compute", <int>FABRIC: "fabric", <int>STAGES: "stages", <int>OVERHEAD: "overhead", <int>STREAM: "stream"}
@@ -68,177 +68,6 @@ cdef class LineRates:
         return found
 
 
-cdef int64_t queued(const Costs *costs, int64_t words, int64_t pace, int64_t depth, int64_t output) noexcept nogil:
-    # Cycles from the first to the last of so many words that a core hands to an output queue: see Timing.sending.
-    cdef int64_t own = max(0, words - 1) * pace
-    return own if words <= depth else max(own, output + 1 + on_link(costs, pace, words - depth - 1))
-
-
-cdef struct Round:
-    # How far the stream is at which the core is, and what its next cycles depend on.
-    int current
-    int64_t cycle, execute, run, sent, taken, arrival
-    int64_t usable[QUEUE]
-
-
-cdef inline void look(const Feed *feed, int current, int64_t cycle, int64_t execute, int64_t run, const Costs *costs,
-                      Round *out) noexcept nogil:
-    # What is to come, counted from `cycle` on.
-    cdef const Feed *own = feed + current
-    cdef int64_t word
-    out.current, out.cycle, out.execute, out.run = current, cycle, max(0, execute - cycle), run
-    out.sent, out.taken = own.sent, own.taken
-    out.arrival = in_router(own, costs) - cycle
-    for word in range(own.taken, own.sent):
-        out.usable[word - own.taken] = max(0, own.usable[word % QUEUE] - cycle)
-
-
-cdef inline int goes_on(const Feed *own, const Round *before, const Round *now, const Costs *costs) noexcept nogil:
-    # Whether the stream at which the core is is where it was a round before, but for its words.
-    cdef int64_t words = now.sent - before.sent
-    cdef int i
-    if (now.current != before.current or words <= 0 or now.taken - before.taken != words or now.execute != before.execute
-            or now.run != before.run or now.arrival != before.arrival):
-        return 0
-    if own.step * costs.link_words < costs.link_frame and words % costs.link_words != 0:
-        return 0
-    for i in range(<int>(now.sent - now.taken)):
-        if now.usable[i] != before.usable[i]:
-            return 0
-    return 1
-
-
-cdef int64_t skipped(Feed *feed, int count, int current, int64_t cycle, int64_t length, int64_t words,
-                     const Costs *costs) noexcept nogil:
-    # Cycles of whole rounds of `length` cycles and so many words that a stream goes on alike: before its last words, and
-    # before a word of another stream that has room comes.
-    cdef Feed *own = feed + current
-    cdef int64_t rounds = (own.head - 2 - own.sent) // words if own.sent < own.head - 2 else 0
-    cdef int64_t usable[QUEUE]
-    cdef int64_t word
-    cdef int i
-    for i in range(count):
-        if i != current and may_go(feed + i):
-            rounds = min(rounds, (in_router(feed + i, costs) - cycle - 1) // length)
-    if rounds <= 0:
-        return 0
-    for word in range(own.taken, own.sent):
-        usable[word - own.taken] = own.usable[word % QUEUE] + rounds * length
-    own.taken += rounds * words
-    own.sent += rounds * words
-    for word in range(own.taken, own.sent):
-        own.usable[word % QUEUE] = usable[word - own.taken]
-    return rounds * length
-
-
-cdef int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t ready) noexcept nogil:
-    # A core takes `count` streams one after the other while all of them share its ramp, cycle by cycle: one word a cycle,
-    # round robin, each as far as its queue has room. `ready`: when the first instruction may execute. Returns the cycle of
-    # the last element.
-    cdef int64_t cycle = INT64_MAX, run = 0, execute = ready
-    cdef int64_t length = 0, skip
-    cdef int current = 0, start = 0, i, granted
-    cdef int turn[FEEDS]
-    cdef Round before, now
-    in_turn(feed, count, turn)
-    before.current = -1
-    for i in range(count):
-        cycle = min(cycle, feed[i].first)
-    before.cycle = cycle
-    while True:
-        # A stream that goes on alike for a while is not stepped through.
-        if cycle >= before.cycle + length:
-            look(feed, current, cycle, execute, run, costs, &now)
-            if cycle == before.cycle + length and goes_on(feed + current, &before, &now, costs):
-                skip = skipped(feed, count, current, cycle, length, now.sent - before.sent, costs)
-                cycle, execute = cycle + skip, max(execute, cycle) + skip
-                now.cycle, now.sent, now.taken = cycle, feed[current].sent, feed[current].taken
-            before, length = now, costs.link_frame * feed[current].step
-
-        # The core executes a word of its stream; after the last one, the instruction for the next stream is set up.
-        if execute <= cycle and may_run(feed + current, cycle):
-            run_word(feed + current, cycle)
-            execute = cycle + (costs.step_add if feed[current].taken < feed[current].head or costs.tail == NULL
-                               else costs.tail.step_add)
-            if feed[current].taken == feed[current].head and costs.tail != NULL:
-                execute = cycle + 1 + costs.tail.setup_add
-            if feed[current].taken == feed[current].words:
-                execute = cycle + 1 + costs.setup_add
-                current += 1
-                if current == count:
-                    if costs.flags != NULL and start != 0:
-                        costs.flags[0] |= TURNED
-                    return cycle
-
-        # The ramp takes a word, but for the cycles in which it rests.
-        granted = -1
-        if costs.link_words >= costs.link_frame or run < costs.link_words:
-            granted = grant(feed, count, turn, &start, costs, cycle)
-        if granted >= 0:
-            put_on_ramp(feed + granted, cycle + costs.down)
-        run = run + 1 if granted >= 0 else 0
-
-        # Where nothing is under way for the core, the next cycle is that of the next word that can move.
-        cycle += 1
-        if granted < 0 and feed[current].taken == feed[current].sent:
-            cycle = max(cycle, next_word(feed, count, costs))
-
-
-cdef Path feeds_of(Feed *feed, const Costs *costs, const Sum *sums, const int64_t *hops, int count, Path path) noexcept nogil:
-    # Streams on their way into a core; the path to the latest of their first words.
-    cdef Path arrival
-    cdef int i
-    for i in range(count):
-        arrival = arrive(sums[i].head, costs, hops[i])
-        path = later(path, arrival)
-        feed[i].first = arrival.clock - costs.down
-        feed[i].last = feed[i].first + sums[i].head.last - sums[i].head.first.clock
-        feed[i].step = sums[i].head.step
-        feed[i].head = costs.length[i] if costs.length[i] else costs.sums
-        feed[i].words, feed[i].sent, feed[i].taken = feed[i].head, 0, 0
-        feed[i].credits, feed[i].color = costs.depth[i], costs.color[i]
-        if costs.tail != NULL:
-            feed[i].words += costs.tail.sums
-            feed[i].tail_first = arrive(sums[i].tail, costs, hops[i]).clock - costs.down
-            feed[i].tail_last = feed[i].tail_first + sums[i].tail.last - sums[i].tail.first.clock
-            feed[i].tail_step = sums[i].tail.step
-    return path
-
-
-cdef void gather(int64_t *pe, const Costs *costs, const Sum *sums, const int64_t *hops, int count, Sum *out,
-                 int64_t *waits) noexcept nogil:
-    # A PE adds several sums, one after the other, and sends the last on where out is given. `waits`: for how long the first
-    # word of each was there before it was taken, or NULL.
-    cdef Feed feed[FEEDS]
-    cdef Path own = plus(load(pe), OVERHEAD, costs.setup_add), path
-    cdef int64_t end
-    cdef int i
-    if count == 1:
-        if waits != NULL:
-            waits[0] = own.clock - arrive(sums[0].head, costs, hops[0]).clock
-        add_sum(pe, costs, sums[0], hops[0], out)
-        return
-    path = feeds_of(feed, costs, sums, hops, count, own)
-    end = take_all(feed, count, costs, own.clock)
-    if waits != NULL:
-        for i in range(count):
-            waits[i] = feed[i].began - feed[i].first - costs.down
-    if costs.flags != NULL:
-        for i in range(count):
-            if feed[i].first + costs.down < own.clock - costs.setup_add:
-                costs.flags[0] |= EARLY
-            if i > 0 and feed[i].began > feed[i].first + costs.down:
-                costs.flags[0] |= HELD | QUEUED if feed[i].words > costs.depth[i] else QUEUED
-    if out != NULL:
-        # What the critical path waits for beyond the latest arrival is words of other streams.
-        out.head.first = plus(path, STREAM, feed[count - 1].began - path.clock)
-        out.head.last, out.head.step, out.head.sent = feed[count - 1].head_end, costs.step_add, 1
-        if costs.tail != NULL:
-            out.tail.first = plus(path, STREAM, feed[count - 1].tail_began - path.clock)
-            out.tail.last, out.tail.step, out.tail.sent = end, costs.tail.step_add, 1
-    store(pe, plus(plus(path, STREAM, end - path.clock), COMPUTE, 1))
-
-
 cdef Sum chain(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
     # Running sum from PE `begin` up to, not including, `end`, in either direction.
     cdef Sum sum
@@ -279,12 +108,6 @@ cdef inline Py_ssize_t group_begin(Py_ssize_t j, Py_ssize_t length, Py_ssize_t g
 cdef inline Py_ssize_t group_root(Py_ssize_t j, Py_ssize_t length, Py_ssize_t groups) noexcept nogil:
     cdef Py_ssize_t begin = group_begin(j, length, groups)
     return begin + (group_begin(j + 1, length, groups) - begin) // 2
-
-
-cdef inline void call(int64_t *line, const Costs *costs, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t k
-    for k in range(count):
-        line[k * CAUSES + <int>OVERHEAD] += costs.call
 
 
 cdef struct Streams:
@@ -355,18 +178,12 @@ cdef void allreduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length
     broadcast(line, costs, 0, length, root)
 
 
-cdef int64_t own_clock(const int64_t *pe) noexcept nogil:
-    return load(pe).clock
-
-
 cdef Sum alone_sum(int64_t *pe, const Costs *costs, Py_ssize_t length, Py_ssize_t groups, Py_ssize_t j, const Sum *chains,
                    const Sum *lower, const Sum *upper, int passes_on) noexcept nogil:
     # As group_sum, on PEs that are all ready at once: chains[n] is the sum of n PEs, in whatever group. `pe`: the root's.
-    cdef Py_ssize_t begin = group_begin(j, length, groups), end = group_begin(j + 1, length, groups), k
+    cdef Py_ssize_t begin = group_begin(j, length, groups), end = group_begin(j + 1, length, groups)
     cdef Py_ssize_t root = group_root(j, length, groups)
-    for k in range(CAUSES):
-        pe[k] = 0
-    call(pe, costs, 1)
+    at_call(pe, costs)
     return root_sum(pe, costs, chains[root - begin], chains[end - 1 - root], lower, root - group_root(j - 1, length, groups),
                     upper, group_root(j + 1, length, groups) - root, passes_on)
 
@@ -376,17 +193,14 @@ cdef int64_t allreduce_once(const Costs *costs, Py_ssize_t length, Py_ssize_t gr
     # the result when that comes. `chains` has room for a sum more than half a group has PEs.
     cdef Py_ssize_t j, k, centre = groups // 2, root = group_root(centre, length, groups)
     cdef Py_ssize_t longest = (length // groups + 1) // 2
-    cdef int64_t pe[CAUSES]
-    cdef int64_t far[CAUSES]
+    cdef int64_t pe[CAUSES], far[CAUSES]
     cdef int64_t latest = 0
     cdef Sum low, high, none
     cdef Message message
     cdef const Costs *tail = costs.tail
     low.head.sent = high.head.sent = none.head.sent = chains[0].head.sent = 0
     for k in range(longest):
-        for j in range(CAUSES):
-            pe[j] = 0
-        call(pe, costs, 1)
+        at_call(pe, costs)
         if k:
             add_sum(pe, costs, chains[k], 1, chains + k + 1)
         else:
@@ -493,62 +307,6 @@ def broadcast_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, Li
             length = min(segment, count - begin)
             broadcast(&line[begin, 0], &c, 0, length, min(root, length - 1))
     return flags
-
-
-cdef class GatherCosts:
-    """Whole-cycle constants of an all-gather of ``words`` words of every PE."""
-    cdef Costs costs
-    cdef int64_t setup, work, setup_stream, pace, words, depth, output
-
-    def __init__(self, *, call, setup, work, setup_stream, pace, words, depth, output, stage, hop, link):
-        cdef Costs *c = &self.costs
-        self.setup, self.work, self.setup_stream, self.pace, self.words = setup, work, setup_stream, pace, words
-        self.depth, self.output = depth, output
-        c.call, c.stage, c.hop = call, stage, hop
-        c.link_words, c.link_frame = link
-        c.setup_send = c.setup_add = setup_stream
-        c.step_send = c.step_add = pace
-        c.room, c.flags, c.tail = 0, NULL, NULL
-
-
-cdef void hand_on(int64_t *pe, GatherCosts gather, Costs *costs, Message message, int64_t hops, int64_t words,
-                  Message *out) noexcept nogil:
-    # A PE takes so many words of a message, and sends each on where out is given.
-    receive(pe, costs, message, hops, costs.setup_add, (words - 1) * gather.pace, on_link(costs, gather.pace, words - 1), out)
-
-
-cdef void allgather_segment(int64_t *line, GatherCosts gather, Costs *costs, Py_ssize_t length) noexcept nogil:
-    # Each PE sends its own tile, then hands on what comes from beyond; the first one sends all to all.
-    cdef Message arriving, own, rest
-    cdef Py_ssize_t k
-    cdef int64_t beyond = 0
-    line[<int>OVERHEAD] += gather.setup
-    line[<int>COMPUTE] += gather.work
-    if length < 2:
-        return
-    for k in range(length - 1, 0, -1):
-        send(line + k * CAUSES, costs, queued(costs, gather.words, gather.pace, gather.depth, gather.output), &own)
-        if beyond:
-            hand_on(line + k * CAUSES, gather, costs, arriving, 1, beyond, &rest)
-            own.last = rest.last
-        arriving = own
-        beyond += gather.words
-    hand_on(line, gather, costs, arriving, 1, beyond, NULL)
-    beyond += gather.words
-    send(line, costs, queued(costs, beyond, gather.pace, gather.depth, gather.output), &arriving)
-    for k in range(1, length):
-        hand_on(line + k * CAUSES, gather, costs, arriving, k, beyond, NULL)
-
-
-def allgather_line(int64_t[:, ::1] line, Py_ssize_t segment, GatherCosts costs) -> None:
-    """The tiles of all PEs of every segment of the line at each of them: a chain to the first, then one multicast."""
-    cdef Py_ssize_t k, begin, count = line.shape[0]
-    cdef Costs c = costs.costs
-    with nogil:
-        call(&line[0, 0], &c, count)
-        for k in range((count + segment - 1) // segment):
-            begin = k * segment
-            allgather_segment(&line[begin, 0], costs, &c, min(segment, count - begin))
 
 
 def spread(const int64_t[:, ::1] row, const int64_t[:, ::1] column, int64_t[:, :, ::1] grid):

@@ -213,3 +213,27 @@ cdef inline int64_t next_word(const Feed *feed, int count, const Costs *costs) n
         if may_go(feed + i):
             wake = min(wake, in_router(feed + i, costs))
     return wake if wake != INT64_MAX else 0
+
+
+cdef inline int64_t queued(const Costs *costs, int64_t words, int64_t pace, int64_t depth, int64_t output) noexcept nogil:
+    # Cycles from the first to the last of so many words that a core hands to an output queue: see Timing.sending.
+    cdef int64_t own = max(0, words - 1) * pace
+    return own if words <= depth else max(own, output + 1 + on_link(costs, pace, words - depth - 1))
+
+
+cdef inline void call(int64_t *line, const Costs *costs, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(count):
+        line[k * CAUSES + <int>OVERHEAD] += costs.call
+
+
+cdef inline int64_t own_clock(const int64_t *pe) noexcept nogil:
+    return load(pe).clock
+
+
+cdef inline void at_call(int64_t *pe, const Costs *costs) noexcept nogil:
+    # A PE that was ready at cycle 0, behind the call of the operation.
+    cdef int i
+    for i in range(CAUSES):
+        pe[i] = 0
+    call(pe, costs, 1)

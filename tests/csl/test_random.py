@@ -1,12 +1,43 @@
 """Random expressions of every number type, compiled and run, against plain Python: integers wrap, floats round once."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-INTEGERS = {f"{sign}{bits}": (sign == "i", bits) for sign in "iu" for bits in (8, 16, 32)}
-FLOATS = {"f16": np.float16, "f32": np.float32}
+INTEGERS = {f"{sign}{bits}": (sign == "i", bits) for sign in "iu" for bits in (8, 16, 32, 64)}
+NARROW = [kind for kind, (_, bits) in INTEGERS.items() if bits < 64]
+"""Those that floats are made of and made into at run time."""
+
+
+class Bf16(float):
+    """A number of the format bf16: each operation rounds once, to nearest even."""
+
+    def __new__(cls, value: float) -> "Bf16":
+        """The nearest one to a number, which is exact in double."""
+        value = float(value)
+        if value == 0 or value - value != 0:
+            return super().__new__(cls, value)
+        bits = 8 - max(math.frexp(value)[1], -125)  # eight of significand; fewer below the smallest normal number
+        rounded = math.ldexp(round(math.ldexp(value, bits)), -bits)
+        return super().__new__(cls, rounded if abs(rounded) < 2.0 ** 128 else math.copysign(math.inf, value))
+
+    def __add__(self, other: float) -> "Bf16":
+        return Bf16(float(self) + float(other))
+
+    def __sub__(self, other: float) -> "Bf16":
+        return Bf16(float(self) - float(other))
+
+    def __mul__(self, other: float) -> "Bf16":
+        return Bf16(float(self) * float(other))
+
+    def __neg__(self) -> "Bf16":
+        return Bf16(-float(self))
+
+
+FLOATS = {"f16": np.float16, "f32": np.float32, "bf16": Bf16}
 COUNT = 6
 """Results of a program."""
 
@@ -74,7 +105,7 @@ def expression(draw, kind: str, depth: int) -> tuple:
         return kind, f"{sign}({a[1]})", lambda host: wrapped(-value_of(a, host) if sign == "-" else ~value_of(a, host), kind)
     b = draw(expression(kind, depth - 1))
     if form == "choice":
-        other = draw(st.sampled_from([*INTEGERS, "f32"]))
+        other = draw(st.sampled_from([*INTEGERS, "f32", "bf16"]))
         left, right, compare = draw(leaf(other, False)), draw(leaf(other, True)), draw(st.sampled_from(list(COMPARED)))
         return kind, f"(if ({left[1]} {compare} {right[1]}) {a[1]} else {b[1]})", lambda host: value_of(
             a if COMPARED[compare](value_of(left, host), value_of(right, host)) else b, host)
@@ -100,7 +131,8 @@ def operation(draw, kind: str, a: tuple, b: tuple) -> tuple:
 def cast(draw, kind: str, depth: int) -> tuple:
     """From another type, where the result is defined."""
     if kind in FLOATS:
-        source = draw(st.sampled_from(["f16", "f32"] + (["i8", "u8", "i16"] if kind == "f16" else list(INTEGERS))))
+        wide = NARROW if kind == "f32" else ["i8", "u8", "i16"] if kind == "f16" else ["i8", "u8"]
+        source = draw(st.sampled_from(["f32", kind, *wide]))
         a = draw(expression(source, depth - 1))
         return kind, f"@as({kind}, {a[1]})", lambda host: FLOATS[kind](value_of(a, host))
     if draw(st.integers(0, 4)) == 0 and kind in ("i16", "i32"):
@@ -119,7 +151,9 @@ HOST = st.tuples(st.lists(st.integers(-(1 << 31), (1 << 31) - 1) | st.integers(-
 def check(run, arch, nodes, host):
     """Compile, run, compare every result bit for bit."""
     from tests.csl.test_programs import words
-    lines = [f"  out[{k}] = @as(i32, {node[1]});" if node[0] in INTEGERS else f"  floats[{k}] = @as(f32, {node[1]});"
+    lines = [f"  floats[{k}] = @as(f32, {node[1]});" if node[0] in FLOATS
+             else f"  out[{k}] = @as(i32, {node[1]});" if node[0] in NARROW
+             else f"  const n{k}: {node[0]} = {node[1]};\n  out[{k}] = @as(i32, n{k} ^ (n{k} >> @as(u16, 32)));"
              for k, node in enumerate(nodes)]
     values = ", ".join(str(value) for value in host[0]), ", ".join(str(float(value)) for value in host[1])
     code = (f"var numbers = [8]i32 {{ {values[0]} }};\nvar given = [4]f32 {{ {values[1]} }};\nfn compute() void {{\n"
@@ -130,6 +164,8 @@ def check(run, arch, nodes, host):
     for k, node in enumerate(nodes):
         with np.errstate(all="ignore"):
             expected = value_of(node, host)
+            if node[0] in INTEGERS and node[0] not in NARROW:
+                expected ^= expected >> 32
             wanted = np.float32(expected) if node[0] in FLOATS else wrapped(expected, "i32")
         found = real[k] if node[0] in FLOATS else whole[k]
         assert found == wanted or (wanted != wanted and found != found), (node[0], node[1], found, wanted, code)

@@ -16,11 +16,13 @@ from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.steps import (
     VIEWS,
     LayerStep,
+    Pair,
     View,
     append,
     describe_steps,
     join,
     last_uses,
+    paired,
     pick,
     reshape,
     split,
@@ -159,3 +161,15 @@ def test_a_listing_has_a_line_for_each_step_and_every_name():
     for step, line in zip(steps, lines, strict=True):
         assert step.name in line and all(name in line for name in (*step.inputs, *step.outputs))
     assert not describe_steps([])
+
+
+def test_two_steps_are_one_where_only_the_second_reads_what_the_first_makes():
+    def local(inputs, output):
+        return LayerStep("part", "work", Local("add", 1), inputs, output)
+
+    steps = [local(("x",), "a"), local(("a",), "a"), local(("x",), "b"), local(("b",), "c"), local(("b", "c", "a"), "x")]
+    first, *others = paired(last_uses(steps, ["x"]))
+    assert first == (Pair(*steps[:2]), ())
+    assert others == last_uses(steps, ["x"])[2:]                # b is read again
+    (found, dropped), = paired(last_uses([local(("x", "w"), "h"), local(("h",), "x")], ["x"]))
+    assert isinstance(found, Pair) and dropped == ("w",)        # h is never there, x is made anew

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from wsekern.errors import InputError
 from wsekern.number_formats import narrow
 from wsekern.ops import AllReduce, Broadcast, FlowEngine, Gemm, GemmTransposed, Local, Shift
+from wsekern.ops.local import gemm
 from wsekern.ops.repeated import Repeated, common
 
 HEIGHT, WIDTH = 4, 6
@@ -102,3 +103,29 @@ def test_tiles_of_another_size_are_refused():
         engine("fp32").values(AllReduce(4, "x"), x)
     with pytest.raises(InputError, match="expected 6 elements of float16"):
         engine("fp16").values(Gemm(2, 3, 1), tiles(np.random.default_rng(0), (1, 1), (2, 3)), x)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), left=BLOCKS, right=BLOCKS, axis=st.sampled_from("xy"), segment=st.integers(0, 5),
+       m=st.integers(1, 3), n=st.integers(1, 5), at_once=st.integers(1, 200))
+def test_sums_of_products_some_lines_after_others(data, left, right, axis, segment, m, n, at_once):
+    """What is never in memory as a whole gives the same bits, for any number of lines at once."""
+    random = np.random.default_rng(n)
+    x = tiles(random, left, (m, 3), "fp16", data.draw(st.permutations(range(4))))
+    w = tiles(random, right, (3, n), "fp16", data.draw(st.permutations(range(4))))
+    product, reduction = Gemm(m, 3, n), AllReduce(m * n, axis, groups=2, segment=segment)
+    alone = engine("fp16").values(reduction, engine("fp16").values(product, x, w))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gemm, "CACHED", at_once)
+        patch.setattr(gemm, "ROW", 1)
+        found = engine("fp16").values_of(product, reduction, x, w)
+    assert np.ascontiguousarray(found.full()).tobytes() == np.ascontiguousarray(alone.full()).tobytes()
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_some_lines_are_cut_where_blocks_allow_it(axis):
+    whole = tiles(np.random.default_rng(0), (HEIGHT, 1), (2,))
+    some = whole.some(axis, slice(1, 3))
+    assert some is not None
+    np.testing.assert_array_equal(some.full(), whole.full()[(slice(None),) * axis + (slice(1, 3),)])
+    assert tiles(np.random.default_rng(0), (2, 3), (2,)).some(axis, slice(1, 3)) is None

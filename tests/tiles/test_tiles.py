@@ -77,6 +77,19 @@ def test_gemm_of_square_tiles(precision, size):
     same(tiles.gemm(x, w, precision, c), tiles.gemm_naive(x, w, precision, c))
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 200), st.sampled_from([0xFFFF, 0x83FF, 0x9FFF, 0xFC00]),
+       st.integers(0, 9))
+def test_halves_of_any_bits_are_rounded_once(m, k, n, kept, seed):
+    """Subnormal numbers, powers of two that cancel and lie halfway, infinities and what is no number among them."""
+    random = np.random.default_rng(seed)
+    x, w, c = ((random.integers(0, 1 << 16, shape, np.uint16) & np.uint16(kept)).view(np.float16)
+               for shape in ((2, 1, m, k), (2, 1, k, n), (2, 1, m, n)))
+    found, want = tiles.gemm(x, w, "fp16", c), tiles.gemm_naive(x, w, "fp16", c)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(want))
+    same(np.where(np.isnan(found), 0, found.view(np.uint16)), np.where(np.isnan(want), 0, want.view(np.uint16)))
+
+
 @pytest.mark.parametrize("precision", tiles.PRECISIONS)
 def test_gemv_is_gemm_of_one_row(precision):
     x, w, y = make(1, precision, 3, 4, 9), make(2, precision, 3, 4, 9, 5), make(3, precision, 3, 4, 5)

@@ -25,10 +25,17 @@ class GridFormulas:
     def __init__(self, function: Callable[..., tuple[Any, ...]]) -> None:
         self.function = function
         self._known: dict[Hashable, Formulas] = {}
+        self._of: dict[Grid, Formulas] = {}
 
     def of(self, grid: Grid) -> Formulas:
         """Those of all grids that differ from ``grid`` in numbers alone: sides, context, chunk, experts on the fullest block,
         blocks for positions and experts, copies of routers, then the further ones."""
+        found = self._of.get(grid)
+        if found is None:
+            found = self._of[grid] = self._alike(grid)
+        return found
+
+    def _alike(self, grid: Grid) -> Formulas:
         alike = (*[getattr(grid, name) for name in _ALIKE], *[getattr(grid.programs, name) for name in _PROGRAMS])
         if alike not in self._known:
             self._known[alike] = Formulas(partial(self._of_numbers, grid))

@@ -9,7 +9,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
-from wsekern.ops._timing import GatherCosts, allgather_line
+from wsekern.ops._gather import GatherCosts, allgather_line
 from wsekern.ops.lines.line import segments
 from wsekern.ops.operation import Axis, Clocks, check_line
 from wsekern.ops.packing import check_even, tile_packing
