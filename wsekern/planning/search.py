@@ -91,10 +91,8 @@ class Search:
         self.sides = sides_of(machine)
         self.heads = head_room(config, in_cycles(machine), service.request.precision, chosen.programs, load.get("activations"),
                                load.get("weight_precision", ""))
-        self.judged = 0
-        self._scores, self._cuts = dict[Candidate, float](), set[Candidate]()
-        self._tried: dict[int, list[Candidate]] = {}
-        self._counts: dict[int, int] = {}
+        self.judged, self._scores, self._cuts = 0, dict[Candidate, float](), set[Candidate]()
+        self._tried, self._counts = dict[int, list[Candidate]](), dict[int, int]()
         self.held_bytes, self._light = cache(self._held_bytes), dict[int, list[Candidate]]()
         self._holding: dict[int, bool] = {}
         self._possible: dict[tuple[int, int], NDArray[np.bool_]] = {}
