@@ -15,14 +15,14 @@ FOLDERS = {"common": set(), "fabric": {"common"}, "tiles": {"common"}, "ops": {"
 The library of ``embed`` is what needs no Python of these, without an extension."""
 
 FABRIC_LAYERS = (
-    {"copy_base", "copy_avx2", "copy_avx512", "clock", "text", "bytes"},
-    {"copy", "fail", "plan", "simple", "lone_read", "ways"},
+    {"clock", "text", "bytes"},
+    {"fail", "plan", "simple", "lone_read", "ways"},
     {"switch", "connect"},
-    {"queue", "ramp"},
+    {"queue", "ramp", "deliver"},
     {"lone", "depart", "arrive"},
     {"depart_plain", "read", "rewrite", "report", "save_plan", "save_lanes"},
     {"host"},
-    {"event", "state", "step", "save_strips", "registers"},
+    {"event", "state", "step", "step_avx2", "step_avx512", "save_strips", "cycle", "registers"},
     {"run", "save", "link"},
 )
 """The C files of src/fabric, lowest first: each calls functions of lower layers only."""

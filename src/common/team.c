@@ -13,7 +13,7 @@
 
 enum { SPINS = 300, YIELDS = 200 };   /* some ten microseconds, and a hundred where nobody else wants the core */
 
-/* A thread between two runs, or in one. `given` is the team that it is to serve next. */
+/* A thread between two runs, or in one. `given` is the team that it is to serve next, and `rank` its rank there. */
 typedef struct worker worker;
 struct worker {
     worker *next;                     /* among those that sleep */
@@ -24,11 +24,12 @@ struct worker {
     int rank;
 };
 
-/* Workers that sleep; `last` tells the caller of a team that its last worker is done. */
+/* Workers that sleep, or end a run of rounds that nobody waits for; `last` tells the caller of a team that its last worker is
+ * done. */
 static pthread_mutex_t pool = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t last = PTHREAD_COND_INITIALIZER;
 static worker *asleep;
-static wsk_team farewell;             /* the team of a worker that is to end */
+static wsk_team farewell;             /* stands for the team of a worker that is to end */
 
 /* Tell the core that this thread only waits. */
 static inline void rest(void)
@@ -58,23 +59,9 @@ static void wake_all(atomic_int *word)
 #endif
 }
 
-void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *))
+/* Wait until the turn is no longer `turn`. */
+static void wait_for_turn(wsk_team *team, int turn)
 {
-    if (team->size == 1) {
-        if (alone)
-            alone(team, team->context);
-        return;
-    }
-    int turn = atomic_load_explicit(&team->turn, memory_order_acquire);
-    if (atomic_fetch_add_explicit(&team->here, 1, memory_order_acq_rel) + 1 == team->size) {
-        if (alone)
-            alone(team, team->context);
-        atomic_store_explicit(&team->here, 0, memory_order_relaxed);
-        atomic_store(&team->turn, turn + 1);          /* before it is asked who sleeps, as they ask in the other order */
-        if (atomic_load(&team->sleepers) > 0)
-            wake_all(&team->turn);
-        return;
-    }
     for (int n = 0; n < SPINS + YIELDS && atomic_load_explicit(&team->turn, memory_order_acquire) == turn; n++)
         if (n < SPINS)
             rest();
@@ -88,15 +75,155 @@ void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *))
     atomic_fetch_sub(&team->sleepers, 1);
 }
 
-static void call(worker *w, wsk_team *team)
+/* All who wait for a turn go on. */
+static void next_turn(wsk_team *team)
+{
+    atomic_fetch_add(&team->turn, 1);                 /* before it is asked who sleeps, as they ask in the other order */
+    if (atomic_load(&team->sleepers) > 0)
+        wake_all(&team->turn);
+}
+
+void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *))
+{
+    if (team->size == 1) {
+        if (alone)
+            alone(team, team->context);
+        return;
+    }
+    int turn = atomic_load_explicit(&team->turn, memory_order_acquire);
+    if (atomic_fetch_add_explicit(&team->here, 1, memory_order_acq_rel) + 1 == team->size) {
+        if (alone)
+            alone(team, team->context);
+        atomic_store_explicit(&team->here, 0, memory_order_relaxed);
+        next_turn(team);
+        return;
+    }
+    wait_for_turn(team, turn);
+}
+
+/* ---- Rounds ---- */
+
+static const uint64_t NO_FAILURE = UINT64_MAX;
+
+static void open_round(wsk_team *team)
+{
+    atomic_store_explicit(&team->open, team->pieces, memory_order_relaxed);       /* before any can be claimed */
+    for (int i = 0; i < team->size; i++)
+        atomic_store_explicit(&team->share[i].next, team->share[i].begin, memory_order_release);
+}
+
+static void turn_round(wsk_team *team)
+{
+    if (team->next_round(team, team->context))
+        open_round(team);
+    else
+        atomic_store_explicit(&team->ended, 1, memory_order_release);
+    next_turn(team);
+}
+
+/* The first piece of a share that nobody has, or -1. */
+static int64_t claim_of(wsk_team *team, wsk_team_pieces *share)
+{
+    int64_t i = atomic_load_explicit(&share->next, memory_order_relaxed);
+    if (team->size == 1) {
+        atomic_store_explicit(&share->next, i + (i < share->end), memory_order_relaxed);
+        return i < share->end ? i : -1;
+    }
+    while (i < share->end)
+        if (atomic_compare_exchange_weak_explicit(&share->next, &i, i + 1, memory_order_acquire, memory_order_relaxed))
+            return i;
+    return -1;
+}
+
+/* A piece of the member's own share, then of those after it. */
+static int64_t claim_any(wsk_team *team, int rank)
+{
+    for (int i = 0; i < team->size; i++) {
+        wsk_team_pieces *share = team->share + (rank + i < team->size ? rank + i : rank + i - team->size);
+        for (int64_t piece; (piece = claim_of(team, share)) >= 0; team->share[rank].done++)
+            if ((uint64_t)piece <= atomic_load_explicit(&team->failed, memory_order_relaxed) >> 32)
+                return piece;
+    }
+    return -1;
+}
+
+/* Tell what this member has done; the one that makes the round complete ends it. Returns whether it did. */
+static int close_round(wsk_team *team, int rank)
+{
+    int64_t done = team->share[rank].done;
+    team->share[rank].done = 0;
+    if (!done || atomic_fetch_sub_explicit(&team->open, done, memory_order_acq_rel) != done)
+        return 0;
+    if (team->on_caller && rank != 0) {
+        atomic_store_explicit(&team->owed, 1, memory_order_release);
+        next_turn(team);
+    } else {
+        turn_round(team);
+    }
+    return 1;
+}
+
+int64_t wsk_team_claim(wsk_team *team, int rank)
+{
+    for (;;) {
+        int turn = atomic_load_explicit(&team->turn, memory_order_acquire);       /* before it is asked what there is to do */
+        int64_t piece = claim_any(team, rank);
+        if (piece >= 0) {
+            team->share[rank].done++;                 /* it is told of when there is no other */
+            return piece;
+        }
+        if (close_round(team, rank))
+            continue;
+        if (atomic_load_explicit(&team->ended, memory_order_acquire))
+            return -1;
+        if (rank == 0 && atomic_exchange_explicit(&team->owed, 0, memory_order_acquire))
+            turn_round(team);
+        else
+            wait_for_turn(team, turn);
+    }
+}
+
+void wsk_team_fail(wsk_team *team, int64_t piece, int status)
+{
+    uint64_t mine = (uint64_t)piece << 32 | (uint32_t)-status;
+    uint64_t first = atomic_load_explicit(&team->failed, memory_order_relaxed);
+    while (mine < first
+           && !atomic_compare_exchange_weak_explicit(&team->failed, &first, mine, memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+int wsk_team_failure(wsk_team *team)
+{
+    uint64_t failed = atomic_load_explicit(&team->failed, memory_order_relaxed);
+    if (failed == NO_FAILURE)
+        return 0;
+    atomic_store_explicit(&team->failed, NO_FAILURE, memory_order_relaxed);
+    return -(int)(uint32_t)failed;
+}
+
+/* One thread less knows of a team of rounds. */
+static void forget(wsk_team *team)
+{
+    if (atomic_fetch_sub_explicit(&team->users, 1, memory_order_acq_rel) == 1)
+        free(team);
+}
+
+/* ---- Workers ---- */
+
+/* Give a worker its next team. One that it has not come to has ended without it. */
+static void call(worker *w, wsk_team *team, int rank)
 {
     pthread_mutex_lock(&w->lock);
+    wsk_team *missed = atomic_load_explicit(&w->given, memory_order_relaxed);
+    w->rank = rank;
     atomic_store_explicit(&w->given, team, memory_order_release);
     pthread_cond_signal(&w->called);
     pthread_mutex_unlock(&w->lock);
+    if (missed)
+        forget(missed);
 }
 
-static wsk_team *next_team(worker *w)
+static wsk_team *next_team(worker *w, int *rank)
 {
     wsk_team *team;
     for (int spins = 0; spins < SPINS && atomic_load_explicit(&w->given, memory_order_relaxed) == NULL; spins++)
@@ -105,6 +232,7 @@ static wsk_team *next_team(worker *w)
     while ((team = atomic_load_explicit(&w->given, memory_order_relaxed)) == NULL)
         pthread_cond_wait(&w->called, &w->lock);
     atomic_store_explicit(&w->given, NULL, memory_order_relaxed);
+    *rank = w->rank;
     pthread_mutex_unlock(&w->lock);
     return team;
 }
@@ -112,8 +240,13 @@ static wsk_team *next_team(worker *w)
 static void *serve(void *argument)
 {
     worker *w = argument;
-    for (wsk_team *team; (team = next_team(w)) != &farewell;) {
-        team->work(team, w->rank, team->context);
+    int rank;
+    for (wsk_team *team; (team = next_team(w, &rank)) != &farewell;) {
+        team->work(team, rank, team->context);
+        if (team->next_round) {               /* who called has gone on, and w may have its next team */
+            forget(team);
+            continue;
+        }
         pthread_mutex_lock(&pool);
         w->next = asleep;
         asleep = w;
@@ -150,7 +283,7 @@ static void dismiss(void)
     while (asleep != NULL) {
         worker *w = asleep;
         asleep = w->next;
-        call(w, &farewell);
+        call(w, &farewell, 0);
         pthread_join(w->thread, NULL);
         pthread_mutex_destroy(&w->lock);
         pthread_cond_destroy(&w->called);
@@ -208,10 +341,8 @@ int wsk_team_run(int size, void (*work)(wsk_team *, int, void *), void *context)
     if (size > 1)
         team.size = gather(workers, size < WSK_TEAM_MOST ? size : WSK_TEAM_MOST);
     team.left = team.size - 1;
-    for (int i = 1; i < team.size; i++) {
-        workers[i]->rank = i;
-        call(workers[i], &team);
-    }
+    for (int i = 1; i < team.size; i++)
+        call(workers[i], &team, i);
     work(&team, 0, context);
     for (int spins = 0; spins < SPINS && atomic_load_explicit(&team.left, memory_order_acquire) > 0; spins++)
         rest();
@@ -222,4 +353,59 @@ int wsk_team_run(int size, void (*work)(wsk_team *, int, void *), void *context)
         pthread_mutex_unlock(&pool);
     }
     return team.size;
+}
+
+/* Make a team of rounds ready; its first round is open. */
+static void begin_rounds(wsk_team *team, int64_t pieces, void (*work)(wsk_team *, int, void *), int (*turn)(wsk_team *, void *),
+                         int on_caller, void *context)
+{
+    team->work = work;
+    team->context = context;
+    team->next_round = turn;
+    team->on_caller = on_caller;
+    team->pieces = pieces;
+    atomic_init(&team->users, team->size);
+    atomic_init(&team->turn, 0);
+    atomic_init(&team->sleepers, 0);
+    atomic_init(&team->ended, 0);
+    atomic_init(&team->owed, 0);
+    atomic_init(&team->failed, NO_FAILURE);
+    for (int i = 0; i < team->size; i++) {
+        wsk_team_pieces *share = team->share + i;
+        share->begin = wsk_team_share(team, i, pieces);
+        share->end = wsk_team_share(team, i + 1, pieces);
+        share->done = 0;
+    }
+    open_round(team);
+}
+
+/* Workers are free as soon as no round is left, wherever they are in the end of this run. */
+static void let_go(worker **workers, int size)
+{
+    pthread_mutex_lock(&pool);
+    for (int i = 1; i < size; i++) {
+        workers[i]->next = asleep;
+        asleep = workers[i];
+    }
+    pthread_mutex_unlock(&pool);
+}
+
+int wsk_team_rounds(int size, int64_t pieces, void (*work)(wsk_team *, int, void *), int (*turn)(wsk_team *, void *),
+                    int on_caller, void *context)
+{
+    wsk_team alone, *team = &alone;
+    worker *workers[WSK_TEAM_MOST];
+    if (size > 1 && (team = aligned_alloc(WSK_TEAM_LINE, sizeof *team)) == NULL)
+        team = &alone;
+    team->size = team == &alone ? 1 : gather(workers, size < WSK_TEAM_MOST ? size : WSK_TEAM_MOST);
+    begin_rounds(team, pieces, work, turn, on_caller, context);
+    for (int i = 1; i < team->size; i++)
+        call(workers[i], team, i);
+    work(team, 0, context);
+    size = team->size;
+    if (team == &alone)
+        return size;
+    let_go(workers, size);
+    forget(team);
+    return size;
 }

@@ -9,3 +9,8 @@ cdef extern from "team.h" nogil:
     int wsk_team_run(int size, void (*work)(wsk_team *, int, void *) noexcept nogil, void *context)
     void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *) noexcept nogil)
     int64_t wsk_team_share(const wsk_team *team, int rank, int64_t n)
+    int wsk_team_rounds(int size, int64_t pieces, void (*work)(wsk_team *, int, void *) noexcept nogil,
+                        int (*turn)(wsk_team *, void *) noexcept nogil, int on_caller, void *context)
+    int64_t wsk_team_claim(wsk_team *team, int rank)
+    void wsk_team_fail(wsk_team *team, int64_t piece, int status)
+    int wsk_team_failure(wsk_team *team)

@@ -12,8 +12,8 @@ import numpy as np
 from wsekern._common cimport simd_level_code
 from wsekern.fabric.fabric_internal cimport wsk_fabric_inside, wsk_words_at
 from wsekern.fabric.run cimport work
-from wsekern.fabric.running cimport WSK_RUNNING, WSK_STOPPED, wsk_begin_run, wsk_decide, wsk_running
-from wsekern.team cimport WSK_TEAM_MOST, wsk_team_run
+from wsekern.fabric.running cimport WSK_RUNNING, WSK_STOPPED, wsk_begin_run, wsk_decide, wsk_run_rounds, wsk_running
+from wsekern.team cimport WSK_TEAM_MOST
 from wsekern.fabric.wsekern_fabric cimport (
     WSK_COLORS, WSK_LAST_CYCLE, WSK_RAMP, WSK_STOP_DEADLOCK, WSK_STOP_IDLE, WSK_STOP_TIME, WSK_WAIT_CIRCLES, WSK_WAIT_FULL,
     wsk_delivery, wsk_fabric_bytes, wsk_fabric_copy, wsk_fabric_create, wsk_fabric_credit, wsk_fabric_cycle,
@@ -273,7 +273,7 @@ cdef class State:
                 with nogil:
                     wsk_decide(&run)
                     if run.state == WSK_RUNNING:
-                        wsk_team_run(size, work, &run)
+                        wsk_run_rounds(&run, size, work)
                 if self.error is not None:
                     error, self.error = self.error, None
                     raise error

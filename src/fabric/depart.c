@@ -3,6 +3,7 @@
  * queues of neighbors as they were at the start of the cycle (full and in are written in phase two only); writes only what
  * belongs to its own block. */
 #include "fabric_internal.h"
+#include "copy_words.h"
 #include <string.h>
 
 typedef struct {
@@ -285,7 +286,7 @@ static void send_lane(wsk_fabric *f, const wsk_row *row, int k, int c, const wsk
 
     /* Their data go to the stage of the row's links; control words act on this router as they pass. */
     u32 *words = wsk_stage_at(f, row->slot, row->y, c) + 64 * k;
-    wsk_copy_words(words, wsk_data_at(f, row->y, c, 0) + 64 * k, leaving, f->simd_level);
+    wsk_copy_words(words, wsk_data_at(f, row->y, c, 0) + 64 * k, leaving);
     if (lane->special) {
         control = f->rest[at].control[0] & leaving;
         ignored = run_commands(f, s, row->y, k, c, leaving, finished, words);

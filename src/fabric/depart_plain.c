@@ -2,6 +2,7 @@
  * link, no control words, links that do not rest, no swap, no filter, closed edges. Same rules and same results as depart.c,
  * with what cannot happen left out: nothing is allocated, as every request is granted. */
 #include "fabric_internal.h"
+#include "copy_words.h"
 #include <string.h>
 
 enum { NOT_PLAIN = 1 };
@@ -91,7 +92,7 @@ static int depart_lane(wsk_fabric *f, const wsk_row *r, int k, int c)
         }
     }
     if (over_links & (over_links - 1)) {
-        wsk_copy_words(wsk_stage_at(f, r->slot, r->y, c) + 64 * k, heads, over_links, f->simd_level);
+        wsk_copy_words(wsk_stage_at(f, r->slot, r->y, c) + 64 * k, heads, over_links);
     } else if (over_links) {
         wire->single = 1;
         wire->word = heads[wsk_ctz(over_links)];
@@ -153,6 +154,35 @@ static int depart_plain(wsk_fabric *f, const wsk_row *r, int k)
     return 0;
 }
 
+static inline void ask_for_words(const u32 *words)
+{
+    for (int i = 0; i < 64; i += 16)
+        WSK_ASK_FOR(words + i);
+}
+
+/* Ask for the memory of a block before its turn comes: its words, where they go, and the counts of the links that they take. */
+static inline void ask_for_block(const wsk_fabric *f, int y, int k, int slot)
+{
+    const size_t first = wsk_lane_at(f, y, k, 0), south = y + 1 < f->height ? (size_t)f->blocks * f->n_colors : 0;
+    for (u32 colors = f->block[wsk_block_at(f, y, k)].active; colors; colors &= colors - 1) {
+        int c = __builtin_ctz(colors);
+        const wsk_lane *lane = f->lane + first + c;
+        WSK_ASK_FOR(&lane->full);
+        WSK_ASK_FOR(lane->behind);
+        WSK_ASK_FOR(&lane[south].full);
+        WSK_ASK_FOR(wsk_wire_at(f, slot, first + c));
+        ask_for_words(wsk_data_at(f, y, c, 0) + 64 * k);
+        if (lane->behind[0])
+            ask_for_words(wsk_data_at(f, y, c, 1) + 64 * k);
+        ask_for_words(wsk_stage_at(f, slot, y, c) + 64 * k);
+        for (int d = 0; d < PORTS; d++)
+            if (lane->head & lane->out[d])
+                WSK_ASK_FOR(wsk_counted_at(f, first + c, d));
+        if (lane->head & lane->full)
+            WSK_ASK_FOR(wsk_counted_at(f, first + c, PORTS));
+    }
+}
+
 int wsk_depart_row(wsk_fabric *f, wsk_strip *s, int y)
 {
     int slot = (int)(f->cycle % f->hop);
@@ -161,6 +191,10 @@ int wsk_depart_row(wsk_fabric *f, wsk_strip *s, int y)
                           wsk_wire_at(f, slot, first), wsk_sent_at(f, slot, y, 0), f->block + wsk_block_at(f, y, 0) };
     memset(row.sent_blocks, 0, SIDES * sizeof(u64));
     for (u64 blocks = f->row_active[y]; blocks; blocks &= blocks - 1) {
+        if (blocks & (blocks - 1))
+            ask_for_block(f, y, wsk_ctz(blocks & (blocks - 1)), slot);
+        else if ((y + 1) % STRIP_ROWS && y + 1 < f->height && f->row_active[y + 1])
+            ask_for_block(f, y + 1, wsk_ctz(f->row_active[y + 1]), slot);
         int k = wsk_ctz(blocks), status = f->plain ? depart_plain(f, &row, k) : NOT_PLAIN;
         if (status == NOT_PLAIN)
             status = wsk_depart_block(f, &row, k);

@@ -156,8 +156,13 @@ typedef struct {
     char pad[64];
 } wsk_strip;
 
+/* The phases of a cycle for one strip, as compiled for a SIMD level. */
+typedef struct { int (*depart)(wsk_fabric *, int); int (*arrive)(wsk_fabric *, int); } wsk_phases;
+extern const wsk_phases wsk_phases_base, wsk_phases_avx2, wsk_phases_avx512;
+
 struct wsk_fabric {
     const wsk_plan *plan;
+    const wsk_phases *phases;
     int width, height, blocks, strips, n_colors;          /* blocks: per row */
     int hop, ramp, depth, ring;                           /* ring: max(hop, ramp) + 1 */
     int data_stride, stage_stride;
@@ -198,15 +203,26 @@ struct wsk_fabric {
     wsk_plan *own_plan;               /* freed with this state; NULL: the host's */
 };
 
+/* Ask for the memory of a place that is to be changed soon. gcc drops calls of functions that do nothing else: thence asm. */
+#define WSK_ASK_FOR(place)                  \
+    do {                                    \
+        __builtin_prefetch((place), 1);     \
+        __asm__ volatile("");               \
+    } while (0)
+
 static inline int wsk_ctz(u64 m) { return __builtin_ctzll(m); }
 /* In line, for CPUs whose compilers may not assume the instruction. */
 static inline int wsk_popcount(u64 m)
 {
+#ifdef __POPCNT__
+    return __builtin_popcountll(m);
+#else
     if (!(m & (m - 1)))
         return m != 0;
     m -= m >> 1 & 0x5555555555555555u;
     m = (m & 0x3333333333333333u) + (m >> 2 & 0x3333333333333333u);
     return (int)(((m + (m >> 4)) & 0x0f0f0f0f0f0f0f0fu) * 0x0101010101010101u >> 56);
+#endif
 }
 
 static inline size_t wsk_block_at(const wsk_fabric *f, int y, int k) { return (size_t)y * f->blocks + k; }
@@ -374,14 +390,18 @@ static inline int wsk_color_at(const wsk_fabric *f, u32 pe, int color)
 /* The host changes something that this cycle may do otherwise than the last. */
 static inline void wsk_touch(wsk_fabric *f, u32 pe) { wsk_strip_of(f, (int)(pe / (u32)f->width))->touched = f->cycle; }
 
+/* What is LEVELED is compiled once per SIMD level: for any CPU in files of their own, and for a newer one all together in
+ * step_LEVEL.c, where nothing of it is seen from outside but wsk_phases_LEVEL. */
+#ifdef LEVEL
+#define LEVELED __attribute__((unused)) static
+#else
+#define LEVELED
+#endif
+
 /* ---- What the C files offer each other, from the lowest layer up: calls go to a file further up in this list only ---- */
 
 /* fail.c: note a broken rule; returns the status. */
 int wsk_fail(wsk_fabric *f, wsk_strip *s, int status, u32 pe, int color, int port, int other, int64_t cycle);
-
-/* copy.c: to[i] = from[i] for the bits of m, 0 <= i < 64; sum of from[i]. */
-void wsk_copy_words(u32 *to, const u32 *from, u64 m, int simd_level);
-u64 wsk_sum_words(const u32 *from, u64 m, int simd_level);
 
 /* simple.c: routers that lone words may take. */
 void wsk_mark_simple(wsk_fabric *f);
@@ -406,11 +426,11 @@ void wsk_set_sending(wsk_fabric *f, size_t lane, int bit, const wsk_route *route
 /* queue.c: words come to the queues of a lane (keep: they stand at their routers already, though not yet in their queues; take:
  * over links; what: RESERVE, LAND), or leave them. check_routed: words want to cross side d to routers that do not listen to
  * them now; 0 if some position of each does. two_inputs: words in clash have come by two ports in one cycle. */
-void wsk_keep(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in);
-int wsk_take(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in, int what);
-int wsk_check_routed(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, u64 deaf);
-int wsk_two_inputs(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 clash);
-void wsk_leave(wsk_fabric *f, const wsk_row *r, int k, int c, u64 m);
+LEVELED void wsk_keep(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in);
+LEVELED int wsk_take(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in, int what);
+LEVELED int wsk_check_routed(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, u64 deaf);
+LEVELED int wsk_two_inputs(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 clash);
+LEVELED void wsk_leave(wsk_fabric *f, const wsk_row *r, int k, int c, u64 m);
 
 /* ramp.c: words in and out by ramps and edges. check_edge: 0 where words may enter by a port of a PE from outside. */
 int wsk_check_edge(const wsk_fabric *f, u32 pe, int port);
@@ -419,27 +439,29 @@ wsk_source *wsk_source_at(wsk_fabric *f, wsk_strip *s, u32 pe, int port);
 int wsk_append_words(wsk_strip *s, wsk_source *source, int c, const u32 *data, const u8 *flags, int64_t n);
 void wsk_start_feeding(wsk_strip *s, wsk_source *source);
 int wsk_feed_strip(wsk_fabric *f, wsk_strip *s);
-void wsk_deliver(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m, const u32 *words, u64 control);
-void wsk_emit(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port, int latency);
 int wsk_accept(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port);
 /* The core takes no word of this color any more until it gives credit again. */
 void wsk_fabric_no_credit(wsk_fabric *f, uint32_t pe, int color);
 
+/* deliver.c: words leave for cores, past filters; a word is listed that leaves for a core, an edge or a teardown handler. */
+LEVELED void wsk_deliver(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m, const u32 *words, u64 control);
+LEVELED void wsk_emit(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port, int latency);
+
 /* lone.c: both phases of words that meet nobody. */
-int wsk_go_alone(wsk_fabric *f, const wsk_row *r, int k);
-void wsk_depart_lone(wsk_fabric *f, wsk_strip *s);
-int wsk_arrive_lone(wsk_fabric *f, wsk_strip *s);
-void wsk_keep_lone(wsk_fabric *f, wsk_strip *s);
+LEVELED int wsk_go_alone(wsk_fabric *f, const wsk_row *r, int k);
+LEVELED void wsk_depart_lone(wsk_fabric *f, wsk_strip *s);
+LEVELED int wsk_arrive_lone(wsk_fabric *f, wsk_strip *s);
+LEVELED void wsk_keep_lone(wsk_fabric *f, wsk_strip *s);
 
 /* depart.c, depart_plain.c, arrive.c: one block or one row in one cycle. Return 0 or a status; the strip's report then says
  * more. */
-int wsk_depart_block(wsk_fabric *f, const wsk_row *r, int k);
-int wsk_depart_row(wsk_fabric *f, wsk_strip *s, int y);
-int wsk_arrive_row(wsk_fabric *f, wsk_strip *s, int y);
-int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s);
-void wsk_turn_landed(wsk_fabric *f, wsk_strip *s);
-u64 wsk_inner_arrivals(const wsk_fabric *f, int i);
-u64 wsk_outer_arrivals(const wsk_fabric *f, int i);
+LEVELED int wsk_depart_block(wsk_fabric *f, const wsk_row *r, int k);
+LEVELED int wsk_depart_row(wsk_fabric *f, wsk_strip *s, int y);
+LEVELED int wsk_arrive_row(wsk_fabric *f, wsk_strip *s, int y);
+LEVELED int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s);
+LEVELED void wsk_turn_landed(wsk_fabric *f, wsk_strip *s);
+LEVELED u64 wsk_inner_arrivals(const wsk_fabric *f, int i);
+LEVELED u64 wsk_outer_arrivals(const wsk_fabric *f, int i);
 
 /* read.c: words of a color in a router, and on the way into it. */
 int wsk_words_at(const wsk_fabric *f, u32 pe, int color);
@@ -465,7 +487,7 @@ void wsk_free_inboxes(wsk_host *host);
 void wsk_free_host(wsk_host *host);
 int wsk_settle(wsk_fabric *f);
 
-/* step.c: the phases of a cycle, for one strip and for strips first to last - 1. All strips end a phase before any begins the
+/* cycle.c: the phases of a cycle, for one strip and for strips first to last - 1. All strips end a phase before any begins the
  * next one; then the clock ticks once, with the status of the cycle. */
 int wsk_depart_strip(wsk_fabric *f, int i);
 int wsk_arrive_strip(wsk_fabric *f, int i);

@@ -123,8 +123,8 @@ static void leave_otherwise(wsk_fabric *f, wsk_strip *s, wsk_lone *w)
 static inline void ask_for_memory(const wsk_fabric *f, const wsk_lone *w, int d)
 {
     if (d == WSK_NORTH || d == WSK_SOUTH)
-        __builtin_prefetch(wsk_counted_at(f, (size_t)w->block * f->n_colors + w->index, d), 1);
-    __builtin_prefetch(f->meeting + w->block + (d == WSK_NORTH ? -f->blocks : d == WSK_SOUTH ? f->blocks : 0), 1);
+        WSK_ASK_FOR(wsk_counted_at(f, (size_t)w->block * f->n_colors + w->index, d));
+    WSK_ASK_FOR(f->meeting + w->block + (d == WSK_NORTH ? -f->blocks : d == WSK_SOUTH ? f->blocks : 0));
 }
 
 /* The words that came by side d; most of them go straight on, so nothing else is done here. */

@@ -1,6 +1,7 @@
 /* The queues of a lane (a router's input buffers): words get a place and are written, the heads leave and the words behind
  * them move up. */
 #include "fabric_internal.h"
+#include "copy_words.h"
 
 /* ---- A word comes ---- */
 
@@ -67,7 +68,7 @@ static void write_buffers(wsk_fabric *f, int y, int k, int c, wsk_lane *lane, co
             places[wsk_ctz(here)] = in->word;
             return;
         }
-        wsk_copy_words(places, in->words, here, f->simd_level);
+        wsk_copy_words(places, in->words, here);
         if (here & in->control) {
             f->rest[wsk_lane_at(f, y, k, c)].control[i] |= here & in->control;
             lane->special += (u32)wsk_popcount(here & in->control);
@@ -134,7 +135,7 @@ static void move_up(wsk_fabric *f, int y, int k, int c, wsk_lane *lane, u64 m)
     for (int i = 0; m; i++) {
         u64 *slot = wsk_slot(lane, i), follow = i + 1 < f->depth ? *wsk_slot(lane, i + 1) & m : 0;
         if (follow)
-            wsk_copy_words(wsk_data_at(f, y, c, i) + 64 * k, wsk_data_at(f, y, c, i + 1) + 64 * k, follow, f->simd_level);
+            wsk_copy_words(wsk_data_at(f, y, c, i) + 64 * k, wsk_data_at(f, y, c, i + 1) + 64 * k, follow);
         *slot = (*slot & ~m) | follow;
         m = follow;
     }

@@ -1,9 +1,10 @@
-/* Ramps and edges: words in, words out, filters, and streams of words that wait outside. */
+/* Ramps and edges: words in, credit of cores, and streams of words that wait outside. */
 #include "fabric_internal.h"
 #include "common/memory.h"
 #include <string.h>
 
 enum { MOST_WORDS = 1 << 30 };        /* of one call */
+enum { AHEAD = 8 };                   /* so many sources ahead, memory is asked for */
 
 /* Words that can enter by a ramp or edge link in this cycle, given its last use: the rule of every link. */
 static int link_rests(const wsk_fabric *f, int64_t last, int run)
@@ -112,73 +113,6 @@ void wsk_fabric_no_credit(wsk_fabric *f, uint32_t pe, int color)
     wsk_touch(f, pe);
     f->credits[((size_t)y * f->n_colors + c) * f->width + x] = 0;
     f->lane[wsk_lane_at(f, y, x / 64, c)].shut |= (u64)1 << (x % 64);
-}
-
-/* List a word that leaves for a core, an edge or a teardown handler. */
-void wsk_emit(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port, int latency)
-{
-    int bucket = (int)((f->cycle + latency) % f->ring);
-    s->out[bucket][s->n_out[bucket]++] = (wsk_delivery){ pe, data, f->plan->color_of[c], (u8)flags, (u8)port, 0 };
-    if (s->last_out < f->cycle + latency)
-        s->last_out = f->cycle + latency;
-}
-
-static wsk_filter_state *filter_of(const wsk_strip *s, u64 key)
-{
-    int low = 0, high = s->n_filter_states;
-    while (low < high) {
-        int middle = (low + high) / 2;
-        if (s->filter_states[middle].key < key)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return s->filter_states + low;
-}
-
-/* Whether the filter lets the word into the core; counters move. */
-static int passes(const wsk_filter *t, wsk_filter_state *state, u32 data, int control)
-{
-    if (t->kind == WSK_FILTER_RANGE)
-        return control || (data >> 16 >= t->low && data >> 16 <= t->high);
-    if (!(control ? t->count_control : t->count_data))
-        return 1;
-    u32 limit = t->kind == WSK_FILTER_SPARSE && !state->wrapped ? t->limit2 : t->limit, count = state->count;
-    if (count >= limit) {
-        state->count = 0;
-        state->wrapped = 1;
-    } else {
-        state->count = count + 1;
-    }
-    return count <= t->high;
-}
-
-/* Words of a lane that leave for the core: m of words[64]. */
-void wsk_deliver(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m, const u32 *words, u64 control)
-{
-    wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
-    u32 first = (u32)(y * f->width + 64 * k);
-    for (u64 judged = f->plan->n_filters ? m & lane->filtered : 0; judged; judged &= judged - 1) {
-        int b = wsk_ctz(judged);
-        wsk_filter_state *state = filter_of(s, (u64)(first + b) * WSK_COLORS + c);
-        if (!passes(f->plan->filters + state->which, state, words[b], (int)(control >> b & 1))) {
-            m &= ~((u64)1 << b);
-            s->totals.dropped[c]++;
-        }
-    }
-    s->totals.delivered[c] += (u64)wsk_popcount(m);
-    s->totals.checksum[c] += wsk_sum_words(words, m, f->simd_level);
-    if (s->last_out < f->cycle + f->ramp)
-        s->last_out = f->cycle + f->ramp;
-    if (f->sinks[c] == WSK_SINK_COUNT)
-        return;
-    u8 *credits = f->sinks[c] == WSK_SINK_CORE ? f->credits + ((size_t)y * f->n_colors + c) * f->width + 64 * k : NULL;
-    for (; m; m &= m - 1) {
-        int b = wsk_ctz(m);
-        wsk_emit(f, s, first + (u32)b, c, words[b], control >> b & 1 ? WSK_CONTROL : 0, WSK_RAMP, f->ramp);
-        if (credits && --credits[b] == 0)
-            lane->shut |= (u64)1 << b;
-    }
 }
 
 u32 *wsk_source_index(const wsk_fabric *f, u32 pe, int port)
@@ -310,6 +244,32 @@ static void remember_entry(wsk_fabric *f, wsk_source *source, int ramp)
         f->ramp_last[source->pe] = f->cycle + 1;
 }
 
+/* Whether the router listens, but has no room: asked first, as most sources of a busy fabric wait. */
+static int waits(const wsk_fabric *f, u32 pe, int c, int port)
+{
+    int y = (int)(pe / (u32)f->width), x = (int)(pe % (u32)f->width);
+    const wsk_lane *lane = f->lane + wsk_lane_at(f, y, x / 64, c);
+    return (lane->full & lane->in[port] & (u64)1 << (x % 64)) != 0;
+}
+
+/* Sources lie anywhere, and so do the streams and routers that they lead to: asked for first, then what they lead to. */
+static inline void ask_for_memory(const wsk_fabric *f, wsk_source *const *source, int left)
+{
+    if (left > 3 * AHEAD)
+        WSK_ASK_FOR(source[3 * AHEAD]);
+    if (left > 2 * AHEAD && source[2 * AHEAD]->colors)
+        WSK_ASK_FOR(source[2 * AHEAD]->of + __builtin_ctz(source[2 * AHEAD]->colors));
+    if (left <= AHEAD || !source[AHEAD]->colors)
+        return;
+    const wsk_source *next = source[AHEAD];
+    int y = (int)(next->pe / (u32)f->width), x = (int)(next->pe % (u32)f->width), c = __builtin_ctz(next->colors);
+    const wsk_lane *lane = f->lane + wsk_lane_at(f, y, x / 64, c);
+    WSK_ASK_FOR(&lane->full);
+    WSK_ASK_FOR(&lane->in[WSK_RAMP]);
+    WSK_ASK_FOR(f->ramp_last + next->pe);
+    WSK_ASK_FOR(next->of[c].data + next->of[c].at);
+}
+
 /* One word per source and cycle: colors are tried in turn, from the one after the last that entered. */
 static int feed(wsk_fabric *f, wsk_strip *s, wsk_source *source)
 {
@@ -321,8 +281,11 @@ static int feed(wsk_fabric *f, wsk_strip *s, wsk_source *source)
         int c = source->next + i < f->n_colors ? source->next + i : source->next + i - f->n_colors;
         if (!(source->colors >> c & 1))
             continue;
+        int enters = entry_color(f, source->pe, c, source->port);
+        if (waits(f, source->pe, enters, source->port))
+            continue;
         wsk_stream *stream = source->of + c;
-        int accepted = wsk_accept(f, s, source->pe, entry_color(f, source->pe, c, source->port), stream->data[stream->at],
+        int accepted = wsk_accept(f, s, source->pe, enters, stream->data[stream->at],
                                   stream->flags ? stream->flags[stream->at] : 0, source->port);
         if (accepted < 0)
             return accepted;
@@ -349,6 +312,7 @@ int wsk_feed_strip(wsk_fabric *f, wsk_strip *s)
     s->unsorted = 0;
     for (int i = 0; i < n; i++) {
         wsk_source *source = s->feeding[i];
+        ask_for_memory(f, s->feeding + i, n - i);
         if (!status)
             status = feed(f, s, source);
         if (source->left)

@@ -148,60 +148,48 @@ static void go_on(wsk_running *run)
         wsk_decide(run);
 }
 
-static int failure_of(const wsk_running *run, int phase, int size)
+/* One strip in this phase of the cycle. */
+static int run_piece(wsk_running *run, int strip)
 {
-    for (int i = 0; i < size; i++)
-        if (run->status[phase][i] < 0)
-            return run->status[phase][i];
-    return 0;
+    switch (run->phase) {
+    case WSK_PHASE_FEED: return wsk_feed_strips(run->fabric, strip, strip + 1);
+    case WSK_PHASE_DEPART: return wsk_depart_strip(run->fabric, strip);
+    default: return wsk_arrive_strip(run->fabric, strip);
+    }
 }
 
-int wsk_end_phase(wsk_team *team, int rank, wsk_running *run, int phase, int status)
-{
-    run->status[phase][rank] = status;
-    wsk_team_meet(team, NULL);
-    return failure_of(run, phase, team->size);
-}
-
-/* On one thread, when all strips are done with a cycle. */
-static void close_cycle(wsk_team *team, void *context)
+static int next_phase(wsk_team *team, void *context)
 {
     wsk_running *run = context;
-    int status = failure_of(run, 2, team->size);
+    int status = wsk_team_failure(team);
+    if (!status && run->phase != WSK_PHASE_ARRIVE) {
+        run->phase++;
+        return 1;
+    }
     wsk_tick(run->fabric, status);
     if (status < 0)
         run->state = status;
-    else if (!run->hosted)
+    else
         go_on(run);
+    run->phase = run->any_source ? WSK_PHASE_FEED : WSK_PHASE_DEPART;
+    return run->state == WSK_RUNNING;
 }
 
-void wsk_end_cycle(wsk_team *team, int rank, wsk_running *run, int status)
-{
-    run->status[2][rank] = status;
-    wsk_team_meet(team, close_cycle);
-    if (!run->hosted)
-        return;
-    if (rank == 0 && run->state == WSK_RUNNING)       /* the host is called on the thread that runs */
-        go_on(run);
-    wsk_team_meet(team, NULL);
-}
-
-/* What each member of the team does until the run stops: its own strips, in three phases per cycle. */
+/* What each member of the team does until the run stops: strips, in three phases per cycle. */
 static void work(wsk_team *team, int rank, void *context)
 {
-    wsk_running *run = context;
-    wsk_fabric *f = run->fabric;
-    const int first = f->strips * rank / team->size, last = f->strips * (rank + 1) / team->size;
-    while (run->state == WSK_RUNNING) {
-        int status = 0;
-        if (run->any_source)
-            status = wsk_end_phase(team, rank, run, 0, wsk_feed_strips(f, first, last));
-        if (!status)
-            status = wsk_end_phase(team, rank, run, 1, wsk_depart_strips(f, first, last));
-        if (!status)
-            status = wsk_arrive_strips(f, first, last);
-        wsk_end_cycle(team, rank, run, status);
+    for (int64_t i; (i = wsk_team_claim(team, rank)) >= 0;) {
+        int status = run_piece(context, (int)i);
+        if (status < 0)
+            wsk_team_fail(team, i, status);
     }
+}
+
+int wsk_run_rounds(wsk_running *run, int threads, void (*work)(wsk_team *, int, void *))
+{
+    int strips = run->fabric->strips;
+    run->phase = run->any_source ? WSK_PHASE_FEED : WSK_PHASE_DEPART;
+    return wsk_team_rounds(threads < strips ? threads : strips, strips, work, next_phase, run->hosted, run);
 }
 
 void wsk_begin_run(wsk_running *run, wsk_fabric *f, int64_t end)
@@ -244,7 +232,7 @@ int wsk_fabric_run(wsk_fabric *f, const wsk_run *options, uint32_t *why)
     run.patience = options->patience;
     wsk_decide(&run);
     if (run.state == WSK_RUNNING)
-        wsk_team_run(options->threads < f->strips ? options->threads : f->strips, work, &run);
+        wsk_run_rounds(&run, options->threads, work);
     if (run.why & WSK_STOP_DEADLOCK)
         wsk_fabric_explain(f);
     if (why)

@@ -1,35 +1,28 @@
 # cython: language_level=3
-# The loop over the wafer grid that Python starts: cycles, and the strips of each. What happens in a strip, and whether the run
-# goes on after a cycle, is C (step.c, run.c). (Bodies of _routing.pyx: inline functions, no module of their own.)
+# The loop over the wafer grid that Python starts: the strips of each phase of a cycle. What happens in a strip, and whether
+# the run goes on after a cycle, is C (step.c, run.c). (Bodies of _routing.pyx: inline functions, no module of their own.)
+from libc.stdint cimport int64_t
+
 from wsekern.fabric.fabric_internal cimport wsk_arrive_strip, wsk_depart_strip, wsk_fabric_inside, wsk_feed_strip
-from wsekern.fabric.running cimport WSK_RUNNING, wsk_end_cycle, wsk_end_phase, wsk_running
-from wsekern.team cimport wsk_team
-from wsekern.fabric.wsekern_fabric cimport wsk_fabric
+from wsekern.fabric.running cimport WSK_PHASE_DEPART, WSK_PHASE_FEED, wsk_running
+from wsekern.team cimport wsk_team, wsk_team_claim, wsk_team_fail
+
+
+cdef inline int run_strip(wsk_running *run, int i) noexcept nogil:
+    """One strip in this phase of the cycle."""
+    if run.phase == WSK_PHASE_FEED:
+        return wsk_feed_strip(run.fabric, (<wsk_fabric_inside *>run.fabric).strip + i)
+    if run.phase == WSK_PHASE_DEPART:
+        return wsk_depart_strip(run.fabric, i)
+    return wsk_arrive_strip(run.fabric, i)
 
 
 cdef inline void work(wsk_team *team, int rank, void *context) noexcept nogil:
-    """What each member of the team does until the run stops: its own strips, in three phases per cycle."""
-    cdef wsk_running *run = <wsk_running *>context
-    cdef wsk_fabric *f = run.fabric
-    cdef wsk_fabric_inside *inside = <wsk_fabric_inside *>f
-    cdef int first = inside.strips * rank // team.size, last = inside.strips * (rank + 1) // team.size, i, status
-    while run.state == WSK_RUNNING:
-        status = 0
-        if run.any_source:
-            for i in range(first, last):
-                status = wsk_feed_strip(f, inside.strip + i)
-                if status < 0:
-                    break
-            status = wsk_end_phase(team, rank, run, 0, status)
-        if status == 0:
-            for i in range(first, last):
-                status = wsk_depart_strip(f, i)
-                if status < 0:
-                    break
-            status = wsk_end_phase(team, rank, run, 1, status)
-        if status == 0:
-            for i in range(first, last):
-                status = wsk_arrive_strip(f, i)
-                if status < 0:
-                    break
-        wsk_end_cycle(team, rank, run, status)
+    """What each member of the team does until the run stops: strips that nobody has claimed, in three phases per cycle."""
+    cdef int64_t i = wsk_team_claim(team, rank)
+    cdef int status
+    while i >= 0:
+        status = run_strip(<wsk_running *>context, <int>i)
+        if status < 0:
+            wsk_team_fail(team, i, status)
+        i = wsk_team_claim(team, rank)

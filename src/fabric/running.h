@@ -6,6 +6,8 @@
 #include "team.h"
 
 enum { WSK_RUNNING = 0, WSK_STOPPED = 1 };
+/* A round of the team: words enter, words leave, words arrive. */
+enum wsk_phase { WSK_PHASE_FEED, WSK_PHASE_DEPART, WSK_PHASE_ARRIVE };
 
 typedef struct {
     wsk_fabric *fabric;
@@ -15,16 +17,15 @@ typedef struct {
     u32 stop, why;
     int state;                        /* WSK_RUNNING, WSK_STOPPED or a negative status */
     int any_source;                   /* words wait outside */
-    int hosted;                       /* the host listens or is called */
-    int status[3][WSK_TEAM_MOST];     /* by phase, so that nobody overwrites what others still read */
+    int hosted;                       /* the host listens or is called: on the thread that runs */
+    int phase;
     int (*each)(void *context);       /* unless NULL: called on one thread when the clock has moved; 0 or a status */
     void *context;
 } wsk_running;
 
 void wsk_begin_run(wsk_running *run, wsk_fabric *f, int64_t end);
 void wsk_decide(wsk_running *run);
-/* The end of phase 0 (words enter) or 1 (words leave) for one member: the status of all. The end of a cycle. */
-int wsk_end_phase(wsk_team *team, int rank, wsk_running *run, int phase, int status);
-void wsk_end_cycle(wsk_team *team, int rank, wsk_running *run, int status);
+/* Strips of a cycle on a team of at most so many threads, until the run stops. work claims pieces: strips. */
+int wsk_run_rounds(wsk_running *run, int threads, void (*work)(wsk_team *, int, void *));
 
 #endif

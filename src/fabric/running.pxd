@@ -7,14 +7,14 @@ from wsekern.fabric.wsekern_fabric cimport wsk_fabric
 
 cdef extern from "running.h" nogil:
     enum: WSK_RUNNING, WSK_STOPPED
+    enum: WSK_PHASE_FEED, WSK_PHASE_DEPART
     ctypedef struct wsk_running:
         wsk_fabric *fabric
         int64_t start, end, patience
         uint32_t stop, why
-        int state, any_source
+        int state, phase
         int (*each)(void *context) noexcept nogil
         void *context
     void wsk_begin_run(wsk_running *run, wsk_fabric *f, int64_t end)
     void wsk_decide(wsk_running *run)
-    int wsk_end_phase(wsk_team *team, int rank, wsk_running *run, int phase, int status)
-    void wsk_end_cycle(wsk_team *team, int rank, wsk_running *run, int status)
+    int wsk_run_rounds(wsk_running *run, int threads, void (*work)(wsk_team *, int, void *) noexcept nogil)

@@ -267,6 +267,16 @@ static int make_strips(wsk_fabric *f)
     return 0;
 }
 
+static const wsk_phases *phases_of(int simd_level)
+{
+#ifdef WSK_HAVE_X86
+    if (simd_level > WSK_SIMD_BASE)
+        return simd_level == WSK_SIMD_AVX512 ? &wsk_phases_avx512 : &wsk_phases_avx2;
+#endif
+    (void)simd_level;
+    return &wsk_phases_base;
+}
+
 int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t sinks[WSK_COLORS], int simd_level)
 {
     const int most = wsk_simd_supported();
@@ -282,6 +292,7 @@ int wsk_fabric_create(wsk_fabric **fabric, const wsk_plan *plan, const uint8_t s
         return WSK_ERR_NO_MEMORY;
     set_rules(f, plan, sinks);
     f->simd_level = simd_level == WSK_SIMD_AUTO || simd_level > most ? most : simd_level;
+    f->phases = phases_of(f->simd_level);
     int status = make_strips(f);
     if (!status)
         status = fill(f);

@@ -39,7 +39,7 @@ static int depart_rows(wsk_fabric *f, int i)
     return wsk_arrive_pending(f, s);
 }
 
-int wsk_depart_strip(wsk_fabric *f, int i)
+static int depart_strip(wsk_fabric *f, int i)
 {
     wsk_strip *s = f->strip + i;
     if (s->rows_active || wsk_has_lone(f, s))
@@ -59,7 +59,7 @@ static int is_near_awake(const wsk_fabric *f, int i)
     return 0;
 }
 
-int wsk_arrive_strip(wsk_fabric *f, int i)
+static int arrive_strip(wsk_fabric *f, int i)
 {
     wsk_strip *s = f->strip + i;
     if (!is_near_awake(f, i))
@@ -73,54 +73,10 @@ int wsk_arrive_strip(wsk_fabric *f, int i)
     return f->lone ? wsk_arrive_lone(f, s) : 0;
 }
 
-int wsk_feed_strips(wsk_fabric *f, int first, int last)
-{
-    int status = 0;
-    for (int i = first; i < last && !status; i++)
-        status = wsk_feed_strip(f, f->strip + i);
-    return status;
-}
+#ifndef LEVEL
+#define LEVEL base
+#endif
+#define PHASES_OF(level) wsk_phases_##level
+#define PHASES(level) PHASES_OF(level)
 
-int wsk_depart_strips(wsk_fabric *f, int first, int last)
-{
-    int status = 0;
-    for (int i = first; i < last && !status; i++)
-        status = wsk_depart_strip(f, i);
-    return status;
-}
-
-int wsk_arrive_strips(wsk_fabric *f, int first, int last)
-{
-    int status = 0;
-    for (int i = first; i < last && !status; i++)
-        status = wsk_arrive_strip(f, i);
-    return status;
-}
-
-/* The clock ticks, when all strips are done with a cycle; or the fabric stands still for good. */
-void wsk_tick(wsk_fabric *f, int status)
-{
-    if (status < 0)
-        f->failed = status;
-    else
-        f->cycle++;
-}
-
-int wsk_fabric_step(wsk_fabric *f)
-{
-    if (!f)
-        return WSK_ERR_BAD_ARGUMENT;
-    if (f->busy)
-        return WSK_ERR_BUSY;
-    if (f->failed)
-        return f->failed;
-    if (f->cycle >= WSK_LAST_CYCLE)
-        return WSK_ERR_BAD_ARGUMENT;
-    int status = wsk_feed_strips(f, 0, f->strips);
-    if (!status)
-        status = wsk_depart_strips(f, 0, f->strips);
-    if (!status)
-        status = wsk_arrive_strips(f, 0, f->strips);
-    wsk_tick(f, status);
-    return status || !f->host ? status : wsk_settle(f);
-}
+const wsk_phases PHASES(LEVEL) = { depart_strip, arrive_strip };

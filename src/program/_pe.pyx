@@ -18,53 +18,42 @@ from wsekern.fabric._routing import ROUTE
 from wsekern.fabric._routing cimport Plan
 from wsekern.fabric._routing cimport State as FabricState
 from wsekern.fabric.fabric_internal cimport wsk_arrive_strips, wsk_depart_strips, wsk_feed_strips
-from wsekern.team cimport wsk_team, wsk_team_meet, wsk_team_run
+from wsekern.team cimport wsk_team, wsk_team_claim, wsk_team_fail
 from wsekern.fabric.wsekern_fabric cimport WSK_CONTROL, wsk_fabric, wsk_route
 from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_MEMORY_RANGE, WSK_OK
 from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_STACK, PE_TASKS, PE_THREADS, pe_descriptor,
                                       pe_descriptor_fields, pe_field, pe_form_names, pe_instruction,
                                       pe_instruction_fields, pe_kind_names, pe_latency, pe_latency_fields, pe_op_names,
                                       pe_program, pe_program_fields, pe_type_names)
-from wsekern.program.pe_state cimport (PE_PATIENCE, PE_RULES, PE_RUNNING, PE_SPENT, pe_bytes_at, pe_close_cycle, pe_core, pe_core_at, pe_doing_of,
-                                       pe_failed, pe_find, pe_found, pe_free_pools, pe_give_credits, pe_grid, pe_input, pe_launch, pe_loaded,
-                                       pe_load, pe_make_pools, pe_make_programs, pe_mark, pe_open_fabric, pe_open_run, pe_output, pe_queue,
-                                       pe_next_event, pe_profile, pe_queue_word, pe_read_profile, pe_receive,
-                                       pe_reset_cores, pe_run, pe_save, pe_seal, pe_spent, pe_step_cores, pe_strip, pe_thread, pe_watch,
+from wsekern.program.pe_state cimport (PE_PATIENCE, PE_PHASE_ARRIVE, PE_PHASE_DEPART, PE_RULES, PE_RUNNING, PE_SPENT, pe_bytes_at,
+                                       pe_core, pe_core_at, pe_doing_of, pe_find, pe_found, pe_free_pools, pe_give_credits, pe_grid,
+                                       pe_input, pe_launch, pe_loaded, pe_load, pe_make_pools, pe_make_programs, pe_mark,
+                                       pe_open_fabric, pe_open_run, pe_output, pe_queue, pe_next_event, pe_profile, pe_queue_word,
+                                       pe_read_profile, pe_receive, pe_reset_cores, pe_run, pe_run_rounds, pe_save, pe_seal,
+                                       pe_spent, pe_step_cores, pe_strip, pe_thread, pe_watch,
                                        wsk_received)
 
 
-cdef int step_strips(pe_run *run, int first, int last) noexcept nogil:
-    """The cores' part of a cycle, strip by strip."""
-    cdef int i, status
-    for i in range(first, last):
-        status = pe_step_cores(run.grid, run.fabric, i)
-        if status < 0:
-            return status
-    return WSK_OK
+cdef int run_strip(pe_run *run, int i) noexcept nogil:
+    """One strip in this phase of the cycle."""
+    cdef int status
+    if run.phase == PE_PHASE_DEPART:
+        return wsk_depart_strips(run.fabric, i, i + 1)
+    if run.phase == PE_PHASE_ARRIVE:
+        return wsk_arrive_strips(run.fabric, i, i + 1)
+    status = WSK_OK if run.grid.quiet else wsk_feed_strips(run.fabric, i, i + 1)
+    return status if status < 0 else pe_step_cores(run.grid, run.fabric, i)
 
 
 cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
-    """What each member of the team does until the run stops: its own strips, in three phases per cycle."""
-    cdef pe_run *run = <pe_run *>context
-    cdef int strips = run.grid.strips, first = strips * rank // team.size, last = strips * (rank + 1) // team.size
-    cdef int status, quiet
-    while run.state == PE_RUNNING:
-        quiet = run.grid.quiet
-        status = WSK_OK if quiet else wsk_feed_strips(run.fabric, first, last)
-        if status >= 0:
-            status = step_strips(run, first, last)
-        if not quiet:
-            run.status[0][rank] = status
-            wsk_team_meet(team, NULL)
-            status = pe_failed(run, 0, team.size)
-        if status == 0 and not quiet:
-            run.status[1][rank] = wsk_depart_strips(run.fabric, first, last)
-            wsk_team_meet(team, NULL)
-            status = pe_failed(run, 1, team.size)
-            if status == 0:
-                status = wsk_arrive_strips(run.fabric, first, last)
-        run.status[2][rank] = status
-        wsk_team_meet(team, pe_close_cycle)
+    """What each member of the team does until the run stops: strips that nobody has claimed, in three phases per cycle."""
+    cdef int64_t i = wsk_team_claim(team, rank)
+    cdef int status
+    while i >= 0:
+        status = run_strip(<pe_run *>context, <int>i)
+        if status < 0:
+            wsk_team_fail(team, i, status)
+        i = wsk_team_claim(team, rank)
 
 
 cdef int run_cores(pe_grid *g, wsk_fabric *fabric, int64_t until, uint32_t stop, int64_t patience, int threads) noexcept nogil:
@@ -74,7 +63,7 @@ cdef int run_cores(pe_grid *g, wsk_fabric *fabric, int64_t until, uint32_t stop,
     run.grid, run.fabric, run.deadline, run.patience, run.stop = g, fabric, until, patience, stop
     pe_open_run(&run)
     if run.state == PE_RUNNING:
-        wsk_team_run(min(threads, g.strips), work, &run)
+        pe_run_rounds(&run, threads, work)
     return run.state if run.state < 0 else <int>run.why
 
 

@@ -7,6 +7,9 @@
 
 enum { PE_RUNNING, PE_STOPPED };
 
+/* A round of the team: words enter and cores step, words leave, words arrive. Of a quiet fabric only cores step. */
+enum pe_phase { PE_PHASE_STEP, PE_PHASE_DEPART, PE_PHASE_ARRIVE };
+
 typedef struct {
     pe_grid *grid;
     wsk_fabric *fabric;
@@ -14,15 +17,13 @@ typedef struct {
     int64_t patience;                   /* cycles without any movement after which nothing will move any more */
     uint32_t stop, why;                 /* masks of enum wsk_stop: what ends the run beside the deadline, what did */
     int state;                          /* PE_RUNNING, PE_STOPPED, or the negative status that ended the run */
-    int status[3][WSK_TEAM_MOST];       /* by phase, so that nobody overwrites what others still read */
+    int phase;
 } pe_run;
 
 /* Before the first cycle. */
 void pe_open_run(pe_run *run);
-/* The first failure of a phase, WSK_OK. */
-int pe_failed(const pe_run *run, int phase, int size);
-/* When all strips are done with a cycle (`alone` of wsk_team_meet, context a pe_run): go on, jump ahead, or stop and why. */
-void pe_close_cycle(wsk_team *team, void *run);
+/* Strips of a cycle on a team of at most so many threads, until the run stops. work claims pieces: strips. */
+int pe_run_rounds(pe_run *run, int threads, void (*work)(wsk_team *, int, void *));
 /* When something happens next by itself: INT64_MAX where nothing does. */
 int64_t pe_next_event(const pe_grid *g, const wsk_fabric *fabric);
 /* Bring the clock of an empty fabric up to date, before the host offers words to it. */

@@ -90,16 +90,15 @@ cdef extern from "profile.h" nogil:
 
 cdef extern from "pe_run.h" nogil:
     enum: PE_RUNNING, PE_PATIENCE
+    enum: PE_PHASE_DEPART, PE_PHASE_ARRIVE
     ctypedef struct pe_run:
         pe_grid *grid
         wsk_fabric *fabric
         int64_t deadline, patience
         uint32_t stop, why
-        int state
-        int status[3][64]
+        int state, phase
     void pe_open_run(pe_run *run)
-    int pe_failed(const pe_run *run, int phase, int size)
-    void pe_close_cycle(wsk_team *team, void *run)
+    int pe_run_rounds(pe_run *run, int threads, void (*work)(wsk_team *, int, void *) noexcept nogil)
     void pe_open_fabric(pe_grid *g, wsk_fabric *fabric)
     int64_t pe_next_event(const pe_grid *g, const wsk_fabric *fabric)
 

@@ -149,26 +149,32 @@ void pe_open_run(pe_run *run)
     decide(run);
 }
 
-int pe_failed(const pe_run *run, int phase, int size)
-{
-    for (int i = 0; i < size; i++)
-        if (run->status[phase][i] < 0)
-            return run->status[phase][i];
-    return WSK_OK;
-}
-
-void pe_close_cycle(wsk_team *team, void *context)
+/* When all strips are done with a phase: the next one, or the cycle ends; go on, jump ahead, or stop and why. */
+static int next_phase(wsk_team *team, void *context)
 {
     pe_run *run = context;
-    int status = pe_failed(run, 2, team->size);
+    int status = wsk_team_failure(team), quiet = run->grid->quiet;
+    if (!status && !quiet && run->phase != PE_PHASE_ARRIVE) {
+        run->phase++;
+        return 1;
+    }
+    run->phase = PE_PHASE_STEP;
     if (status < 0) {
         run->state = status;
-        return;
+        return 0;
     }
-    if (!run->grid->quiet)
+    if (!quiet)
         wsk_tick(run->fabric, WSK_OK);
     run->grid->cycle++;
     decide(run);
+    return run->state == PE_RUNNING;
+}
+
+int pe_run_rounds(pe_run *run, int threads, void (*work)(wsk_team *, int, void *))
+{
+    int strips = run->grid->strips;
+    run->phase = PE_PHASE_STEP;
+    return wsk_team_rounds((int)pe_min(pe_max(threads, 1), strips), strips, work, next_phase, 0, run);
 }
 
 int64_t pe_next_event(const pe_grid *g, const wsk_fabric *fabric)

@@ -137,38 +137,24 @@ int wsk_simulation_launch_all(wsk_simulation *s, const char *function)
     return status;
 }
 
-static int step_strips(const pe_run *run, int first, int last)
+/* One strip in this phase of the cycle. */
+static int run_strip(const pe_run *run, int i)
 {
-    int status = WSK_OK;
-    for (int i = first; i < last && !status; i++)
-        status = pe_step_cores(run->grid, run->fabric, i);
-    return status;
+    if (run->phase == PE_PHASE_DEPART)
+        return wsk_depart_strips(run->fabric, i, i + 1);
+    if (run->phase == PE_PHASE_ARRIVE)
+        return wsk_arrive_strips(run->fabric, i, i + 1);
+    int status = run->grid->quiet ? WSK_OK : wsk_feed_strips(run->fabric, i, i + 1);
+    return status ? status : pe_step_cores(run->grid, run->fabric, i);
 }
 
-/* What each member of the team does until the run stops: its own strips, in three phases per cycle. */
+/* What each member of the team does until the run stops: strips, in three phases per cycle. */
 static void work(wsk_team *team, int rank, void *context)
 {
-    pe_run *run = context;
-    const int strips = run->grid->strips;
-    const int first = (int)((int64_t)strips * rank / team->size), last = (int)((int64_t)strips * (rank + 1) / team->size);
-    while (run->state == PE_RUNNING) {
-        int quiet = run->grid->quiet, status = quiet ? WSK_OK : wsk_feed_strips(run->fabric, first, last);
-        if (!status)
-            status = step_strips(run, first, last);
-        if (!quiet) {
-            run->status[0][rank] = status;
-            wsk_team_meet(team, NULL);
-            status = pe_failed(run, 0, team->size);
-        }
-        if (!quiet && !status) {
-            run->status[1][rank] = wsk_depart_strips(run->fabric, first, last);
-            wsk_team_meet(team, NULL);
-            status = pe_failed(run, 1, team->size);
-            if (!status)
-                status = wsk_arrive_strips(run->fabric, first, last);
-        }
-        run->status[2][rank] = status;
-        wsk_team_meet(team, pe_close_cycle);
+    for (int64_t i; (i = wsk_team_claim(team, rank)) >= 0;) {
+        int status = run_strip(context, (int)i);
+        if (status < 0)
+            wsk_team_fail(team, i, status);
     }
 }
 
@@ -181,7 +167,7 @@ static int run_to(wsk_simulation *s, int64_t until, uint32_t stop, int64_t patie
     s->status = WSK_OK;
     pe_open_run(&run);
     if (run.state == PE_RUNNING)
-        wsk_team_run((int)pe_min(pe_max(threads, 1), s->grid.strips), work, &run);
+        pe_run_rounds(&run, threads, work);
     if (run.state < 0)
         s->status = run.state;
     else if (run.why & WSK_STOP_DEADLOCK)

@@ -1,6 +1,7 @@
 """The commands: build, run a folder, profile it."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ def test_a_folder_runs_with_arrays_in_and_out(built):
     done = CliRunner().invoke(csl, ["run", "out", "--set", "in=in.npy", "--launch", "compute", "--get", "out=out.npy",
                                     "--trace", "trace.json", "--cycles", "50"])
     assert done.exit_code == 0 and "out: 2 x 1 PEs, idle at cycle" in done.output, done.output
+    assert re.search(r"\(2 PEs x [\d,]+ cycles in [\d.]+ s of CPU, [\d.,]+ M PE-cycles/s\)", done.output)
     assert np.array_equal(np.load("out.npy"), numbers * numbers)
     events = json.loads((built / "trace.json").read_text())["traceEvents"]
     assert {event["name"] for event in events if event.get("cat") == "function"} == {"compute", "square"}

@@ -47,7 +47,7 @@ def test_n_steps_at_once_are_n_single_steps(hop):
     assert everything(once) == everything(single)
 
 
-@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("threads", [2, 3, 7])
 def test_threads_change_nothing(threads):
     runs = [load(Fabric(crossing(66, 200, link_words=8, link_frame=9), threads=n), 66, 200) for n in (1, threads)]
     for fabric in runs:

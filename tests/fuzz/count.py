@@ -33,8 +33,9 @@ from tests.fuzz.entrances import BY_HAND, ENTRANCES, READY
 from tests.fuzz.figures import keep
 
 ALL = {**ENTRANCES, **BY_HAND}
-CPU_SECONDS, SECONDS, BYTES = 10, 600, 2 << 30
-"""An input that takes more of the processor's time, or waits for longer, hangs; memory of one process."""
+CPU_SECONDS, SECONDS, BYTES = 10, 3600, 2 << 30
+"""An input that takes more of the processor's time, or waits for longer (others may have the processor), hangs; memory of one
+process."""
 BLOCK, BLOCK_SECONDS = 1000, 5.0
 """Inputs of a process, and the processor's time after which it tries no more."""
 

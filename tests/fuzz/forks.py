@@ -20,7 +20,7 @@ from typing import NoReturn
 from tests.fuzz.command_lines import beginnings, checked, command_line, outcome
 from wsekern.errors import WsekernError
 
-CPU_SECONDS, SECONDS = 10, 600
+CPU_SECONDS, SECONDS = 10, 3600
 """A command that takes more of the processor's time, or waits for longer, hangs: a signal ends it."""
 ANSWER = "Hello\n"
 """What a command finds on its standard input."""

@@ -48,6 +48,8 @@ def read(op: Op, frame: Frame) -> list[Reg]:
     if op.form == "vector":
         for operand in fields["operands"]:
             found += registers_in(operand.value)
+        if "index" in fields["options"]:
+            found += registers_in(fields["options"]["index"])
     elif op.form in ("take_word", "give_word"):
         found += registers_in(fields["source" if op.form == "take_word" else "target"])
     return found
@@ -97,6 +99,8 @@ def renamed(op: Op, rename: Rename, rename_written: Rename | None = None) -> Op:
             changes[name] = renamed_value(each, rename)
         elif name == "operands":
             changes[name] = [Operand(renamed_value(operand.value, rename), operand.type) for operand in each]
+        elif name == "options" and "index" in each:
+            changes[name] = {**each, "index": renamed_value(each["index"], rename)}
     return Op(op.form, {**op.fields, **changes}, op.span, op.title)
 
 

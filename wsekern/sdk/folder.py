@@ -38,6 +38,8 @@ def run(folder: Path, launches: Iterable[str] = (), given: Iterable[str] = (), w
     functions = ", ".join(name for name, place in sorted(runtime.machine.exports.items())
                           if not next(iter(place.exports.values())).symbol)
     done = f"{folder}: {layout.width} x {layout.height} PEs, idle at cycle {runtime.machine.simulation.clock.max():,}"
+    if runtime.speed.cycles:
+        done += f" ({runtime.speed})"
     return done if tuple(launches) else f"{done}; functions that --launch starts: {functions or 'none'}"
 
 

@@ -15,6 +15,7 @@ from wsekern.sdk.layout import SdkCompileArtifacts
 from wsekern.sdk.messages import Messages
 from wsekern.sdk.ports import Ports
 from wsekern.sdk.profile import recorded
+from wsekern.sdk.speed import Speed
 
 DONE = "__command_done"
 """Variable that code sets when the next command may come."""
@@ -76,7 +77,8 @@ class SdkRuntime:
         self.machine = Machine(made)
         self.ports = Ports(self.machine, artifacts or SdkCompileArtifacts(made, {}))
         self.messages = Messages(self.machine)
-        self._run = recorded(self.machine.simulation)
+        pes = sum(len(part.pes) for part in self.machine.made.programs)
+        self.speed = Speed(self.machine.simulation, pes, recorded(self.machine.simulation))
         self._launched: str | None = None
         self._symbols: dict[str, Symbol] = {}
         self._stuck: DeadlockError | None = None
@@ -96,6 +98,7 @@ class SdkRuntime:
         self.settle()
         self.ports.check(self._stuck)
         self.machine.simulation.tell()
+        self.speed.tell()
 
     def finish(self) -> None:
         """Wait until every PE is ready for the next command; refuse where nothing moves any more."""
@@ -106,7 +109,7 @@ class SdkRuntime:
         try:
             if self._stuck is not None:  # what the host has sent since comes in: the long wait before does not count
                 self.machine.simulation.step(2)
-            self._run()
+            self.speed.run()
             self._stuck = None
         except DeadlockError as error:
             self._stuck = error  # it waits for the host, perhaps

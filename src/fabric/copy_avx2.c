@@ -1,3 +1,0 @@
-#define LEVEL avx2
-#define LEVEL_CODE 1
-#include "copy_words.h"

@@ -1,0 +1,35 @@
+"""How fast programs run: PEs and the cycles that they took, by the seconds of CPU that it took to step them."""
+
+import os
+from collections.abc import Callable
+from time import process_time
+from typing import Any
+
+ASKED = "WSEKERN_CSL_SPEED"
+"""Variable of the environment: every run says at its end how fast it was."""
+
+
+class Speed:
+    """Runs a simulation by ``run``, and looks at the clock; ``pes`` have programs."""
+
+    def __init__(self, simulation: Any, pes: int, run: Callable[[], Any]) -> None:
+        self._simulation, self._run, self.pes = simulation, run, pes
+        self.cycles, self.seconds = 0, 0.0
+
+    def run(self) -> None:
+        """Run until nothing moves any more, or an error ends it."""
+        cycle, began = self._simulation.cycle, process_time()
+        try:
+            self._run()
+        finally:
+            self.seconds += process_time() - began
+            self.cycles += self._simulation.cycle - cycle
+
+    def __str__(self) -> str:
+        rate = self.pes * self.cycles / self.seconds / 1e6 if self.seconds else 0.0
+        return f"{self.pes:,} PEs x {self.cycles:,} cycles in {self.seconds:.2f} s of CPU, {rate:,.1f} M PE-cycles/s"
+
+    def tell(self) -> None:
+        """Print it, where that was asked for."""
+        if os.environ.get(ASKED):
+            print(f"wsekern: {self}")
