@@ -51,8 +51,9 @@ def test_a_lone_user_has_the_whole_line(model, wafers):
     token = placement.decode().cycles / clock + placement.crossing_seconds(1)
     assert placement.token_seconds() == pytest.approx(token, rel=1e-12)
     assert request.prompt % placement.chunk == 0
-    stage = placement.region_seconds(placement.chunk, -(-(request.prompt // 2 + 1) // placement.height))
-    passed = placement.regions - 1 + placement.line.last_share  # the last region may hold fewer layers
+    rows = placement.shapes[placement.slowest].height
+    stage = placement.region_seconds(placement.chunk, -(-(request.prompt // 2 + 1) // rows))
+    passed = placement.line.regions - 1 + placement.line.last_share  # regions as slow as the slowest one
     first = (request.prompt // placement.chunk + passed - 1) * stage + placement.line.head_seconds
     assert placement.first_token_seconds() == pytest.approx(first + placement.crossing_seconds(placement.chunk), rel=1e-12)
 

@@ -144,7 +144,8 @@ def _placed(options: dict[str, Any], plan: "LoadedPlan | None") -> dict[str, Any
                 "activations": options["activations"] or chosen.activations,
                 "weight_precision": options["weight_precision"], "cache_precision": options["cache_precision"]}
     placement, mapping = plan.placement, plan.placement.mapping
-    return {"machine": placement.machine, "grid": (mapping.width, mapping.height), "precision": mapping.precision,
+    return {"machine": placement.machine, "grid": (mapping.width, mapping.height), "feed_width": mapping.feed_width,
+            "precision": mapping.precision,
             "profile": placement.profile, "programs": mapping.programs, "activations": mapping.form,
             "weight_precision": mapping.weight_precision, "cache_precision": mapping.cache_precision}
 

@@ -118,7 +118,8 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
             on_text: Callable[[str], None] | None = None, activations: Form | None = None,
             check: CheckedTokens = "first", memory: int | None = None, drafting: Drafting | None = None,
             programs: Programs | None = None, weight_precision: str = "", cache_precision: str = "",
-            keeping: Keeping | None = None, logged: bool = False, on_links: OnLinks | None = None) -> Execution:
+            keeping: Keeping | None = None, logged: bool = False, on_links: OnLinks | None = None,
+            feed_width: int = 0) -> Execution:
     """Generate up to ``count`` tokens after ``prompt``, and let the plain reference ``check`` them.
 
     ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
@@ -129,18 +130,21 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
     computes with the weights as PEs keep them, and with a cache in float32. ``keeping``: the file that keeps the run as it
     goes, and the one from which it goes on to the same end, whatever ``threads``, ``memory`` and ``check`` are. ``logged``:
     keep the clocks of every operation; ``on_links`` sees what each sends over the links of every PE, by the ``cycle`` engine.
+    ``feed_width``: columns beside the grid for feed-forward parts alone, as in :class:`Grid`.
     """
     sampler, logged = sampler or Sampler(), check_flag(logged, "logged of a run")
     ids = checkpoint.encode(prompt) if prompt_tokens is None else prompt_tokens
     if keeping is not None:
         keeping.open(_identity(checkpoint, machine, sampler, drafting, prompt_tokens=ids, tokens=count, precision=precision,
                                grid=grid and f"{grid[0]}x{grid[1]}", engine=engine, profile=profile, activations=activations,
-                               programs=programs, weight_precision=weight_precision, cache_precision=cache_precision))
+                               programs=programs, weight_precision=weight_precision, cache_precision=cache_precision,
+                               feed_width=feed_width or None))
     context, drafted = check_length(checkpoint, ids, count), drafting.drafted if drafting else 1
     chunk = max(min(len(ids), PREFILL_CHUNKS[0]), drafted)  # windows keep what so many tokens look back to
     log = RunLog() if logged else None
     model = place(checkpoint, machine, context, chunk, precision, grid, engine, profile, threads, activations, memory=memory,
-                  programs=programs, weight_precision=weight_precision, cache_precision=cache_precision, log=log)
+                  programs=programs, weight_precision=weight_precision, cache_precision=cache_precision, log=log,
+                  feed_width=feed_width)
     _watch(model, log, on_links)
     speculating = None
     if drafting is not None:
@@ -152,7 +156,7 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
     checked = check_generation(checkpoint, generation, sampler, check, Activations.of(model.mapping.form, precision),
                                KeptWeights(checkpoint.weights, model.mapping) if weight_precision else None)
     return Execution(machine, model.mapping, prompt, checkpoint.text.continuation(ids, generation.tokens), generation, checked,
-                     _by_both(model.engine), speculating.finish() if speculating else None, log,
+                     _by_both(model.engines), speculating.finish() if speculating else None, log,
                      share_rounded(checkpoint.weights, model.mapping) if weight_precision else None)
 
 
@@ -164,12 +168,14 @@ def _watch(model: WaferModel, log: RunLog | None, on_links: OnLinks | None) -> N
         model.engine.on_links = on_links
 
 
-def _by_both(engine: FlowEngine) -> dict[str, int] | None:
+def _by_both(engines: tuple[FlowEngine, ...]) -> dict[str, int] | None:
     """What both engines did, where both did."""
-    if not isinstance(engine, BothEngines):
+    both = [engine for engine in engines if isinstance(engine, BothEngines)]
+    if not both:
         return None
-    return {"operations_by_wavelet": engine.operations_by_wavelet, "local_work": engine.local_work,
-            "largest_clock_difference_cycles": engine.clock_difference}
+    return {"operations_by_wavelet": sum(engine.operations_by_wavelet for engine in both),
+            "local_work": sum(engine.local_work for engine in both),
+            "largest_clock_difference_cycles": max(engine.clock_difference for engine in both)}
 
 
 def _identity(checkpoint: Checkpoint, machine: Machine, sampler: Sampler, drafting: Drafting | None,
@@ -205,7 +211,7 @@ def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = P
           grid: tuple[int, int] | None = None, engine: str = "flow", profile: str = "silicon", threads: int = 1,
           activations: Form | None = None, weights: Weights | None = None, memory: int | None = None,
           programs: Programs | None = None, weight_precision: str = "", cache_precision: str = "",
-          log: RunLog | None = None) -> WaferModel:
+          log: RunLog | None = None, feed_width: int = 0) -> WaferModel:
     """The model on a grid (default: a small one that fits) whose cache holds ``context`` tokens.
 
     ``chunk``: tokens of a prompt that pass together, fewer (:data:`PREFILL_CHUNKS`) where the grid has no room for their
@@ -217,7 +223,8 @@ def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = P
     width, height = grid or default_grid(checkpoint, machine, precision, context, chunks[-1], weight_precision, cache_precision)
     mappings = [Mapping(checkpoint.config, width, height, precision, context, some, activations=activations,
                         programs=program_set("default").programs if programs is None else programs,
-                        weight_precision=weight_precision, cache_precision=cache_precision) for some in chunks]
+                        weight_precision=weight_precision, cache_precision=cache_precision, feed_width=feed_width)
+                for some in chunks]
     check_formats(mappings[0])
     mapping = next((one for one in mappings if one.fits(machine)), mappings[-1])
     mapping.check(machine)  # before the weights are read

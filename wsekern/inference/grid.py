@@ -47,7 +47,8 @@ class Grid:
     ``expert_law``: how tokens choose experts, where that is not known. ``expert_load``: how many of a token's experts the block
     of lines has that has most of them, for which steps are listed; 0: as many as the law expects, rounded up. The experts of a
     layer are dealt to ``expert_wafers`` wafers, each with such a grid; this one is that of ``expert_wafer``, and the rest of
-    the layer lies on that of wafer 0.
+    the layer lies on that of wafer 0. Where ``feed_width`` is not 0, the grid has the mixers of its layers alone, and as many
+    columns beside it their feed-forward parts (:mod:`wsekern.inference.halves`).
     """
 
     config: ModelConfig
@@ -68,6 +69,7 @@ class Grid:
     expert_load: int = 0
     expert_wafers: int = 1
     expert_wafer: int = 0
+    feed_width: int = 0
 
     def __post_init__(self) -> None:
         if not all(isinstance(side, int) and side >= 1 for side in (self.width, self.height)):
@@ -79,6 +81,9 @@ class Grid:
         if self.expert_load < 0 or not 0 <= self.expert_wafer < self.expert_wafers <= MAX_EXPERT_WAFERS:
             raise InputError(f"expert_load is {self.expert_load}, and wafer {self.expert_wafer} of {self.expert_wafers}: "
                              f"expected numbers that are not negative, and up to {MAX_EXPERT_WAFERS} wafers")
+        if self.feed_width < 0 or (self.feed_width and self.expert_wafers > 1):
+            raise InputError(f"feed_width is {self.feed_width} beside {self.expert_wafers} expert_wafers: expected columns for "
+                             "feed-forward parts, or 0; experts that lie on several wafers have none of their own")
 
     def __hash__(self) -> int:
         return self._hash
@@ -87,7 +92,7 @@ class Grid:
     def _hash(self) -> int:
         """Reckoned once: grids are keys of many caches."""
         return hash((self.config, self.width, self.height, self.precision, self.context, self.chunk, self.users, self.layers,
-                     self.programs, self.expert_load, self.expert_wafer))
+                     self.programs, self.expert_load, self.expert_wafer, self.feed_width))
 
     @property
     def form(self) -> Form:

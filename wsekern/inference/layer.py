@@ -19,6 +19,7 @@ from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.formats import CLASSES, formats_of
 from wsekern.inference.grid import Grid
+from wsekern.inference.halves import feed_columns, feed_half, mixer_columns, mixer_half
 from wsekern.inference.packed import packed_steps
 from wsekern.inference.packed_cache import packed_cache_steps
 from wsekern.inference.steps import LayerStep, Steps, Values, repeat, reshape
@@ -30,6 +31,9 @@ from wsekern.workload.decoder import Block, Mixture, Norm
 
 ELSEWHERE = "wafer."
 """What names of tiles on other wafers begin with."""
+
+FEEDS = "feeds."
+"""What names of tiles on columns for feed-forward parts begin with."""
 
 WORDS = "bf16"
 """A number format whose elements are stored as words of 16 bits, as packed ones are."""
@@ -190,7 +194,12 @@ def _behind_sum(mapping: Grid, block: Block, name: str, label: str, tokens: int)
 
 def layer_tiles(mapping: Grid, block: Block, weights: BlockWeights, index: int) -> Values:
     """The weights of layer ``index`` on the grid, by the names that its steps read; norms (hidden) lie along y. Those on other
-    wafers follow, each name behind :data:`ELSEWHERE` and the number of its wafer."""
+    wafers follow, each name behind :data:`ELSEWHERE` and the number of its wafer, or those on other columns, behind
+    :data:`FEEDS`."""
+    if mapping.feed_width:
+        beside = layer_tiles(feed_columns(mapping), feed_half(block), weights, index)
+        return layer_tiles(mixer_columns(mapping), mixer_half(block), weights, index) | {
+            f"{FEEDS}{name}": tile for name, tile in beside.items()}
     where = f"layer {index}"
     cutter = TileCutter(mapping, where)
     tiles: Values = {}

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
-from wsekern.errors import BudgetError
+from wsekern.errors import BudgetError, InputError
 from wsekern.formulas import largest
 from wsekern.inference.blocks.folding import folded, gain_in_rows
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.code import code_bytes
 from wsekern.inference.grid import DEFAULT_ACTIVATIONS, Grid
+from wsekern.inference.halves import feed_columns, has_halves, mixer_columns
 from wsekern.inference.kinds import GridFormulas, LayerKind, layer_kinds
 from wsekern.inference.layer import NORMS
 from wsekern.inference.outer import embedding_places, head_matrix, outer_bytes
@@ -72,6 +73,14 @@ class Mapping(Grid):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_parts(self.config)
+        if self.feed_width and not has_halves(self.config):
+            raise InputError(f"{self.config.name} has layers that are not a mixer with a feed-forward part behind it: leave "
+                             "feed_width out")
+
+    @cached_property
+    def halves(self) -> tuple["Mapping", ...]:
+        """The columns of mixers and those of feed-forward parts, where these have their own; else the whole grid."""
+        return (mixer_columns(self), feed_columns(self)) if self.feed_width else (self,)
 
     # -- memory -------------------------------------------------------------------------------------------------------
     @cached_property
@@ -117,7 +126,10 @@ class Mapping(Grid):
 
     @cached_property
     def memory(self) -> dict[str, int]:
-        """Bytes on the fullest PE, by use. All PEs hold tiles of the same size, so PE (0, 0) is one of them."""
+        """Bytes on the fullest PE, by use. All PEs hold tiles of the same size, so PE (0, 0) is one of them; where halves of
+        layers have their own columns, the first or the last."""
+        if self.feed_width:
+            return max((half.memory for half in self.halves), key=lambda memory: sum(memory.values()))
         weights, slot, state = self._fullest
         return {"weights": weights + self._tables, "kv_cache": math.ceil(self._kept(slot, state)), "buffers": self._buffers,
                 "code": code_bytes(self)}
@@ -136,6 +148,11 @@ class Mapping(Grid):
         room = max(room, packed_memory(self, head_matrix(self))[2] if self.with_head else 0)
         places = embedding_places(self)[1] if self.with_head else 0
         return math.ceil(PRECISIONS[self.precision] * (buffers + places)) + room
+
+    @property
+    def bytes_used(self) -> int:
+        """Of all PEs, each filled as the fullest one of its half."""
+        return sum(half.width * half.height * sum(half.memory.values()) for half in self.halves)
 
     def check(self, machine: Machine) -> None:
         """Refuse a mapping that does not lie on ``machine`` or does not fit a PE, naming the smallest grid that fits."""
@@ -166,11 +183,15 @@ class Mapping(Grid):
     @cached_property
     def needed_bytes(self) -> int:
         """Those of :attr:`memory` together."""
+        if self.feed_width:
+            return max(half.needed_bytes for half in self.halves)
         weights, slot, state = self._fullest
         return weights + self._tables + math.ceil(self._kept(slot, state)) + self._buffers + code_bytes(self)
 
     def most_slots(self, machine: Machine) -> int:
         """Cached positions of all users together for which every row has room beside weights, buffers and code."""
+        if self.feed_width:
+            return self.halves[0].most_slots(machine)
         beside = self._buffers + code_bytes(self)
 
         def slots(weights: int, slot: float, state: float) -> int:
@@ -181,6 +202,8 @@ class Mapping(Grid):
 
     def most_users(self, machine: Machine) -> int:
         """Sequences of the whole context for which every row has room beside weights, buffers and code."""
+        if self.feed_width:
+            return min(half.most_users(machine) for half in self.halves)
         have = int(machine.core.sram) - self._buffers - code_bytes(self)
         shared = -(-self.shared // self.height)
         own = -(-(self.context - self.shared) // self.height)

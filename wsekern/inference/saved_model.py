@@ -20,13 +20,15 @@ class SavedTiles(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SavedModel(msgspec.Struct, forbid_unknown_fields=True):
-    """A sequence of ``length`` tokens, of which ``furthest`` were there at most: the cache of each layer, and the clocks."""
+    """A sequence of ``length`` tokens, of which ``furthest`` were there at most: the cache of each layer, and
+    the clocks, with those of columns for feed-forward parts beside them."""
 
     length: int
     furthest: int
     caches: list[dict[str, SavedTiles]]
     cycles_by_part: dict[str, int]
     clocks: SavedClocks
+    feed_clocks: SavedClocks | None = None
 
 
 def save_tiles(cache: Values) -> dict[str, SavedTiles]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from wsekern.inference.blocks.expert_crossing import crossing_seconds
+from wsekern.inference.halves import arriving_steps, feed_half, mixer_half
 from wsekern.inference.layer import expert_loads, layer_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
@@ -49,8 +50,13 @@ def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, prof
     """One layer, a ``block``, for ``tokens`` tokens against ``slots`` cached positions per row.
 
     Where its time depends on which experts tokens choose: the mean of those with the whole numbers of experts on the fullest
-    block of lines that are next to what the law of the mapping expects.
+    block of lines that are next to what the law of the mapping expects. Of halves on columns of their own: one after the other,
+    each behind the way of the tokens to it.
     """
+    if mapping.feed_width:
+        halves = zip(mapping.halves, (mixer_half(block), feed_half(block)), strict=True)
+        return sum((time_layer(machine, half, tokens, slots, profile, own) + time_steps(machine, half,
+                    arriving_steps(half, tokens), profile) for half, own in halves), StepCycles(0.0, {}))
     parts = []
     for steps, share in layer_lists(mapping, block, tokens, slots):
         operations = tuple(step.operation for step in steps if isinstance(step, LayerStep))
@@ -104,7 +110,9 @@ def time_head(machine: Machine, mapping: Mapping, profile: str) -> StepCycles:
 
 @lru_cache(maxsize=1024)
 def time_handover(machine: Machine, mapping: Mapping, tokens: int, profile: str) -> StepCycles:
-    """Time of :func:`handover_steps`."""
+    """Time of :func:`handover_steps`; none where the way to the first half of the next layer is in the time of a layer."""
+    if mapping.feed_width:
+        return StepCycles(0.0, {})
     return time_steps(machine, mapping, handover_steps(mapping, tokens), profile)
 
 

@@ -4,32 +4,23 @@ The model of :class:`WaferModel` is data: lists of steps (:mod:`wsekern.inferenc
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.inference.blocks.expert_crossing import CROSSED, returned
-from wsekern.inference.choice import at_choice, load_of
 from wsekern.inference.clockwork import Clockwork
 from wsekern.inference.executable import check_executable
-from wsekern.inference.layer import (
-    ELSEWHERE,
-    empty_cache,
-    layer_steps,
-    layer_tables,
-    layer_tiles,
-    parts_on_grid,
-    steps_elsewhere,
-)
+from wsekern.inference.feed_runs import FeedRuns
+from wsekern.inference.halves import feed_half, mixer_half
+from wsekern.inference.layer import empty_cache, layer_steps, layer_tables, layer_tiles, parts_on_grid
+from wsekern.inference.layer_runs import LayerRuns, Plan
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps, outer_tiles
 from wsekern.inference.residency import Layers, room_for_layers
 from wsekern.inference.run_log import RunLog
 from wsekern.inference.saved_model import SavedModel, restore_tiles, save_tiles
-from wsekern.inference.steps import LayerStep, Pair, Steps, Uses, Values, View, last_uses, paired, refuse_timed_only
+from wsekern.inference.steps import Values, refuse_timed_only
 from wsekern.machine import Machine
 from wsekern.number_formats import widen
 from wsekern.ops import FlowEngine
@@ -44,24 +35,6 @@ Exit = Callable[[], np.ndarray]
 
 OnLayer = Callable[[int, Exit], None]
 """Sees how many layers the token of a pass has behind it, 0 to all of them."""
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """A list of steps, each with the names of the values that can be dropped behind it."""
-
-    steps: Steps
-    uses: Uses
-
-    @cached_property
-    def pairs(self) -> list[tuple[LayerStep | View | Pair, tuple[str, ...]]]:
-        """The same, each two steps of which the second alone reads what the first makes as one."""
-        return paired(self.uses)
-
-    @classmethod
-    def of(cls, steps: Steps, kept: Iterable[str]) -> "Plan":
-        """``steps``, of whose values those of ``kept`` are wanted."""
-        return cls(steps, last_uses(steps, kept))
 
 
 def distinct(blocks: Sequence[Block]) -> tuple[list[Block], list[int]]:
@@ -90,8 +63,14 @@ class WaferModel:
                              threads=threads)
         self._model = outer_tiles(mapping, weights.outer)  # first: the largest matrices, while there is nothing beside them
         self._log, self._clocks = log, Clockwork(self.engine, log)
-        self._plans: dict[tuple[int, int, int, int], tuple[Plan, View | None]] = {}
         self._kinds, self._kind_of_layer = distinct(config.blocks)
+        self._runs, self._feeds = LayerRuns(mapping, self._kinds, self._clocks), None
+        if mapping.feed_width:
+            columns, beside = mapping.halves
+            self._runs = LayerRuns(columns, list(map(mixer_half, self._kinds)), self._clocks)
+            self._feeds = FeedRuns(self._runs, beside, list(map(feed_half, self._kinds)),
+                                   engine(machine, beside.width, beside.height, profile=profile, precision=beside.precision,
+                                          threads=threads))
         free = int(machine.core.sram) - sum(mapping.memory.values())  # beside the logits of one token
         self._heads_together = 1 + int(free / (PRECISIONS[mapping.precision] * mapping.vocab))
         self._heads: dict[tuple[int | None, int], Plan] = {}
@@ -107,6 +86,13 @@ class WaferModel:
         self._caches = [empty_cache(self.mapping, block) for block in self.config.blocks]
         self.length = self._furthest = 0
         self._clocks.reset()
+        if self._feeds is not None:
+            self._feeds.reset()
+
+    @property
+    def engines(self) -> tuple[FlowEngine, ...]:
+        """The engine, whose clocks are the model's, and where feed-forward parts have columns of their own theirs."""
+        return (self.engine,) if self._feeds is None else (self.engine, self._feeds.engine)
 
     @property
     def cycles(self) -> int:
@@ -142,7 +128,8 @@ class WaferModel:
     def saved(self) -> SavedModel:
         """What :meth:`restore` goes on from, as data: between two passes only."""
         return SavedModel(self.length, self._furthest, [save_tiles(cache) for cache in self._caches],
-                          {part: int(cycles) for part, cycles in self.cycles_by_part.items()}, self.engine.saved())
+                          {part: int(cycles) for part, cycles in self.cycles_by_part.items()},
+                          *(engine.saved() for engine in self.engines))
 
     def restore(self, saved: SavedModel) -> None:
         """Be where :meth:`saved` of a model like this was; :class:`InputError` where it was none."""
@@ -152,7 +139,10 @@ class WaferModel:
         for cache, tiles in zip(self._caches, saved.caches, strict=True):
             restore_tiles(cache, tiles)
         self.length, self._furthest = saved.length, saved.furthest
-        self.engine.restore(saved.clocks)
+        for engine, clocks in zip(self.engines, (saved.clocks, saved.feed_clocks), strict=False):
+            if clocks is None:
+                raise InputError("saved without the clocks of columns for feed-forward parts, which is not this model's state")
+            engine.restore(clocks)
         self.cycles_by_part.update(saved.cycles_by_part)
 
     def prefill(self, tokens: list[int], on_chunk: Callable[[int], None] | None = None) -> np.ndarray:
@@ -199,7 +189,7 @@ class WaferModel:
         if self._log is not None:
             self._log.begin_pass(self.length, len(tokens))
         embedding = Plan.of(embedding_steps(m, tokens, self.length), ["x"])
-        values = self._execute(embedding, dict(self._model), comes_again=False)
+        values = self._runs.execute(embedding, dict(self._model), comes_again=False)
         slots = -(-total // m.height)
         tables = [layer_tables(m, block, self.length, len(tokens), slots) | self._positions(len(tokens))
                   for block in self._kinds]
@@ -208,7 +198,9 @@ class WaferModel:
             values |= {**weights, **cache, **tables[kind]}
             if self._log is not None:
                 self._log.begin_layer()
-            self._run_layer(kind, len(tokens), slots, cache, values)
+            self._runs.layer(kind, len(tokens), slots, cache, values)
+            if self._feeds is not None:
+                self._feeds.layer(kind, len(tokens), values)
             cache.update({name: values.pop(name) for name in cache})
             tell(number)
         if self._log is not None:
@@ -216,58 +208,12 @@ class WaferModel:
         self.length, self._furthest = total, max(self._furthest, total)
         return values
 
-    def _run_layer(self, kind: int, tokens: int, slots: int, cache: Iterable[str], values: Values) -> None:
-        """Execute a layer of a kind; behind the choice of experts with the steps for how many lie on the fullest block."""
-        plan, choice = self._plan(kind, tokens, slots, cache)
-        self._execute(plan, values)
-        if choice is not None:
-            load = load_of(choice, values)
-            self._run_elsewhere(kind, tokens, load, values)
-            self._execute(self._plan(kind, tokens, slots, cache, load)[0], values)
-
-    def _run_elsewhere(self, kind: int, tokens: int, load: int, values: Values) -> None:
-        """Values of the experts on other wafers, for which the steps of the first one wait."""
-        mapping = replace(self.mapping, expert_load=load)
-        for wafer, steps in steps_elsewhere(mapping, self._kinds[kind], tokens):
-            begin = f"{ELSEWHERE}{wafer}."
-            there = {name.removeprefix(begin): tile for name, tile in values.items() if name.startswith(begin)}
-            there[CROSSED] = values[CROSSED]
-            for step in steps:
-                if isinstance(step, View):
-                    step.run(there)
-                else:
-                    step.compute(self.engine, there)
-            values[returned(wafer)] = there["out"]
-
-    def _plan(self, kind: int, tokens: int, slots: int, cache: Iterable[str], load: int = 0) -> tuple[Plan, View | None]:
-        """The steps of a layer of a kind, listed once, up to the choice of experts, if there is one, and what deals them; with
-        the ``load`` that was found, the steps from there on."""
-        key = (kind, tokens, slots, load)
-        if key not in self._plans:
-            steps = layer_steps(replace(self.mapping, expert_load=load), self._kinds[kind], tokens, slots)
-            plan, (number, choice) = Plan.of(steps, ["x", CROSSED, *cache]), at_choice(steps)
-            part = slice(number, None) if load else slice(number)
-            self._plans[key] = Plan(steps[part], plan.uses[part]), choice
-        return self._plans[key]
-
-    def _execute(self, plan: Plan, values: Values, comes_again: bool = True) -> Values:
-        """Execute ``plan`` on ``values``, to which results are added; what is not kept is dropped after its last use."""
-        self._clocks.advance(plan.steps, comes_again)
-        for step, unused in plan.uses if self.engine.values_take_time else plan.pairs:
-            if isinstance(step, View):
-                step.run(values)
-            else:
-                self._clocks.run(step, values)
-            for name in unused:
-                del values[name]
-        return values
-
     def _logits(self, values: Values, start: int | None = None, count: int = 1) -> np.ndarray:
         """Logits (count, vocab) of tokens of ``x`` as in :func:`head_steps`, read from a line of PEs by the host."""
         values |= self._model
         if (start, count) not in self._heads:
             self._heads[start, count] = Plan.of(head_steps(self.mapping, start, count), ["logits"])
-        logits = self._execute(self._heads[start, count], values)["logits"].full()
+        logits = self._runs.execute(self._heads[start, count], values)["logits"].full()
         line = logits[:, 0] if self.config.embedding_size else logits[0]
         return widen(line.swapaxes(0, 1).reshape(count, -1)[:, :self.config.vocab], self.mapping.precision)
 

@@ -44,6 +44,7 @@ def binding(placement: Placement, bound: Bound) -> Binding:
 def _full(placement: Placement, bound: Bound) -> bool:
     """Whether regions are larger than the best ones, and not one layer less would let them be smaller."""
     best = max(part.pes for part in bound.parts[:-1])
-    sides = max(1, int(SMALLER * placement.width)), max(1, int(SMALLER * placement.height))
-    return placement.width * placement.height > best and not replace(placement.mapping, width=sides[0],
-                                                                    height=sides[1]).fits(placement.machine)
+    mapping = placement.mapping
+    smaller = replace(mapping, width=max(1, int(SMALLER * mapping.width)), height=max(1, int(SMALLER * mapping.height)),
+                      feed_width=mapping.feed_width and max(1, int(SMALLER * mapping.feed_width)))
+    return placement.width * placement.height > best and not smaller.fits(placement.machine)

@@ -15,8 +15,10 @@ Fits = Callable[[Request, int], bool]
 """Whether a request fits a number of wafers."""
 
 
-def why_not(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, most: int, fits: Fits) -> str:
-    """The cause for which ``request`` does not fit ``wafers`` wafers (None: any number up to ``most``), and what would."""
+def why_not(config: ModelConfig, request: Request, machine: Machine, wafers: int | None, most: int, fits: Fits,
+            roughly: bool = False) -> str:
+    """The cause for which ``request`` does not fit ``wafers`` wafers (None: any number up to ``most``), and what would; of
+    shorter requests ``roughly``: one half as long, a quarter, ..."""
     part = unplaceable_part(config, request.precision, machine)
     if part:
         return (f"{config.name} does not fit {machine.name}: {part}, and nothing but experts can be split over wafers: use a "
@@ -26,7 +28,7 @@ def why_not(config: ModelConfig, request: Request, machine: Machine, wafers: int
     if not fits(Request(1, 1, 1, request.precision), count):
         cause = f"its weights alone do not, {_weights(config, request.precision, machine)}"
     else:
-        cause = f"its weights do, the cache and buffers of {_tokens(request)} do not; {_limits(request, count, fits)}"
+        cause = f"its weights do, the cache and buffers of {_tokens(request)} do not; {_limits(request, count, fits, roughly)}"
     if wafers is None:
         return f"{where}, the most that are tried: {cause}"
     fewest = fewest_that(count + 1, most, lambda more: fits(request, more))
@@ -75,12 +77,12 @@ def too_large_part(config: ModelConfig, precision: str, machine: Machine, wafers
 
 
 def _weights(config: ModelConfig, precision: str, machine: Machine) -> str:
-    """What has to go into equal regions."""
+    """What has to go into regions."""
     size, tables = PRECISIONS[precision], config.embedding_parameters * (1 if config.tied_embeddings else 2)
     layer = _gigabytes(size * (config.parameters - tables) / config.layers)
     code = code_bytes(Grid(config, 1, 1, precision, layers=1, with_head=False))
-    return (f"{config.layers} layers of {layer} and {_gigabytes(size * tables)} of embedding and LM head in equal regions of "
-            f"whole layers, with {_gigabytes(_room(machine, code))} on a wafer beside the code of its PEs")
+    return (f"{config.layers} layers of {layer} and {_gigabytes(size * tables)} of embedding and LM head in regions of "
+            f"whole layers or their halves, with {_gigabytes(_room(machine, code))} on a wafer beside the code of its PEs")
 
 
 def _room(machine: Machine, code: int) -> float:
@@ -110,10 +112,16 @@ def _shorter(request: Request, prompt: int) -> Request:
     return replace(request, prompt=prompt, output=1, shared=min(request.shared, prompt - 1))
 
 
-def _limits(request: Request, count: int, fits: Fits) -> str:
+def _limits(request: Request, count: int, fits: Fits, roughly: bool) -> str:
     """How many users of this length, and how many tokens of so many users, a number of wafers holds."""
-    users = most_that(request.batch, lambda users: fits(replace(request, batch=users), count))
-    tokens = most_that(request.context - 1, lambda prompt: fits(_shorter(request, prompt), count)) + 1
+    most = _half_that if roughly else most_that
+    users = most(request.batch, lambda users: fits(replace(request, batch=users), count))
+    tokens = most(request.context - 1, lambda prompt: fits(_shorter(request, prompt), count)) + 1
     parts = [f"{_users(users)} of this length"] * (users > 0)
     parts += [f"{_users(request.batch)} x {tokens:,} tokens"] * (tokens > 1)
     return f"{' or '.join(parts) if parts else 'not even one user of this length'} would fit"
+
+
+def _half_that(bound: int, holds: Callable[[int], bool]) -> int:
+    """A half, a quarter, ... of ``bound``, the first for which ``holds``; or 0."""
+    return next((bound >> times for times in range(1, bound.bit_length()) if holds(bound >> times)), 0)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from wsekern.formulas import Formulas, attempted, is_traced, opaque
 from wsekern.inference.grid import Grid
+from wsekern.inference.halves import arriving_steps
 from wsekern.inference.kinds import GridFormulas, LayerKind
 from wsekern.inference.layer import expert_loads, mixer_steps, other_steps
 from wsekern.inference.mapping import Mapping
@@ -164,6 +165,9 @@ class Estimator:
 
     def layers(self, mapping: Mapping, tokens: int, slots: int) -> float:
         """All layers of the model of ``mapping``, as :func:`wsekern.inference.step_times.time_layers` does."""
+        if mapping.feed_width:
+            ways = sum(self.steps(arriving_steps(half, tokens), half.width, half.height) for half in mapping.halves)
+            return mapping.config.layers * ways + sum(self.layers(half, tokens, slots) for half in mapping.halves)
         return sum(kind.count * self._layer(kind, mapping, tokens, max(1, slots)) for kind in mapping.kinds)
 
     def _layer(self, kind: LayerKind, mapping: Mapping, tokens: int, slots: int) -> float:
@@ -206,7 +210,10 @@ class Estimator:
         return int(formulas(*numbers[:-2], *kind.blocks, *numbers[-2:])[0])
 
     def handover(self, mapping: Mapping, tokens: int) -> int:
-        """Residual stream from one region to all columns of the next one."""
+        """Residual stream from one region to all columns of the next one, as
+        :func:`wsekern.inference.step_times.time_handover` does."""
+        if mapping.feed_width:
+            return 0
         return self.operation(Broadcast(tokens * mapping.hidden, "x"), mapping.width, mapping.height)
 
     def head(self, mapping: Mapping) -> int:

@@ -13,7 +13,8 @@ from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.planning.candidates import Candidate
 from wsekern.planning.estimate import estimator
-from wsekern.planning.layout import head_region, sides_of
+from wsekern.planning.head_part import head_region
+from wsekern.planning.layout import sides_of
 from wsekern.planning.regions import Size
 from wsekern.workload.config import ModelConfig
 
@@ -112,6 +113,18 @@ class HeadRoom:
             heights = (max(1, math.ceil(height * 0.8**y)) for y in range(8))
             found += [(wide, high) for high in takewhile(lambda high, wide=wide: self.holds(wide, high), heights)]
         return found
+
+    def quickest_beside(self, width: int, height: int, regions: int, profile: str) -> Size:
+        """The quickest of the rectangles in the corner of a wafer that leave room for so many regions of that size."""
+        sides, sizes = sides_of(self.machine), list[Size]()
+        columns, rows = sides[0] // width, sides[1] // height
+        for whole in range(columns + 1):
+            for left in range(rows + 1):
+                if whole * rows + (columns - whole) * left >= regions:
+                    wide, high = sides[0] - whole * width, sides[1] - left * height
+                    sizes += self.smaller(wide, high) if self.holds(wide, high) else []
+                    break
+        return min(dict.fromkeys(sizes), key=lambda size: self.cycles(size, profile))
 
     def cycles(self, size: Size, profile: str) -> int:
         """Estimated cycles of a token."""

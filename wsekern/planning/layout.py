@@ -32,6 +32,7 @@ from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
 from wsekern.ops.local.rows import Form
 from wsekern.planning.drafting import DraftCosts
+from wsekern.planning.head_part import head_region, with_share
 from wsekern.planning.regions import PlacedRegion, RegionShape, Size, pack
 from wsekern.queueing import LineCosts, SteadyLine, steady_line
 from wsekern.workload.config import ModelConfig
@@ -47,11 +48,11 @@ TIMED = 8
 class Placement:
     """Regions of ``shapes``, in the order of their layers, and a head of ``head`` (width, height) PEs, on ``wafers`` wafers.
 
-    The embedding and the LM head share a region. Prompts
-    are read in chunks of ``chunk`` tokens. The users of the request take turns: each sends the next prompt ``think_seconds``
-    after the answer. The first ``cached`` tokens of every prompt need not be read: those of the request that are shared, unless
-    given. With ``speculation`` the tokens to be checked follow each other through the regions; a model that drafts them lies as
-    ``draft`` says, on regions of its own. ``inside`` of the
+    The embedding and the LM head share a region; the vocabulary may be dealt to such regions on the last ``head_wafers``
+    wafers. Prompts are read in chunks of ``chunk`` tokens. The users of the request take turns: each sends the next prompt
+    ``think_seconds`` after the answer. The first ``cached`` tokens of every prompt need not be read: those of the request that
+    are shared, unless given. With ``speculation`` the tokens to be checked follow each other through the regions; a model that
+    drafts them lies as ``draft`` says, on regions of its own. ``inside`` of the
     users are served at once where the caches of all would leave no room for regions that serve them quicker. ``activations``,
     ``programs``, ``weight_precision``, ``cache_precision`` and ``expert_law`` are those of every region
     (:class:`wsekern.inference.grid.Grid`). Wafers go together in groups of ``expert_wafers``: a region lies in the same place
@@ -76,6 +77,7 @@ class Placement:
     cache_precision: str = ""
     expert_law: ExpertLaw = DEFAULT_LAW
     expert_wafers: int = 1
+    head_wafers: int = 1
     draft: "Placement | None" = None
 
     @property
@@ -136,7 +138,7 @@ class Placement:
     @cached_property
     def places(self) -> tuple[tuple[int, int, int], ...]:
         """(wafer, x, y) of every region, the head last; :class:`BudgetError` if the wafers have no room for them."""
-        found = pack(sides_of(self.machine), self.wafers // self.expert_wafers, self.shapes, self.head)
+        found = pack(sides_of(self.machine), self.wafers // self.expert_wafers, self.shapes, self.head, self.head_wafers)
         if found is None:
             raise BudgetError(f"{self.regions} regions of {self.config.name} and a head of {self.head[0]}x{self.head[1]} PEs "
                               f"do not fit {self.wafers} wafers of {self.machine.name}: use more wafers or smaller regions")
@@ -148,10 +150,12 @@ class Placement:
         sizes = [shape for shape in self.shapes for _ in range(shape.count)]
         starts = accumulate((shape.layers for shape in sizes), initial=0)
         placed = [PlacedRegion(wafer + beside, x, y, shape.width, shape.height, first,
-                               min(shape.layers, self.config.layers - first))
+                               min(shape.layers, self.config.layers - first), feed_width=shape.feed_width)
                   for (wafer, x, y), shape, first in zip(self.places, sizes, starts, strict=False)
                   for beside in range(self.expert_wafers)]
-        return (*placed, PlacedRegion(*self.places[-1], *self.head, self.config.layers, 0, "head"))
+        wafer, *corner = self.places[-1]
+        return (*placed, *(PlacedRegion(wafer - before, *corner, *self.head, self.config.layers, 0, "head")
+                           for before in reversed(range(self.head_wafers))))
 
     @property
     def idle_wafers(self) -> int:
@@ -174,7 +178,8 @@ class Placement:
 
     def _region(self, config: ModelConfig, shape: RegionShape, chunk: int) -> Mapping:
         request = self.request
-        return Mapping(config, shape.width, shape.height, request.precision, context=request.context, chunk=chunk,
+        return Mapping(config, shape.width - shape.feed_width, shape.height, request.precision, context=request.context,
+                       chunk=chunk, feed_width=shape.feed_width,
                        users=self.users_inside, layers=shape.layers, with_head=False, shared=request.shared,
                        activations=self.activations, programs=self.programs, weight_precision=self.weight_precision,
                        cache_precision=self.cache_precision, expert_law=self.expert_law, expert_wafers=self.expert_wafers)
@@ -186,9 +191,9 @@ class Placement:
 
     @cached_property
     def head_mapping(self) -> Mapping:
-        """The region of the embedding and the LM head."""
-        return head_region(self.config, *self.head, self.request.precision, self.programs, self.activations,
-                           self.weight_precision)
+        """The region of the embedding and the LM head, or the first of such regions."""
+        return head_region(with_share(self.config, self.head_wafers), *self.head, self.request.precision, self.programs,
+                           self.activations, self.weight_precision)
 
     def fits(self) -> bool:
         """Whether every PE has room for what the request needs."""
@@ -197,11 +202,10 @@ class Placement:
     def memory_used(self) -> float:
         """Bytes in use on all wafers: weights, cache, buffers and code of every PE in a region."""
         others = self.expert_wafers - 1
-        layers = sum(shape.area * shape.count * (sum(mapping.memory.values())
-                                                 + (others and others * sum(replace(mapping, expert_wafer=1).memory.values())))
+        layers = sum(shape.count * (mapping.bytes_used + (others and others * replace(mapping, expert_wafer=1).bytes_used))
                      for mapping, shape in zip(self.mappings, self.shapes, strict=True))
         draft = self.draft.memory_used() if self.draft else 0.0
-        return layers + sum(self.head_mapping.memory.values()) * self.head[0] * self.head[1] + draft
+        return layers + self.head_wafers * self.head_mapping.bytes_used + draft
 
     def memory_there(self) -> float:
         """Bytes of SRAM of the PEs a program may use, on all wafers."""
@@ -215,7 +219,7 @@ class Placement:
         if own is None:
             return self.wafers
         beside = (*self.shapes, *own.shapes, RegionShape(*own.head, 0, 1))
-        fits = own.wafers == 1 and pack(sides_of(self.machine), self.wafers, beside, self.head) is not None
+        fits = own.wafers == 1 and pack(sides_of(self.machine), self.wafers, beside, self.head, self.head_wafers) is not None
         return self.wafers + (0 if fits else own.wafers)
 
     @cached_property
@@ -381,8 +385,14 @@ class Placement:
         if self.speculation is None or not self.speculation.draft.layers:
             return DraftCosts()
         cycles, steps = self.first_layers(self.speculation.draft.layers)
-        return DraftCosts(cycles / float(self.machine.clock) + self.head_seconds + steps * latency, 2 * self.head_seconds,
-                          in_line=True, pe_seconds=self.head[0] * self.head[1] * self.head_seconds)
+        return DraftCosts(cycles / float(self.machine.clock) + self.head_seconds + (steps + self.dealt_steps) * latency,
+                          2 * self.head_seconds, in_line=True,
+                          pe_seconds=self.head[0] * self.head[1] * self.head_seconds)
+
+    @property
+    def dealt_steps(self) -> int:
+        """Steps more from wafer to wafer that a token takes where the vocabulary is dealt to several."""
+        return 2 if self.head_wafers > 1 else 0
 
     def first_layers(self, layers: int) -> tuple[float, int]:
         """(cycles of one token in the first ``layers`` layers and on its way behind them, steps from wafer to wafer that it
@@ -410,8 +420,10 @@ class Placement:
         return sum(expert_crossing_seconds(self.machine, mapping, tokens) for mapping in self.mappings)
 
     def link_seconds(self, crossings: int, back: bool, tokens: int) -> float:
-        """Time of ``crossings`` steps of ``tokens`` tokens from wafer to wafer, and of one that goes ``back``."""
+        """Time of ``crossings`` steps of ``tokens`` tokens from wafer to wafer, and of one that goes ``back``; where the
+        vocabulary is dealt to several wafers, of the step to all of these before and of the embedding's to the first behind."""
         size, system = self.config.hidden * PRECISIONS[self.request.precision] * tokens, self.machine.system
+        crossings += self.dealt_steps * back
         return (crossings + back) * float(system.io_latency) + crossings * size / float(system.io_bandwidth)
 
     @cached_property
@@ -463,18 +475,6 @@ def turned(machine: Machine) -> Machine:
 def layers_of(config: ModelConfig, first: int, count: int) -> ModelConfig:
     """A model of ``count`` layers of ``config`` from ``first`` on, as many as there are."""
     return config if not first and count >= config.layers else replace(config, blocks=config.blocks[first:first + count])
-
-
-def head_region(config: ModelConfig, width: int, height: int, precision: str, programs: Programs = PLAIN,
-                activations: Form | None = None, weight_precision: str = "") -> Mapping:
-    """A region of the embedding and the LM head."""
-    return Mapping(config, width, height, precision, context=1, layers=0, programs=_without_blocks(programs),
-                   activations=activations, weight_precision=weight_precision)
-
-
-@lru_cache(maxsize=256)
-def _without_blocks(programs: Programs) -> Programs:
-    return replace(programs, position_blocks=1, expert_blocks=1, router_copies=1)
 
 
 LEAST_INSIDE = 0.75

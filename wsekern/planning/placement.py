@@ -5,7 +5,7 @@ up to twice as many; the fewest where that is equal. So another wafer is taken w
 the fewest are so full that regions have to be slow.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -13,15 +13,17 @@ from typing import Any
 from wsekern.errors import BudgetError, InputError
 from wsekern.inference.grid import Grid
 from wsekern.inference.layer import check_formats
-from wsekern.inference.programs import ProgramSet, program_set
+from wsekern.inference.programs import Programs, ProgramSet, program_set
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
 from wsekern.ops.local.rows import Form
+from wsekern.planning.bands import Bands
 from wsekern.planning.candidates import Demand
 from wsekern.planning.causes import too_large_part, unplaceable_part, why_not
 from wsekern.planning.drafting import check_speculation
+from wsekern.planning.estimate import QuickPlacement
 from wsekern.planning.layout import Placement, sides_of, turned
-from wsekern.planning.search import Search
+from wsekern.planning.search import SEARCHED_CHUNK, Search
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.request import Request
@@ -93,14 +95,39 @@ def _placed(config: ModelConfig, service: Demand, machine: Machine, wafers: int 
     search = search_for(config, service, machine, programs, **load)
     if wafers is None:
         fewest = _fewest(search, machine)
-        wafers = search.worth(fewest, MORE * fewest)
-    elif not search.holds_all(wafers):
+        wafers = search.worth(fewest, MORE * fewest) if search.holds_all(fewest) else fewest
+    found = _placed_on(search, wafers)
+    if not found:
         raise _refusal(search, machine, wafers)
-    found = [search.placed_on(wafers)]
     for precision in WIDER.get(load.get("weight_precision", ""), ()):
-        wider = search_for(config, service, machine, programs, **load | {"weight_precision": precision})
-        found += [wider.placed_on(wafers)] if wider.holds_all(wafers) else []
+        found += _placed_on(search_for(config, service, machine, programs, **load | {"weight_precision": precision}), wafers)
     return min(found, key=search.seconds)
+
+
+def _placed_on(search: Search, wafers: int) -> list[Placement]:
+    """The quickest of equal regions and, on several wafers, the quickest in bands (on one they have gained nothing yet, and
+    take longer to find); halves of layers where regions of whole ones have no room."""
+    if not search.holds_all(wafers):
+        return _in_bands(search, wafers, search.programs, halves=True) if not _smallest(search).holds_all(wafers) else []
+    best = search.placed_on(wafers)
+    return [best, *(_in_bands(search, wafers, best.programs, halves=False) if best.expert_wafers == 1 < wafers else [])]
+
+
+def _in_bands(search: Search, wafers: int, programs: Programs, halves: bool) -> list[Placement]:
+    """The quickest in bands on wafers as they are, and on turned ones."""
+    quick = min(_quick_in_bands(search, wafers, programs, halves), key=search.seconds, default=None)
+    return [] if quick is None else [search.exactly(quick)]
+
+
+def _quick_in_bands(search: Search, wafers: int, programs: Programs, halves: bool) -> Iterator[QuickPlacement]:
+    """Those of both, by the estimate."""
+    chunk = 1 if halves else min(SEARCHED_CHUNK, search.service.request.unread)
+    for machine in (search.machine, turned(search.machine)) if search.may_hold(wafers) else ():
+        bands = search.bands.setdefault((programs, halves, sides_of(machine)), Bands(
+            search.config, machine, search.service, programs, search.load, search.seconds, chunk, halves))
+        found = bands.placement(wafers)
+        if found is not None:
+            yield found
 
 
 @dataclass(frozen=True)
@@ -123,9 +150,10 @@ def front(config: ModelConfig, mix: Iterable[tuple[Request, float]], machine: Ma
     for count in sorted(set(users)):
         search = search_for(config, Demand.of(mix, context, count), machine, programs, **load)
         fewest = _fewest(search, machine)
-        search.candidates(MORE * fewest)
+        if search.holds_all(fewest):
+            search.candidates(MORE * fewest)
         for wafers in range(fewest, MORE * fewest + 1):
-            placement = search.best(wafers)
+            placement = min(_placed_on(search, wafers), key=search.seconds)
             points.append(Point(placement, 1.0 / placement.lone.time_per_output_token_seconds, placement.users_inside, wafers))
     return [point for point in points if not any(_dominates(other, point) for other in points)]
 
@@ -154,19 +182,36 @@ def search_for(config: ModelConfig, service: Demand, machine: Machine, programs:
 
 
 def _fewest(search: Search, machine: Machine) -> int:
-    """The fewest wafers that hold all users; :class:`BudgetError` if none do."""
-    found = search.fewest(MAX_WAFERS)
+    """The fewest wafers that hold all users in equal regions, else in bands; :class:`BudgetError` if none do."""
+    found = search.fewest(MAX_WAFERS) or search.fewest(MAX_WAFERS, lambda wafers: _bands_hold(search, wafers))
     if not found:
         raise _refusal(search, machine, None)
     return found
 
 
+def _bands_hold(search: Search, wafers: int) -> bool:
+    """Whether bands do, with halves of layers among them, where equal regions have no room for the weights alone."""
+    return not _smallest(search).holds_all(wafers) and any(True for _ in _quick_in_bands(search, wafers, search.programs,
+                                                                                         halves=True))
+
+
+def _smallest(search: Search) -> Search:
+    """The same model before the smallest request."""
+    request = Request(1, 1, 1, search.service.request.precision)
+    return search.asked.setdefault(request, _asked(search, request))
+
+
+def _asked(search: Search, request: Request) -> Search:
+    return Search(search.config, search.machine, Demand(request, ((request, 1.0),)), search.chosen, search.load)
+
+
 def _refusal(search: Search, machine: Machine, wafers: int | None) -> BudgetError:
     def fits(request: Request, count: int) -> bool:
-        service = Demand(request, ((request, 1.0),))
-        return Search(search.config, search.machine, service, search.chosen, search.load).holds_all(count)
+        one = search.asked.setdefault(request, _asked(search, request))
+        return one.holds_all(count) or _bands_hold(one, count)
 
-    return BudgetError(why_not(search.config, search.service.request, search.machine, wafers, MAX_WAFERS, fits))
+    roughly = wafers is not None and not _smallest(search).holds_all(wafers)
+    return BudgetError(why_not(search.config, search.service.request, search.machine, wafers, MAX_WAFERS, fits, roughly))
 
 
 def place_draft(speculation: Speculation | None, request: Request, machine: Machine, profile: str,

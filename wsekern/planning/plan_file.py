@@ -41,19 +41,22 @@ class ServiceTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HeadTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Embedding and LM head."""
+    """Embedding and LM head, dealt to the last ``wafers`` wafers."""
 
     width: int
     height: int
+    wafers: int = 1
 
 
 class RegionTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``count`` rectangles of PEs, one behind the other, with so many layers each."""
+    """``count`` rectangles of PEs, one behind the other, with so many layers each, whose feed-forward parts may have the last
+    ``feed_width`` columns to themselves."""
 
     width: int
     height: int
     layers: int
     count: int
+    feed_width: int = 0
 
 
 class PlanTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,9 +112,11 @@ def plan_text(model: str, machine: str, offer: Offer) -> str:
              f"expert_wafers = {placement.expert_wafers}  # that share the experts of each layer", "",
              "[service]", f"context = {service.context}", f"users = [{service.fewest}, {service.most}]", f"mix = [{mix}]", "",
              "[programs]", *(f"{name} = {_value(value)}" for name, value in asdict(mapping.programs).items()), "",
-             "[head]", f"width = {placement.head_mapping.width}", f"height = {placement.head_mapping.height}"]
+             "[head]", f"width = {placement.head_mapping.width}", f"height = {placement.head_mapping.height}",
+             *([f"wafers = {placement.head_wafers}  # the last ones, each with a share of the vocabulary"]
+               if placement.head_wafers > 1 else [])]
     for shape in placement.shapes:
-        lines += ["", "[[regions]]", *(f"{name} = {value}" for name, value in asdict(shape).items())]
+        lines += ["", "[[regions]]", *(f"{name} = {value}" for name, value in asdict(shape).items() if value)]
     return "\n".join(lines) + "\n"
 
 
@@ -172,12 +177,19 @@ def _check_numbers(table: PlanTable, where: str) -> None:
     """Refuse numbers below 1 and beyond any machine."""
     numbers = {name: getattr(table, name) for name in ("wafers", "expert_wafers", "users", "prompt_chunk")}
     for name, part in (("head", table.head), *((f"regions[{index}]", region) for index, region in enumerate(table.regions))):
-        numbers |= {f"{name}.{field}": getattr(part, field) for field in part.__struct_fields__}
+        numbers |= {f"{name}.{field}": getattr(part, field) for field in part.__struct_fields__ if field != "feed_width"}
     for name, number in numbers.items():
         if not 1 <= number <= MOST:
             raise InputError(f"{where}: {name} is {number}, expected 1 to {MOST:,}")
+    for index, region in enumerate(table.regions):
+        if not 0 <= region.feed_width < region.width:
+            raise InputError(f"{where}: regions[{index}].feed_width is {region.feed_width}, expected 0 or fewer columns than "
+                             f"its width, {region.width}")
     if table.service.users[1] > MOST:
         raise InputError(f"{where}: service.users ends with {table.service.users[1]}, expected at most {MOST:,}")
+    if table.head.wafers > table.wafers or (table.head.wafers > 1 and table.expert_wafers > 1):
+        raise InputError(f"{where}: head.wafers is {table.head.wafers}, expected 1, or up to the {table.wafers} wafers where "
+                         "no layer is on several of them")
     if table.wafers % table.expert_wafers:
         raise InputError(f"{where}: wafers is {table.wafers}, expected a multiple of expert_wafers, {table.expert_wafers}")
     if not table.regions:
@@ -198,17 +210,20 @@ def _placement(table: PlanTable, config: ModelConfig, machine: Machine, service:
     if layers != config.layers:
         raise InputError(f"{where}: regions keep {layers:,} layers, {config.name} has {config.layers:,}: change count or "
                          "layers of [[regions]]")
-    shapes = tuple(RegionShape(region.width, region.height, region.layers, region.count) for region in table.regions)
+    shapes = tuple(RegionShape(region.width, region.height, region.layers, region.count, region.feed_width)
+                   for region in table.regions)
     return Placement(config, turned(machine) if table.turned else machine, service.longest(table.users, table.precision),
                      table.wafers, shapes, (table.head.width, table.head.height), table.prompt_chunk, table.profile,
                      activations=table.activations, programs=_programs(table, where),
                      weight_precision=table.weight_precision, cache_precision=table.cache_precision,
-                     expert_law=parse_expert_law(table.expert_law), expert_wafers=table.expert_wafers)
+                     expert_law=parse_expert_law(table.expert_law), expert_wafers=table.expert_wafers,
+                     head_wafers=table.head.wafers)
 
 
 def _check_room(placement: Placement, where: str) -> None:
     """Refuse a region whose PEs have too little memory."""
-    regions = [("a region", mapping) for mapping in placement.mappings]
+    regions = [("columns of a region" if mapping.feed_width else "a region", half)
+               for mapping in placement.mappings for half in mapping.halves]
     for name, mapping in (*regions, ("the head", placement.head_mapping)):
         placement.machine.check_grid(mapping.width, mapping.height)
         need, have = sum(mapping.memory.values()), int(placement.machine.core.sram)

@@ -20,12 +20,16 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class RegionShape:
-    """``count`` regions of ``width`` x ``height`` PEs, one behind the other, each with ``layers`` consecutive layers."""
+    """``count`` regions of ``width`` x ``height`` PEs, one behind the other, each with ``layers`` consecutive layers.
+
+    Where ``feed_width`` is not 0, the last so many columns have the feed-forward parts of the layers, the others the mixers.
+    """
 
     width: int
     height: int
     layers: int
     count: int
+    feed_width: int = 0
 
     @property
     def held(self) -> int:
@@ -42,7 +46,8 @@ class RegionShape:
 class PlacedRegion:
     """A rectangle of PEs on a wafer (all counted from 0), and the layers that it keeps; none where ``kind`` is not ``layers``.
 
-    PE (x, y) is the corner with the lowest coordinates. A wafer turned by a quarter has its sides exchanged.
+    PE (x, y) is the corner with the lowest coordinates; the last ``feed_width`` columns have feed-forward parts alone, if any
+    have. A wafer turned by a quarter has its sides exchanged.
     """
 
     wafer: int
@@ -53,6 +58,7 @@ class PlacedRegion:
     first_layer: int
     layers: int
     kind: Kind = "layers"
+    feed_width: int = 0
 
 
 class _Wafer:
@@ -107,25 +113,25 @@ class Packing:
 
 
 @lru_cache(maxsize=4096)
-def pack(sides: Size, wafers: int, shapes: tuple[RegionShape, ...], head: Size | None) -> Packing | None:
+def pack(sides: Size, wafers: int, shapes: tuple[RegionShape, ...], head: Size | None, heads: int = 1) -> Packing | None:
     """All regions of ``shapes``, in the order of their layers, on as few of the ``wafers`` wafers as hold them, and
-    the head in the upper corner of the last of these; None if they do not fit."""
+    the head in the upper corner of the last of these, or of the last ``heads``; None if they do not fit."""
     sizes = [(shape.width, shape.height) for shape in shapes] + ([head] if head else [])
     if any(width > sides[0] or height > sides[1] for width, height in sizes):
         return None
-    area = sum(shape.area * shape.count for shape in shapes) + (head[0] * head[1] if head else 0)
-    for used in range(max(1, -(-area // (sides[0] * sides[1]))), wafers + 1):
-        found = _packed(sides, used, shapes, head)
+    area = sum(shape.area * shape.count for shape in shapes) + (heads * head[0] * head[1] if head else 0)
+    for used in range(max(heads, -(-area // (sides[0] * sides[1]))), wafers + 1):
+        found = _packed(sides, used, shapes, head, heads)
         if found is not None:
             return found
     return None
 
 
-def _packed(sides: Size, wafers: int, shapes: tuple[RegionShape, ...], head: Size | None) -> Packing | None:
+def _packed(sides: Size, wafers: int, shapes: tuple[RegionShape, ...], head: Size | None, heads: int) -> Packing | None:
     filled = [_Wafer(*sides) for _ in range(wafers)]
     corner = (sides[0] - head[0], sides[1] - head[1]) if head else sides
-    if head:
-        filled[-1].take(*corner, *head)
+    for last in filled[-heads:] if head else ():
+        last.take(*corner, *head)
     places: list[tuple[int, int, int]] = []
     full: dict[Size, int] = {}  # size -> first wafer that may have room for it
     for shape in shapes:

@@ -7,7 +7,7 @@ the answer is always the same.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from functools import cache, cached_property
 from typing import Any
@@ -87,18 +87,17 @@ class Search:
     def __init__(self, config: ModelConfig, machine: Machine, service: Demand, chosen: ProgramSet,
                  load: dict[str, Any]) -> None:
         self.config, self.machine, self.service, self.chosen, self.load = config, machine, service, chosen, load
-        self.programs = chosen.programs
-        self.sides = sides_of(machine)
+        self.programs, self.sides = chosen.programs, sides_of(machine)
         self.heads = head_room(config, in_cycles(machine), service.request.precision, chosen.programs, load.get("activations"),
                                load.get("weight_precision", ""))
         self.judged = 0
         self._scores, self._cuts = dict[Candidate, float](), set[Candidate]()
-        self._tried: dict[int, list[Candidate]] = {}
-        self._counts: dict[int, int] = {}
+        self._tried, self._counts = dict[int, list[Candidate]](), dict[int, int]()
         self.held_bytes, self._light = cache(self._held_bytes), dict[int, list[Candidate]]()
-        self._holding: dict[int, bool] = {}
+        self._holding = dict[int, bool]()
         self._possible: dict[tuple[int, int], NDArray[np.bool_]] = {}
         self._placements: dict[Candidate, QuickPlacement | None] = {}
+        self.bands, self.asked = dict[Any, Any](), dict[Any, Any]()  # what is known of other regions, and requests
 
     # -- what a candidate is worth -------------------------------------------------------------------------------------
     @property
@@ -191,8 +190,8 @@ class Search:
     @cached_property
     def groups(self) -> range:
         """Numbers of wafers that may share a layer: more than one where that takes more than a quarter of one."""
-        wafer = float(self.machine.core.sram) * self.sides[0] * self.sides[1]
-        return range(1, max(1, math.ceil(4 * self.layer_bytes(1) / wafer)) + 1) if self.config.mixtures else range(1, 2)
+        shared = max(1, math.ceil(4 * self.layer_bytes(1) / self._wafer_bytes)) if self.config.mixtures else 1
+        return range(1, shared + 1)
 
     def holds_all(self, wafers: int) -> bool:
         """Whether some cut holds the caches of all users at once."""
@@ -200,11 +199,18 @@ class Search:
             self._holding[wafers] = any(self._quick(cut, 1).fits() for cut in self._light_cuts(wafers))
         return self._holding[wafers]
 
-    def fewest(self, most: int) -> int:
-        """The fewest wafers that do, up to ``most``; 0 if these do not either."""
-        whole = self.held_bytes(1) * self.config.layers
-        least = max(1, math.ceil(whole / (float(self.machine.core.sram) * self.sides[0] * self.sides[1])))
-        return fewest_that(least, most, self.holds_all)
+    def fewest(self, most: int, holds: Callable[[int], bool] | None = None) -> int:
+        """The fewest wafers that do (or for which ``holds``), up to ``most``; 0 if these do not either."""
+        least = max(1, math.ceil(self.held_bytes(1) * self.config.layers / self._wafer_bytes))
+        return fewest_that(least, most, holds or self.holds_all)
+
+    def may_hold(self, wafers: int) -> bool:
+        """Whether so many have the bytes of all layers, not padded."""
+        return self.held_bytes(1) * self.config.layers <= wafers * self._wafer_bytes
+
+    @property
+    def _wafer_bytes(self) -> float:
+        return float(self.machine.core.sram) * self.sides[0] * self.sides[1]
 
     def needed(self, candidate: Candidate) -> int:
         """Wafers that a candidate takes."""
@@ -470,31 +476,23 @@ class Search:
 
     # -- what is found -------------------------------------------------------------------------------------------------
     def finished(self, candidate: Candidate, wafers: int) -> Placement:
-        """The candidate with its best head and chunk, timed by the flow engine."""
+        """The candidate with its best head and chunk."""
         quick = self.placement(candidate)
         assert quick is not None
-        quick = replace(quick, wafers=wafers, head=self._head(candidate, wafers))
+        return self.exactly(replace(quick, wafers=wafers, head=self._head(candidate, wafers)))
+
+    def exactly(self, quick: QuickPlacement) -> Placement:
+        """The placement with its best chunk, timed by the flow engine."""
         fitting = self._chunked(quick)
         best = min(map(self.seconds, fitting))
         return min((found.exact() for found in fitting if self.seconds(found) <= CLOSE * best), key=self.seconds)
 
     def _head(self, candidate: Candidate, wafers: int) -> Size:
         """The quickest of the rectangles in the corner of the last wafer that leave room for the regions on it."""
-        width, height = candidate.width, candidate.height
-        columns, rows = self.sides[0] // width, self.sides[1] // height
-        regions = self.count(candidate.layers)  # on groups of wafers
-        last = regions - (-(-regions // self._cells(width, height)) - 1) * self._cells(width, height)
-        if self.regions(width, height, -(-regions // self._cells(width, height))) < regions:
-            last = 0  # the head has a wafer of its own
-        sizes = []
-        for whole in range(columns + 1):
-            for left in range(rows + 1):
-                if whole * rows + (columns - whole) * left >= last:
-                    wide, high = self.sides[0] - whole * width, self.sides[1] - left * height
-                    if self.heads.holds(wide, high):
-                        sizes += self.heads.smaller(wide, high)
-                    break
-        return min(dict.fromkeys(sizes), key=lambda size: self.heads.cycles(size, self.load["profile"]))
+        size, regions = (candidate.width, candidate.height), self.count(candidate.layers)
+        groups = -(-regions // (cells := self._cells(*size)))  # of wafers
+        last = regions - (groups - 1) * cells if self.regions(*size, groups) >= regions else 0  # the head has its own wafer
+        return self.heads.quickest_beside(*size, last, self.load["profile"])
 
 
 def _spread(cuts: list[Candidate]) -> list[Candidate]:

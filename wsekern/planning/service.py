@@ -256,8 +256,8 @@ def plan_service(config: ModelConfig, machine: Machine, service: Service, wafers
 
 def _where(placement: Placement) -> tuple[Any, ...]:
     """What makes placements the same whatever they are asked."""
-    return (placement.wafers, placement.expert_wafers, placement.shapes, placement.head, placement.chunk,
-            placement.programs)
+    return (placement.wafers, placement.expert_wafers, placement.shapes, placement.head, placement.head_wafers,
+            placement.chunk, placement.programs)
 
 
 def _front(offers: Iterable[Offer]) -> tuple[Offer, ...]:

@@ -40,7 +40,8 @@ def floor_figure(placement: Placement) -> Any:
             _wafer(area, placement, wafer, [region for region in regions if region.wafer == wafer])
     more = f", the first {shown} of {placement.wafers} wafers" if shown < placement.wafers else ""
     figure.suptitle(f"{placement.config.name} on {placement.wafers} x {placement.machine.title}{more}", fontsize=11)
-    figure.supxlabel("dark: memory in use; hatched: embedding and LM head; white: free PEs", fontsize=9)
+    halves = "dotted: feed-forward parts beside; " if any(region.feed_width for region in regions) else ""
+    figure.supxlabel(f"dark: memory in use; hatched: embedding and LM head; {halves}white: free PEs", fontsize=9)
     return figure
 
 
@@ -57,6 +58,9 @@ def _wafer(axes: Any, placement: Placement, wafer: int, regions: Sequence[Placed
                                  facecolor=color, hatch=HATCHES[region.kind], edgecolor="#0000004d", linewidth=0))
         axes.add_patch(Rectangle((region.x, region.y), region.width, region.height, fill=False, edgecolor="black",
                                  linewidth=0.7))
+        if region.feed_width:
+            border = region.x + region.width - region.feed_width
+            axes.plot([border, border], [region.y, region.y + region.height], color="black", linewidth=0.7, linestyle=":")
         axes.text(region.x + region.width / 2, region.y + region.height / 2, label(region), ha="center", va="center",
                   fontsize=_letters(region, height, 10 if placement.wafers == 1 else 7))
     axes.set_title(f"wafer {wafer + 1}, {100 * free_share(placement, wafer):.0f} % free", fontsize=9)
@@ -92,8 +96,9 @@ def _layers_behind(placement: Placement) -> list[int]:
 def floor_data(placement: Placement) -> list[dict[str, Any]]:
     """Plain data: every region; wafers and layers are counted from 1."""
     return [{"wafer": region.wafer + 1, "kind": region.kind, "x": region.x, "y": region.y, "width": region.width,
-             "height": region.height, "first_layer": region.first_layer + 1 if region.layers else None,
-             "layers": region.layers, "memory_filled": filled_share(placement, region)}
+             "height": region.height, "feed_width": region.feed_width,
+             "first_layer": region.first_layer + 1 if region.layers else None, "layers": region.layers,
+             "memory_filled": filled_share(placement, region)}
             for region in placement.rectangles]
 
 
@@ -103,21 +108,23 @@ def floor_rows(placement: Placement) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for first, last in alike_wafers(placement):
         groups = [_groups(placement, wafer) for wafer in (first, last)]
-        for (kind, wide, high, layers), regions in groups[0].items():
-            ends = regions[0], groups[1][kind, wide, high, layers][-1]
+        for key, regions in groups[0].items():
+            (kind, wide, high, layers, feeds), ends = key, (regions[0], groups[1][key][-1])
+            across = f"({wide - feeds}+{feeds})" if feeds else str(wide)
             whole = f"{ends[0].first_layer + 1}-{ends[1].first_layer + layers}" if kind == "layers" else kind
-            rows.append((str(first + 1) if first == last else f"{first + 1}-{last + 1}", str(len(regions)), f"{wide}x{high}",
+            rows.append((str(first + 1) if first == last else f"{first + 1}-{last + 1}", str(len(regions)), f"{across}x{high}",
                          str(layers), whole, f"{100 * filled_share(placement, regions[0]):.0f} %",
                          f"{100 * free_share(placement, first):.0f} %"))
     return rows
 
 
-def _groups(placement: Placement, wafer: int) -> dict[tuple[str, int, int, int], list[PlacedRegion]]:
-    """Regions of a wafer by kind, sides and layers."""
-    found: dict[tuple[str, int, int, int], list[PlacedRegion]] = {}
+def _groups(placement: Placement, wafer: int) -> dict[tuple[str, int, int, int, int], list[PlacedRegion]]:
+    """Regions of a wafer by kind, sides, layers, and columns for feed-forward parts alone."""
+    found: dict[tuple[str, int, int, int, int], list[PlacedRegion]] = {}
     for region in placement.rectangles:
         if region.wafer == wafer:
-            found.setdefault((region.kind, region.width, region.height, region.layers), []).append(region)
+            key = region.kind, region.width, region.height, region.layers, region.feed_width
+            found.setdefault(key, []).append(region)
     return found
 
 

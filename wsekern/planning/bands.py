@@ -1,0 +1,232 @@
+"""Placements of regions that differ: bands of them across a wafer, where equal regions leave no room for the model.
+
+A band has regions of one height side by side; bands lie above each other, and the head above those of the last wafer. Regions
+keep any number of layers, whole ones or in halves, each as narrow as its memory lets it be. Which of them fill the bands, and
+which bands the wafers, so that all layers have room and a token is quickest, is summed up exactly.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from itertools import groupby
+from typing import Any, Literal
+
+from wsekern.inference.code import code_bytes
+from wsekern.inference.halves import feeds_alone, has_halves, mixers_alone
+from wsekern.inference.mapping import Mapping
+from wsekern.inference.programs import Programs
+from wsekern.machine import Machine
+from wsekern.machine.machine import in_cycles
+from wsekern.planning.breakpoints import breakpoints
+from wsekern.planning.candidates import Demand
+from wsekern.planning.estimate import QuickPlacement, estimator
+from wsekern.planning.head_part import with_share
+from wsekern.planning.head_room import head_room
+from wsekern.planning.layout import filled, sides_of
+from wsekern.planning.regions import RegionShape, pack
+from wsekern.planning.strips import Strip, Strips
+from wsekern.workload.config import ModelConfig
+
+MOST_IN_REGION = (12, 8, 5, 3)
+"""Layers in a region of a band at most: each is tried."""
+
+MOST_BANDS = 8
+"""Bands above each other on a wafer at most."""
+
+APART = 0.985
+"""Heights are looked at that are so much smaller than the one before."""
+
+WIDE = 0.95
+"""A height is worth timing at which regions hold this share of the layers for each PE that the best ones hold."""
+
+Part = Literal["whole", "mixers", "feeds"]
+"""Of the layers of a region."""
+
+_PARTS: dict[Part, Callable[[ModelConfig], ModelConfig]] = {"whole": lambda config: config, "mixers": mixers_alone,
+                                                            "feeds": feeds_alone}
+
+Band = tuple[Strip[RegionShape], ...]
+"""Regions side by side."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """What can lie in bands on wafers of ``machine``, whose regions run ``programs`` and have room for prompts in chunks of
+    ``chunk``; with ``halves``, regions of halves of layers among them. ``load`` as of a search,
+    ``seconds``: what placements are judged by."""
+
+    config: ModelConfig
+    machine: Machine
+    service: Demand
+    programs: Programs
+    load: dict[str, Any]
+    seconds: Callable[[QuickPlacement], float]
+    chunk: int = 1
+    halves: bool = True
+
+    @cached_property
+    def _sides(self) -> tuple[int, int]:
+        return sides_of(self.machine)
+
+    # -- what fits ---------------------------------------------------------------------------------------------------------
+    def _grid(self, width: int, height: int, layers: int, part: Part = "whole", feed_width: int = 0) -> Mapping:
+        """A region of whole layers or of one half of them."""
+        request, load = self.service.request, self.load
+        return Mapping(_PARTS[part](self.config), width, height, request.precision, context=request.context,
+                       chunk=self.chunk, users=request.batch, layers=layers, with_head=False, shared=request.shared,
+                       activations=load.get("activations"), programs=self.programs, feed_width=feed_width,
+                       **{name: load[name] for name in ("weight_precision", "cache_precision", "expert_law") if name in load})
+
+    @cached_property
+    def _layers_held(self) -> Callable[[int, int, Part], int]:
+        """Layers for which PEs of a region have room, by its width and height, once for each."""
+        @cache
+        def held(width: int, height: int, part: Part) -> int:
+            memory = self._grid(width, height, 1, part).memory
+            each = memory["weights"] + memory["kv_cache"] + self._code_of_layer(part)
+            return max(0, int((int(self.machine.core.sram) - sum(memory.values())) // each) + 1)
+        return held
+
+    @cache  # noqa: B019 - lives as long as the search that asks
+    def _code_of_layer(self, part: Part) -> int:
+        """Bytes of code of each further layer."""
+        one, two = (code_bytes(self._grid(1, 1, layers, part)) for layers in (1, 2))
+        return two - one
+
+    def _narrowest(self, height: int, part: Part) -> list[int]:
+        """Columns that are enough for 1, 2, ... layers, as far as the wafer has them."""
+        held, found = self._layers_held, [0]
+        most = min(max(MOST_IN_REGION), self.config.layers, held(self._sides[0], height, part))
+        for layers in range(1, most + 1):
+            low, high = found[-1], self._sides[0]
+            near = layers * low // max(1, layers - 1)  # as many more as the one before took
+            for probe in (near, near - 4, near + 4):
+                if low < probe < high:
+                    low, high = (low, probe) if held(probe, height, part) >= layers else (probe, high)
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (low, middle) if held(middle, height, part) >= layers else (middle, high)
+            found.append(high)
+        return found[1:]
+
+    @cache  # noqa: B019 - lives as long as the search that asks
+    def shapes(self, height: int) -> tuple[RegionShape, ...]:
+        """Regions of so many rows, of whole layers and of halves: as narrow as can be, and of whole layers as wide as leaves
+        room for as many side by side."""
+        across = self._sides[0]
+        found = [RegionShape(width, height, layers, 1) for layers, narrow in enumerate(self._narrowest(height, "whole"), 1)
+                 for width in sorted({narrow, across // (across // narrow)})]
+        if self.halves and has_halves(self.config):
+            pairs = zip(self._narrowest(height, "mixers"), self._narrowest(height, "feeds"), strict=False)
+            found += [RegionShape(mixers + feeds, height, layers, 1, feeds) for layers, (mixers, feeds) in enumerate(pairs, 1)
+                      if mixers + feeds <= self._sides[0]]
+        return tuple(found)
+
+    @cached_property
+    def _densities(self) -> dict[int, float]:
+        """Heights of bands at which the residual stream is cut with little padding, and the most layers for each PE there."""
+        heights: list[int] = []
+        for height in breakpoints(self._sides[1], [self.config.hidden])[::-1]:
+            if height >= self._sides[1] // MOST_BANDS and (not heights or height <= APART * heights[-1]):
+                heights.append(height)
+        held = {height: max((one.layers / one.area for one in self.shapes(height)), default=0.0) for height in heights}
+        return {height: density for height, density in held.items() if density}
+
+    @property
+    def _heights(self) -> list[int]:
+        """Those that fill wafers."""
+        best = max(self._densities.values(), default=0.0)
+        return [height for height, density in self._densities.items() if density >= WIDE * best]
+
+    @cached_property
+    def _most(self) -> int:
+        """Layers for which no wafer has more room."""
+        most = max(self._densities.values(), default=0.0) * math.prod(self._sides)
+        return min(self.config.layers, math.ceil(most))
+
+    # -- what is quick -------------------------------------------------------------------------------------------------------
+    @cached_property
+    def _position(self) -> int:
+        """Cached positions of a token of the mix, on average."""
+        total = sum(share for _, share in self.service.mix)
+        return math.ceil(sum(share * (request.prompt + request.output / 2) for request, share in self.service.mix) / total)
+
+    def _cycles(self, shape: RegionShape) -> float:
+        """Of a token in a region, by the estimate."""
+        quick = estimator(in_cycles(self.machine), self.load["profile"], self.service.request.precision)
+        grid = self._grid(shape.width - shape.feed_width, shape.height, shape.layers, feed_width=shape.feed_width)
+        work = quick.layers(grid, 1, -(-self._position // shape.height)) / self.config.layers
+        return shape.layers * work + quick.handover(grid, 1)
+
+    @cached_property
+    def _timed(self) -> dict[int, list[Strip[RegionShape]]]:
+        """Regions of each height that is worth it."""
+        return {height: [Strip(shape.width, shape.layers, self._cycles(shape), shape) for shape in self.shapes(height)]
+                for height in self._heights}
+
+    @cache  # noqa: B019 - lives as long as the search that asks
+    def _bands(self, most: int) -> Strips[Band]:
+        """Bands on a wafer, of regions with up to ``most`` layers."""
+        bands: list[Strip[Band]] = []
+        for height, regions in self._timed.items():
+            row = Strips([one for one in regions if one.layers <= most], self._sides[0], self._most)
+            bands += [Strip(height, layers, float(row.cycles[layers, -1]), tuple(row.chosen(layers, self._sides[0])))
+                      for layers in range(1, row.most(self._sides[0]) + 1) if math.isfinite(row.cycles[layers, -1])]
+        return Strips(_worthwhile(bands), self._sides[1], self._most)
+
+    def placement(self, wafers: int) -> QuickPlacement | None:
+        """The quickest on so many wafers; None if there is no room. Regions of few layers read prompts sooner, those of many
+        answer sooner. The head lies on the last wafer, or dealt to all where that leaves no room or halves are needed."""
+        bands, found = [self._bands(most) for most in MOST_IN_REGION] if self._heights else [], list[QuickPlacement]()
+        for heads in sorted({1, wafers}):
+            if not found or self.halves:
+                found += [placed for one in bands if (placed := self._with_heads(one, wafers, heads))]
+        return min(found, key=self.seconds, default=None)
+
+    def _with_heads(self, bands: Strips[Band], wafers: int, heads: int) -> QuickPlacement | None:
+        """The quickest with the vocabulary on ``heads`` wafers."""
+        request, load = self.service.request, self.load
+        rows = head_room(with_share(self.config, heads), in_cycles(self.machine), request.precision, self.programs,
+                         load.get("activations"), load.get("weight_precision", "")).height(self._sides[0])
+        if not rows:
+            return None
+        lengths = [self._sides[1]] * (wafers - heads) + [self._sides[1] - rows] * heads
+        shapes, head = self._shapes_on(bands, lengths), (self._sides[0], rows)
+        if not shapes or pack(self._sides, wafers, shapes, head, heads) is None:
+            return None
+        return filled(QuickPlacement(self.config, self.machine, request, wafers, shapes, head, self.chunk,
+                                     programs=self.programs, head_wafers=heads, **load))
+
+    def _shapes_on(self, bands: Strips[Band], lengths: list[int]) -> tuple[RegionShape, ...]:
+        """Regions for all layers on wafers of these heights, wafer by wafer; none where there is no room."""
+        step = float(self.machine.system.io_latency) * float(self.machine.clock)
+        known: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
+        for length in lengths:
+            own = bands.cycles[:, length]
+            found: dict[int, tuple[float, tuple[int, ...]]] = {}
+            for before, (cycles, counts) in known.items():
+                for layers in range(min(len(own) - 1, self.config.layers - before) + 1):
+                    crossing = step if layers and before else 0.0
+                    one = (cycles + crossing + float(own[layers]), (*counts, layers))
+                    if math.isfinite(one[0]) and one < found.get(before + layers, (math.inf, ())):
+                        found[before + layers] = one
+            known = found
+        _, counts = known.get(self.config.layers, (math.inf, ()))
+        return tuple(_grouped(region.what for layers, length in zip(counts, lengths, strict=False)
+                              for band in bands.chosen(layers, length) for region in band.what))
+
+
+def _worthwhile(strips: list[Strip[Band]]) -> list[Strip[Band]]:
+    """Those that no other one beats that holds as many layers."""
+    found: list[Strip[Band]] = []
+    for strip in sorted(strips, key=lambda strip: (strip.layers, strip.size, strip.cycles)):
+        if not found or found[-1].layers != strip.layers or strip.cycles < found[-1].cycles:
+            found.append(strip)
+    return found
+
+
+def _grouped(shapes: Iterator[RegionShape]) -> Iterator[RegionShape]:
+    """Equal ones that follow each other as one."""
+    for shape, alike in groupby(shapes):
+        yield replace(shape, count=len(list(alike)))

@@ -1,0 +1,53 @@
+"""Strips of different sizes in a length, and what is worth putting there: exact sums by dynamic programming."""
+
+from collections.abc import Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+What = TypeVar("What")
+
+
+class Strip(NamedTuple, Generic[What]):
+    """``what`` lies on ``size`` PEs of a length, holds ``layers`` layers and takes a token ``cycles``."""
+
+    size: int
+    layers: int
+    cycles: float
+    what: What
+
+
+class Strips(Generic[What]):
+    """The quickest of ``strips``, each as often as there is room, that hold together 0 to ``most`` layers on up to ``length``
+    PEs."""
+
+    def __init__(self, strips: Sequence[Strip[What]], length: int, most: int) -> None:
+        self.strips, self.length = strips, length
+        self.cycles: NDArray[np.float64] = np.full((most + 1, length + 1), np.inf)
+        """Of so many layers on so many PEs."""
+        self.cycles[0] = 0.0
+        self._last = np.full((most + 1, length + 1), -1)
+        for layers in range(1, most + 1):
+            for number, strip in enumerate(strips):
+                if strip.layers <= layers and strip.size <= length:
+                    self._consider(layers, number, strip)
+
+    def _consider(self, layers: int, number: int, strip: Strip[What]) -> None:
+        """Let ``strip`` be the last one where that is quicker than what is known."""
+        found = self.cycles[layers - strip.layers, :self.length + 1 - strip.size] + strip.cycles
+        known, last = self.cycles[layers, strip.size:], self._last[layers, strip.size:]
+        better = found < known
+        known[better], last[better] = found[better], number
+
+    def most(self, length: int) -> int:
+        """Layers for which there is room on so many PEs, as many as are asked for."""
+        return int(np.flatnonzero(np.isfinite(self.cycles[:, length])).max())
+
+    def chosen(self, layers: int, length: int) -> list[Strip[What]]:
+        """The strips that hold ``layers`` layers on ``length`` PEs, the largest first."""
+        found: list[Strip[What]] = []
+        while layers:
+            found.append(self.strips[self._last[layers, length]])
+            layers, length = layers - found[-1].layers, length - found[-1].size
+        return sorted(found, key=lambda strip: (-strip.size, -strip.layers))
