@@ -145,7 +145,7 @@ class Traced:
         self.account, self.name, self.value, self.sign = account, name, value, sign
 
     @property
-    def __class__(self) -> type:  # type: ignore[override]
+    def __class__(self) -> type:  # type: ignore[override, misc]
         return self.kind
 
     def fixed(self) -> Any:
@@ -154,12 +154,12 @@ class Traced:
         return self.value
 
     def _compared(self, symbol: str, other: Any) -> bool:
+        if is_traced(other) and other.name == self.name:
+            return symbol in ("<=", ">=", "==")
         if not isinstance(other, int | float):
             return bool(_COMPARISONS[symbol](self.fixed(), other))
         if type(other) not in _TRACED and other == 0 and (self.sign, symbol) in ((1, ">="), (1, "<"), (-1, "<="), (-1, ">")):
             return symbol in (">=", "<=")
-        if type(other) in _TRACED and other.name == self.name:
-            return symbol in ("<=", ">=", "==")
         holds = bool(_COMPARISONS[symbol](self.value, _plain(other)))
         self.account.ask(f"{self.name} {symbol if holds else _NEGATED[symbol]} {_text(other)}")
         return holds

@@ -1,5 +1,6 @@
 """Long differential runs: short ones here; a kernel that is wrong is told with what makes its case come again."""
 
+import random
 import subprocess
 import sys
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wsekern.fabric import Fabric
+from wsekern.fabric import Fabric, FabricPlan
 from wsekern.soak import cases
 from wsekern.soak.cases import KINDS, Case, run_cases
 from wsekern.soak.difference import Difference, same, same_bits
+from wsekern.soak.fabrics import compare, lines_plan
 
 
 def soak(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -37,6 +39,17 @@ def test_what_it_cannot_do_is_refused_in_a_sentence(arguments: str):
 def test_as_many_cases_as_are_asked_for_or_as_there_is_time(kind: str):
     assert run_cases([kind], 5, {kind: 7}, 3, 60.0) == {kind: 3}
     assert run_cases([kind], 5, {}, None, 0.0) == {kind: 0}
+
+
+def test_a_lone_pe_has_lines_too():
+    """Once its words had nowhere to turn to."""
+    for seed in range(60):
+        plan, entries = lines_plan(random.Random(seed), (1, 1))
+        assert plan.painted and entries
+
+
+def test_a_fabric_without_routes_is_one_too():
+    compare(FabricPlan(1, 1), [], random.Random(1), meddle=1.0)
 
 
 def test_large_cases_are_those_of_the_tests(monkeypatch: pytest.MonkeyPatch):

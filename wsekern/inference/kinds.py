@@ -44,8 +44,8 @@ class GridFormulas:
     def _of_numbers(self, grid: Grid, *numbers: int) -> tuple[Any, ...]:
         own, blocks, others = numbers[:len(_NUMBERS)], numbers[len(_NUMBERS):][:len(_BLOCKS)], \
             numbers[len(_NUMBERS) + len(_BLOCKS):]
-        programs = replace(grid.programs, **dict(zip(_BLOCKS, blocks, strict=True)))
-        return self.function(replace(grid, programs=programs, **dict(zip(_NUMBERS, own, strict=True))), *others)
+        programs = replace(grid.programs, **dict[str, Any](zip(_BLOCKS, blocks, strict=True)))
+        return self.function(replace(grid, programs=programs, **dict[str, Any](zip(_NUMBERS, own, strict=True))), *others)
 
 
 @dataclass(frozen=True, eq=False)
