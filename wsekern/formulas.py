@@ -144,7 +144,7 @@ class Traced:
     def __init__(self, account: _Account, name: str, value: float, sign: int = 0) -> None:
         self.account, self.name, self.value, self.sign = account, name, value, sign
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> type:  # type: ignore[override, misc]
         return self.kind
 
