@@ -10,7 +10,7 @@ cdef class GatherCosts:
     cdef Costs costs
     cdef int64_t setup, work, setup_stream, pace, words, depth, output
 
-    def __init__(self, *, call, setup, work, setup_stream, pace, words, depth, output, stage, hop, link):
+    def __init__(self, *, call, setup, work, setup_stream, pace, words, depth, output, stage, hop, link, down, takes, buffer):
         cdef Costs *c = &self.costs
         self.setup, self.work, self.setup_stream, self.pace, self.words = setup, work, setup_stream, pace, words
         self.depth, self.output = depth, output
@@ -18,13 +18,16 @@ cdef class GatherCosts:
         c.link_words, c.link_frame = link
         c.setup_send = c.setup_add = setup_stream
         c.step_send = c.step_add = pace
-        c.room, c.flags, c.tail = 0, NULL, NULL
+        c.output, c.sends, c.buffer, c.down = output, depth, buffer, down
+        c.depth[0] = c.shallow = takes
+        c.flags, c.tail = NULL, NULL
 
 
 cdef void hand_on(int64_t *pe, GatherCosts gather, Costs *costs, Message message, int64_t hops, int64_t words,
                   Message *out) noexcept nogil:
     # A PE takes so many words of a message, and sends each on where out is given.
-    receive(pe, costs, message, hops, costs.setup_add, (words - 1) * gather.pace, on_link(costs, gather.pace, words - 1), out)
+    receive(pe, costs, message, hops, costs.setup_add, (words - 1) * gather.pace, on_link(costs, gather.pace, words - 1), words,
+            gather.pace, 0, out)
 
 
 cdef void allgather_segment(int64_t *line, GatherCosts gather, Costs *costs, Py_ssize_t length) noexcept nogil:

@@ -9,11 +9,12 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
 from wsekern.ops.feeds cimport (
-    CAUSES, COMPUTE, CONTENDED, EARLY, FABRIC, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, STAGES, TURNED, STREAM, Costs, Message,
+    CAUSES, COMPUTE, CONTENDED, EARLY, FABRIC, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, SHALLOW, STAGES, TURNED, STREAM, Costs, Message,
     Path, Sum, add_sum, arrive, at_call, call, later, load, on_link, own_clock, plus, queued, receive, send, send_sum, store)
 from wsekern.ops.streams cimport gather
 
-HELD_FLAG, CONTENDED_FLAG, TURNED_FLAG, EARLY_FLAG, QUEUED_FLAG = <int>HELD, <int>CONTENDED, <int>TURNED, <int>EARLY, <int>QUEUED
+HELD_FLAG, CONTENDED_FLAG, TURNED_FLAG, EARLY_FLAG = <int>HELD, <int>CONTENDED, <int>TURNED, <int>EARLY
+QUEUED_FLAG, SHALLOW_FLAG = <int>QUEUED, <int>SHALLOW
 _NAMES = {<int>COMPUTE: "compute", <int>FABRIC: "fabric", <int>STAGES: "stages", <int>OVERHEAD: "overhead", <int>STREAM: "stream"}
 CAUSE_NAMES = tuple([_NAMES[cause] for cause in range(CAUSES)])    # a list: generators would bring in machinery of their own
 
@@ -24,7 +25,7 @@ cdef class LineCosts:
 
     def __init__(self, *, call, setup_send, setup_add, setup_receive, stage, hop, convert, stream_send, stream_add,
                  paced_add, stream_broadcast, stream_receive, paced_broadcast, sums, step_send, step_add, down,
-                 link, depths, room):
+                 link, depths, output, sends, buffer):
         cdef Costs *c = &self.costs
         cdef int i
         c.call, c.setup_send, c.setup_add, c.setup_receive = call, setup_send, setup_add, setup_receive
@@ -33,7 +34,8 @@ cdef class LineCosts:
         c.stream_send, c.stream_add, c.paced_add = stream_send, stream_add, paced_add
         c.stream_broadcast, c.stream_receive, c.paced_broadcast = stream_broadcast, stream_receive, paced_broadcast
         c.link_words, c.link_frame = link
-        c.room, c.flags, c.tail = room, NULL, NULL
+        c.output, c.sends, c.buffer, c.shallow = output, sends, buffer, min(depths)
+        c.results, c.step_receive, c.flags, c.tail = 0, 1, NULL, NULL
         for i in range(FEEDS):
             c.depth[i] = min(depths[i], QUEUE) if i < len(depths) else 0
             c.color[i], c.length[i] = i, 0
@@ -42,12 +44,11 @@ cdef class LineCosts:
 cdef class LineRates:
     """How the constants of an operation follow from the elements of every PE: ``base`` with those that do not."""
     cdef Costs base
-    cdef int64_t sum_packing, result_packing, receive, depth, output, setup, per, each
+    cdef int64_t sum_packing, result_packing, receive, setup, per, each
 
-    def __init__(self, LineCosts base, *, sum_packing, result_packing, receive, depth, output, convert):
+    def __init__(self, LineCosts base, *, sum_packing, result_packing, receive, convert):
         self.base = base.costs
         self.sum_packing, self.result_packing, self.receive = sum_packing, result_packing, receive
-        self.depth, self.output = depth, output
         self.setup, self.per, self.each = convert
 
     def costs(self, int64_t elements) -> LineCosts:
@@ -57,12 +58,12 @@ cdef class LineRates:
         cdef int64_t sums = (elements + self.sum_packing - 1) // self.sum_packing
         cdef int64_t results = (elements + self.result_packing - 1) // self.result_packing
         c[0] = self.base
-        c.sums = sums
+        c.sums, c.results, c.step_receive = sums, results, self.receive
         c.convert = self.setup + (elements * self.per + self.each - 1) // self.each if elements else 0
-        c.stream_send = queued(c, sums, c.step_send, self.depth, self.output)
+        c.stream_send = queued(c, sums, c.step_send, c.sends, c.output)
         c.stream_add = (sums - 1) * c.step_add
         c.paced_add = on_link(c, max(c.step_send, c.step_add), max(0, sums - 1))
-        c.stream_broadcast = queued(c, results, self.receive, self.depth, self.output)
+        c.stream_broadcast = queued(c, results, self.receive, c.sends, c.output)
         c.stream_receive = (results - 1) * self.receive
         c.paced_broadcast = on_link(c, self.receive, max(0, results - 1))
         return found
@@ -82,10 +83,16 @@ cdef Sum chain(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssize_t e
     return sum
 
 
+cdef inline int runs_on(Py_ssize_t k, Py_ssize_t length) noexcept nogil:
+    # Whether a multicast along a line goes on behind PE k: it ends at both ends.
+    return 0 < k < length - 1
+
+
 cdef void broadcast(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssize_t end, Py_ssize_t root) noexcept nogil:
     # One multicast from root to both ends of [begin, end).
     cdef Message head, tail
     cdef Py_ssize_t k, hops
+    cdef int beyond
     if end - begin < 2:
         return
     send(line + root * CAUSES, costs, costs.stream_broadcast, &head)
@@ -94,11 +101,12 @@ cdef void broadcast(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssiz
     for k in range(begin, end):
         if k != root:
             hops = k - root if k > root else root - k
+            beyond = runs_on(k - begin, end - begin)
             receive(line + k * CAUSES, costs, head, hops, costs.setup_receive, costs.stream_receive, costs.paced_broadcast,
-                    NULL)
+                    costs.results, costs.step_receive, beyond, NULL)
             if costs.tail != NULL:
                 receive(line + k * CAUSES, costs.tail, tail, hops, costs.tail.setup_receive, costs.tail.stream_receive,
-                        costs.tail.paced_broadcast, NULL)
+                        costs.tail.paced_broadcast, costs.tail.results, costs.tail.step_receive, beyond, NULL)
 
 
 cdef inline Py_ssize_t group_begin(Py_ssize_t j, Py_ssize_t length, Py_ssize_t groups) noexcept nogil:
@@ -221,11 +229,11 @@ cdef int64_t allreduce_once(const Costs *costs, Py_ssize_t length, Py_ssize_t gr
     for k in range(CAUSES):
         far[k] = 0
     receive(far, costs, message, max(root, length - 1 - root), costs.setup_receive, costs.stream_receive,
-            costs.paced_broadcast, NULL)
+            costs.paced_broadcast, costs.results, costs.step_receive, 0, NULL)
     if tail != NULL:
         send(pe, tail, tail.stream_broadcast, &message)
         receive(far, tail, message, max(root, length - 1 - root), tail.setup_receive, tail.stream_receive,
-                tail.paced_broadcast, NULL)
+                tail.paced_broadcast, tail.results, tail.step_receive, 0, NULL)
     return max(own_clock(pe), own_clock(far))
 
 
@@ -276,6 +284,8 @@ def allreduce_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t groups, 
             begin = k * segment
             length = min(segment, count - begin)
             allreduce_segment(&line[begin, 0], &c, length, min(groups, length))
+    if groups > 1 and flags & <int>SHALLOW:        # roots of groups take so many streams that the result has no deep queue
+        flags |= <int>HELD
     return flags
 
 
@@ -377,7 +387,8 @@ def broadcast_plane(int64_t[:, :, ::1] grid, Py_ssize_t root_x, Py_ssize_t root_
                 if x != root_x or y != root_y:
                     receive(&grid[y, x, 0], c, message, (x - root_x if x > root_x else root_x - x)
                             + (y - root_y if y > root_y else root_y - y), c.setup_receive, c.stream_receive,
-                            c.paced_broadcast, NULL)
+                            c.paced_broadcast, c.results, c.step_receive,
+                            runs_on(y, height) or (y == root_y and (height > 1 or runs_on(x, width))), NULL)
     return flags
 
 

@@ -17,6 +17,7 @@ cdef enum Flag:
     TURNED = 4          # and the ramp is left with another stream's turn than it began with
     QUEUED = 16         # words of a stream wait in their queue while another is taken
     EARLY = 8           # words come to a core that is not done with the operation before
+    SHALLOW = 32        # what words that wait for a core hold back is more where they come through the shallowest queue
 
 cdef struct Path:
     int64_t clock
@@ -54,7 +55,9 @@ cdef struct Costs:
     int64_t depth[FEEDS]
     int64_t color[FEEDS]
     int64_t length[FEEDS]       # words of each stream; 0: as many as the others
-    int64_t room                # words that wait in queues and routers without holding their sender back
+    int64_t results, step_receive       # words of a result, and cycles between two that a core takes
+    int64_t output, sends       # cycles from a core to its output queue's ramp, words in that queue
+    int64_t buffer, shallow     # words in a router, in the shallowest input queue
     int *flags                  # takes what happened, see Flag; or NULL
     const Costs *tail           # of the words that follow in another format, by instructions of their own; or NULL
 
@@ -99,21 +102,58 @@ cdef inline Path arrive(Message message, const Costs *costs, int64_t hops) noexc
     return plus(plus(message.first, STAGES, costs.stage), FABRIC, hops * costs.hop)
 
 
+cdef inline int64_t on_link(const Costs *costs, int64_t step, int64_t word) noexcept nogil:
+    # Cycles from the first to the given word of an unhindered stream of one word every `step` cycles.
+    if step * costs.link_words >= costs.link_frame:
+        return word * step
+    return word // costs.link_words * costs.link_frame + word % costs.link_words * step
+
+
+cdef inline int64_t refilled(const Costs *costs, int64_t ready, int64_t words, int64_t step, int64_t depth) noexcept nogil:
+    # The earliest cycle for the last word of a core that is ready so late that words fill a queue of this depth: the first of
+    # those behind them goes on the ramp when the first of all is taken.
+    return ready + costs.down + on_link(costs, step, words - 1 - depth) if words > depth else 0
+
+
+cdef inline int64_t drained(const Costs *costs, int64_t began, int64_t words, int64_t step) noexcept nogil:
+    # The earliest cycle for the last word that a core sends on from `began`: those that find the output queue full wait.
+    return began + costs.output + 1 + on_link(costs, step, words - costs.sends - 1) if words > costs.sends else 0
+
+
+cdef inline int holds(const Costs *costs, int64_t wait, int64_t words, int64_t hops, int64_t depth, int beyond) noexcept nogil:
+    # Whether words that wait so long for a core fill a queue of this depth and hold back others: those for PEs beyond, for
+    # which the router keeps no copy; else their sender, when all queues and routers on the way are full.
+    if beyond:
+        return words > depth and wait + costs.down > depth
+    return (words > depth + costs.sends + (hops + 1) * costs.buffer
+            and wait > depth + costs.sends + 2 - costs.stage + hops * (costs.buffer - 1 - costs.hop))
+
+
 cdef inline void receive(int64_t *pe, const Costs *costs, Message message, int64_t hops, int64_t setup, int64_t stream,
-                         int64_t paced, Message *out) noexcept nogil:
+                         int64_t paced, int64_t words, int64_t step, int beyond, Message *out) noexcept nogil:
     # One instruction that takes words from the fabric (and sends each on, where out is given): its first element waits for
-    # the set-up and for the first word, its last for the words at the core's rate and for the last word on the link.
-    cdef Path ready = plus(load(pe), OVERHEAD, setup), arrival = arrive(message, costs, hops), end
-    cdef int64_t late = message.last - message.first.clock - paced
-    if costs.flags != NULL and arrival.clock < ready.clock:
-        if arrival.clock < ready.clock - setup:
-            costs.flags[0] |= EARLY
-        if ready.clock - arrival.clock > costs.room and stream >= costs.room:
-            costs.flags[0] |= HELD
+    # the set-up and for the first word, its last for the words at the core's rate, for the last word on the link, and for
+    # room in queues. `beyond`: whether the words go on to other PEs too.
+    cdef Path ready = plus(load(pe), OVERHEAD, setup), arrival = arrive(message, costs, hops), began = later(ready, arrival), end
+    cdef int64_t late = message.last - message.first.clock - paced, wait = ready.clock - arrival.clock, bound = 0, shallow
     end = later(plus(ready, STREAM, stream), plus(arrival, STREAM, paced + (late if late > 0 else 0)))
+    if out != NULL:
+        bound = drained(costs, began.clock, words, step)
+    if wait > 0:
+        shallow = max(bound, refilled(costs, ready.clock, words, step, costs.shallow))
+        bound = max(bound, refilled(costs, ready.clock, words, step, costs.depth[0]))
+        if costs.flags != NULL:
+            if wait > setup:
+                costs.flags[0] |= EARLY
+            if holds(costs, wait, words, hops, costs.depth[0], beyond):
+                costs.flags[0] |= HELD
+            if holds(costs, wait, words, hops, costs.shallow, beyond) or shallow > max(bound, end.clock):
+                costs.flags[0] |= SHALLOW
+    if bound > end.clock:
+        end = plus(began, STREAM, bound - began.clock)
     store(pe, plus(end, COMPUTE, 1))
     if out != NULL:
-        out.first = later(ready, arrival)
+        out.first = began
         out.last = end.clock
         out.step = max(message.step, costs.step_add)
         out.sent = 1
@@ -127,18 +167,11 @@ cdef inline void send_sum(int64_t *pe, const Costs *costs, Sum *out) noexcept no
 
 cdef inline void add_sum(int64_t *pe, const Costs *costs, Sum incoming, int64_t hops, Sum *out) noexcept nogil:
     # One PE adds its own to one sum, the head and then the tail, and sends both on where out is given.
-    receive(pe, costs, incoming.head, hops, costs.setup_add, costs.stream_add, costs.paced_add,
-            &out.head if out != NULL else NULL)
+    receive(pe, costs, incoming.head, hops, costs.setup_add, costs.stream_add, costs.paced_add, costs.sums,
+            costs.step_add, 0, &out.head if out != NULL else NULL)
     if costs.tail != NULL:
         receive(pe, costs.tail, incoming.tail, hops, costs.tail.setup_add, costs.tail.stream_add, costs.tail.paced_add,
-                &out.tail if out != NULL else NULL)
-
-
-cdef inline int64_t on_link(const Costs *costs, int64_t step, int64_t word) noexcept nogil:
-    # Cycles from the first to the given word of an unhindered stream of one word every `step` cycles.
-    if step * costs.link_words >= costs.link_frame:
-        return word * step
-    return word // costs.link_words * costs.link_frame + word % costs.link_words * step
+                costs.tail.sums, costs.tail.step_add, 0, &out.tail if out != NULL else NULL)
 
 
 cdef inline int64_t in_router(const Feed *feed, const Costs *costs) noexcept nogil:

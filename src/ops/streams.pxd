@@ -3,7 +3,7 @@
 from libc.stdint cimport INT64_MAX, int64_t
 
 from wsekern.ops.feeds cimport (
-    COMPUTE, EARLY, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, STREAM, TURNED, Costs, Feed, Path, Sum, add_sum, arrive, grant,
+    COMPUTE, EARLY, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, STREAM, TURNED, Costs, Feed, Path, Sum, add_sum, arrive, drained, grant,
     in_router, in_turn, later, load, may_go, may_run, next_word, on_link, plus, put_on_ramp, run_word, store)
 
 
@@ -153,6 +153,8 @@ cdef inline void gather(int64_t *pe, const Costs *costs, const Sum *sums, const 
         return
     path = feeds_of(feed, costs, sums, hops, count, own)
     end = take_all(feed, count, costs, own.clock)
+    if out != NULL:
+        end = max(end, drained(costs, feed[count - 1].began, costs.sums, costs.step_add))
     if waits != NULL:
         for i in range(count):
             waits[i] = feed[i].began - feed[i].first - costs.down

@@ -16,6 +16,9 @@ class GatherCosts:
         stage: int,
         hop: int,
         link: tuple[int, int],
+        down: int,
+        takes: int,
+        buffer: int,
     ) -> None: ...
 
 def allgather_line(line: NDArray[np.int64], segment: int, costs: GatherCosts) -> None: ...

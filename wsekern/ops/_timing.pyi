@@ -8,6 +8,7 @@ CONTENDED_FLAG: int
 TURNED_FLAG: int
 EARLY_FLAG: int
 QUEUED_FLAG: int
+SHALLOW_FLAG: int
 CAUSE_NAMES: tuple[str, ...]
 
 class LineCosts:
@@ -33,7 +34,9 @@ class LineCosts:
         down: int,
         link: tuple[int, int],
         depths: Sequence[int],
-        room: int,
+        output: int,
+        sends: int,
+        buffer: int,
     ) -> None: ...
 
 class LineRates:
@@ -44,8 +47,6 @@ class LineRates:
         sum_packing: int,
         result_packing: int,
         receive: int,
-        depth: int,
-        output: int,
         convert: tuple[int, int, int],
     ) -> None: ...
     def costs(self, elements: int) -> LineCosts: ...

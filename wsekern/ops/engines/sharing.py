@@ -14,7 +14,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
-from wsekern.ops._timing import CONTENDED_FLAG, EARLY_FLAG, QUEUED_FLAG, TURNED_FLAG
+from wsekern.ops._timing import CONTENDED_FLAG, EARLY_FLAG, QUEUED_FLAG, SHALLOW_FLAG, TURNED_FLAG
 from wsekern.ops.engines.saved import SavedOperation, SavedSent, SavedWatch, saved_operations
 from wsekern.ops.operation import Clocks, Operation
 from wsekern.ops.packing import traffic
@@ -115,6 +115,9 @@ class LinkWatch:
         depths = engine.timing.machine.core.input_queues.values
         elements = max(depths) + 1 if operation.elements is None else operation.elements
         deep = traffic(engine.timing, elements).sums > min(depths) < max(depths)
+        if flags & SHALLOW_FLAG and self.ran - {operation}:
+            engine.note(operation, "words wait for a core that is late, maybe in a shallower queue than if it ran alone: what "
+                                   "they hold back then is not in the flow engine's clocks")
         if flags & EARLY_FLAG and self.previous:
             engine.note(operation, f"words come to cores that are not done with the {self.previous} before it, and may meet "
                                    "its words on their ramps: run both together on the cycle engine to see")

@@ -187,7 +187,8 @@ def _gather_costs(timing: Timing, elements: int) -> GatherCosts:
                        work=timing.elements(mov, elements), setup_stream=timing.stream_setup(mov),
                        pace=timing.step(mov, packing), words=-(-elements // packing),
                        depth=timing.machine.core.output_queues.values[0], output=timing.latency("output"),
-                       stage=timing.stage, hop=timing.hop, link=timing.link)
+                       stage=timing.stage, hop=timing.hop, link=timing.link, down=timing.ramp + timing.latency("input"),
+                       takes=timing.machine.core.input_queues.values[0], buffer=int(timing.machine.fabric.buffer_depth))
 
 
 @dataclass(frozen=True)

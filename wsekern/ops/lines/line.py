@@ -67,15 +67,10 @@ def _line_rates(timing: Timing, call: str, op: str) -> LineRates:
         convert=0, stream_send=0, stream_add=0, paced_add=0, stream_broadcast=0, stream_receive=0, paced_broadcast=0, sums=0,
         step_send=timing.step(move, sum_packing), step_add=timing.step(combine, sum_packing),
         down=timing.ramp + timing.latency("input"), link=timing.link, depths=timing.machine.core.input_queues.values,
-        room=waiting_room(timing))
+        output=timing.latency("output"), sends=timing.machine.core.output_queues.values[0],
+        buffer=int(timing.machine.fabric.buffer_depth))
     return LineRates(base, sum_packing=sum_packing, result_packing=result_packing, receive=timing.step(move, result_packing),
-                     depth=timing.machine.core.output_queues.values[0], output=timing.latency("output"),
                      convert=(timing.setup(move), rate.denominator, rate.numerator) if wide else (0, 0, 1))
-
-
-def waiting_room(timing: Timing) -> int:
-    """Words that may wait for a core, in its shallowest queue and its router, without holding their sender back."""
-    return min(timing.machine.core.input_queues.values) + int(timing.machine.fabric.buffer_depth)
 
 
 WORTH_THREADS = 1 << 18

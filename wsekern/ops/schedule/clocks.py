@@ -3,7 +3,7 @@
 import numpy as np
 
 from wsekern.errors import raise_for_status
-from wsekern.ops._timing import HELD_FLAG, run_steps
+from wsekern.ops._timing import HELD_FLAG, SHALLOW_FLAG, run_steps
 from wsekern.ops._values import path_values
 from wsekern.ops.operation import Axis, Clocks, Operation
 from wsekern.ops.schedule.meetings import Meetings
@@ -14,8 +14,9 @@ from wsekern.ops.schedule.tables import clock_tables, value_tables
 def run_schedule(operation: Operation, engine: Clocks, schedule: Schedule, line: np.ndarray) -> None:
     """Advance the clocks (PEs, causes) by the ``schedule`` of an operation, and note why they are bounds where they are."""
     times, waits, flags = schedule_times(schedule, line)
-    engine.happened(operation, flags & ~HELD_FLAG)
-    engine.note(operation, schedule.derived(Meetings).note(times, waits))
+    meetings = schedule.derived(Meetings)
+    engine.happened(operation, flags & ~HELD_FLAG | SHALLOW_FLAG * meetings.held_in_chains(waits))
+    engine.note(operation, meetings.note(times, waits))
 
 
 def schedule_times(schedule: Schedule, line: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:

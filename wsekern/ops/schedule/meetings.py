@@ -104,17 +104,46 @@ class Meetings:
         return bool(meets.any())
 
     @cached_property
-    def _full(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of every take: the words that wait in queues and routers without holding anything back, and whether it has more, or
-        is sent in pieces: with pauses in which another has the ramp, and after which a link that rests counts anew."""
+    def _pieced(self) -> np.ndarray:
+        """Of every take: whether it is sent in pieces, with pauses in which another has the ramp, and after which a link that
+        rests counts anew."""
         takes, messages = self.schedule.derived(clock_tables)[1], self.schedule.messages
         pieced = np.zeros(len(messages), bool)
         for _, sends in self.schedule.ports:
             if sends is not None and messages[sends].whole is not None:
                 pieced[messages[sends].whole] = True
-        room = takes[:, 2] + int(self.timing.machine.fabric.buffer_depth)
-        pieced, (words, frame) = pieced[takes[:, 0]], self.timing.link
-        return np.where(pieced, NEVER if words < frame else 0, room), (takes[:, 4] > room) | pieced
+        return pieced[takes[:, 0]]
+
+    @cached_property
+    def _beyond(self) -> np.ndarray:
+        """Of every take: whether the routers pass its words on to other PEs too."""
+        messages, (pe, _, _) = self.schedule.messages, self._intake
+        taken = [messages[index] for index in self.schedule.derived(clock_tables)[1][:, 0].tolist()]
+        return np.array([message.multicast == "plane" or (bool(message.multicast) and message.low < at < message.high)
+                         for message, at in zip(taken, pe.tolist(), strict=True)], bool)
+
+    def _full(self, depth: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
+        """Of every take through queues of so many words: how long its first word may wait without holding anything back, and
+        whether it has words enough to. Words for PEs beyond are held back by a full queue, their sender once all queues and
+        routers on the way are full, while it sends on until it hears of it."""
+        takes, core, (words, frame) = self.schedule.derived(clock_tables)[1], self.timing.machine.core, self.timing.link
+        hops, buffer = takes[:, 1], int(self.timing.machine.fabric.buffer_depth)
+        sends, (_, _, behind), beyond = min(core.output_queues.values), self._intake, self._beyond
+        room = depth + sends + 2 - self.timing.stage + hops * (buffer - 1 - self.timing.hop)
+        room = np.where(beyond, depth - self.timing.ramp - self.timing.latency("input"), room)
+        more = takes[:, 4] > np.where(beyond, depth, depth + np.where(behind, buffer, sends + buffer * (hops + 1)))
+        room = np.where(behind, 0, room)
+        return np.where(self._pieced, NEVER if words < frame else 0, room), more | self._pieced
+
+    @cached_property
+    def _own(self) -> tuple[np.ndarray, np.ndarray]:
+        """Those of the queues that it has where it runs alone."""
+        return self._full(self.schedule.derived(clock_tables)[1][:, 2])
+
+    @cached_property
+    def _shallowest(self) -> tuple[np.ndarray, np.ndarray]:
+        """Those of the shallowest queues."""
+        return self._full(min(self.timing.machine.core.input_queues.values))
 
     @cached_property
     def _sent_after(self) -> np.ndarray:
@@ -134,10 +163,14 @@ class Meetings:
     def held_back(self, times: np.ndarray, waits: np.ndarray) -> bool:
         """Whether words fill a queue because their core takes them later than they come, or because those sent before have
         not left: who fills it ends later than the clocks of the flow engine say."""
-        room, full = self._full
-        _, _, behind = self._intake
-        if bool((full & (waits > np.where(behind & (room > 0), 0, room))).any()):
+        room, full = self._own
+        if bool((full & (waits > room)).any()):
             return True
         before, after, depth = self._sent_after.T
         words, frame = self.timing.link
         return bool((times[after, 0] <= times[before, 1] + (depth if words < frame else 1)).any())
+
+    def held_in_chains(self, waits: np.ndarray) -> bool:
+        """Whether words would fill a queue as shallow as any, which they may have behind other operations."""
+        room, full = self._shallowest
+        return bool((full & (waits > room)).any())

@@ -59,7 +59,9 @@ class _ClockTables:
         costs = LineCosts(call=0, setup_send=0, setup_add=0, setup_receive=0, stage=timing.stage, hop=timing.hop,
                           convert=0, stream_send=0, stream_add=0, paced_add=0, stream_broadcast=0, stream_receive=0,
                           paced_broadcast=0, sums=0, step_send=1, step_add=1, down=timing.ramp + timing.latency("input"),
-                          link=timing.link, depths=timing.machine.core.input_queues.values, room=0)
+                          link=timing.link, depths=timing.machine.core.input_queues.values, output=timing.latency("output"),
+                          sends=min(timing.machine.core.output_queues.values),
+                          buffer=int(timing.machine.fabric.buffer_depth))
         return (np.array(self.steps, np.int64).reshape(-1, 10), np.array(self.takes, np.int64).reshape(-1, 5), costs)
 
     def row(self, kind: int, pe: int, first: int = 0, count: int = 0, out: int = -1, setup: int = 0, stream: int = 0,
