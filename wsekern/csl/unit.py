@@ -13,7 +13,7 @@ from wsekern.csl import syntax
 from wsekern.csl import types as t
 from wsekern.csl.apart import groups_by, varying_of
 from wsekern.csl.coerce import coerce
-from wsekern.csl.dsds import Dsr
+from wsekern.csl.dsds import Dsr, one_extent
 from wsekern.csl.files import Files
 from wsekern.csl.flow import InOrder
 from wsekern.csl.functions import Evaluator
@@ -459,6 +459,7 @@ class Unit:
 
     def loaded(self, ev: Evaluator, dsr: Dsr, value: Value, options: dict[str, Value], node: syntax.Node) -> None:
         """A DSD goes into a DSR."""
+        one_extent(ev, value)
         dsr.loaded, dsr.options = value, options
         dsr.saves = bool(options["save_address"].data) if "save_address" in options else False
         if ev.runtime:
