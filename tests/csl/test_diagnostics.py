@@ -326,7 +326,7 @@ ELSEWHERE = {
 }
 """Diagnostics that other tests meet, or that take too long."""
 GUARDS = {
-    "'.*' of floats", "floats that differ between the PEs of a program", "expected a bool, found .*",
+    "'.*' of floats", "expected a bool, found .*",
     "numbers beyond 64 bits that differ between the PEs of a program", "a direction that differs between the PEs of a program",
     "'wraparound' is missing, and the base address does not say how many elements there are", "a value of type .* at run time",
     "this pointer points to nothing", "an array of .* cannot be copied at run time; copy its elements",

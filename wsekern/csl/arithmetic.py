@@ -7,7 +7,7 @@ import numpy as np
 
 from wsekern.csl import types as t
 from wsekern.csl.types import Type
-from wsekern.csl.values import FLOATS, Varying, by_pe, rounded
+from wsekern.csl.values import FLOATS, Split, Varying, by_pe, rounded, split_of
 
 COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "==": lambda a, b: a == b, "!=": lambda a, b: a != b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b,
@@ -97,7 +97,7 @@ def _each(apply: Callable[[Any, Any], Any], kind: Type, operator: str, a: Any, b
     """``apply`` to numbers of every PE, as Python integers where 64 bits may not hold them."""
     one, other = (x.each if isinstance(x, Varying) else x for x in (a, b))
     if isinstance(kind, (t.Float, t.ComptimeFloat)):
-        raise BadNumber("floats that differ between the PEs of a program")
+        raise Split(split_of(a if isinstance(a, Varying) else b))
     try:
         return by_pe(np.asarray(apply(one, other)))
     except OverflowError:

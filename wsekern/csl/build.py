@@ -14,7 +14,7 @@ from wsekern.csl import builtins, calls, layout, library, mapping, routes, synta
 from wsekern.csl import dialect as dialects
 from wsekern.csl import types as t
 from wsekern.csl.calls import jump, run_task
-from wsekern.csl.configs import Configs, colors_of, paint
+from wsekern.csl.configs import Chosen, Configs, chosen_config, colors_of, paint
 from wsekern.csl.emit import machine_type
 from wsekern.csl.files import Files
 from wsekern.csl.functions import Evaluator
@@ -47,20 +47,20 @@ class Built(Part):
     incoming: set[int] = field(default_factory=set)
     outgoing: set[int] = field(default_factory=set)
     """Colors that the host streams on."""
-    colors: dict[int, ColorConfig | None] = field(default_factory=dict)
+    colors: dict[int, Chosen] = field(default_factory=dict)
     """Routes that the program itself configures."""
 
     @property
     def reach(self) -> tuple[Any, ...]:
         """What else must be the same in programs that are made one."""
-        return self.incoming, self.outgoing, self.colors, len(self.parameters)
+        return self.incoming, self.outgoing, self.colors.keys(), len(self.parameters)
 
 
 def join(one: Built, other: Built) -> Built:
     """Two parts whose code is the same as one."""
     parameters = [np.concatenate(pair) for pair in zip(one.parameters, other.parameters, strict=True)]
     return Built(**join_parts(one, other), parameters=parameters, incoming=one.incoming, outgoing=one.outgoing,
-                 colors=one.colors)
+                 colors={color: each.with_those(other.colors[color]) for color, each in one.colors.items()})
 
 
 @dataclass(eq=False)
@@ -132,9 +132,11 @@ def paint_rest(made: Layout, programs: list[Built], configs: Configs, streams: s
         for item in built.program.code:
             if isinstance(item, Scalar) and item.form == "route":
                 first.setdefault(item.imm, built.program.routes[item.target])
-        for color in (first.keys() | streams) - {color for color, config in built.colors.items() if config is not None}:
+        for color in first.keys() | streams:
             config = ColorConfig(first.get(color) or make_route("RAMP", "RAMP"))
-            paint(made, config, color, mask_of(configs.shape, built.pes) & ~configs.painted(color))
+            own = built.colors.get(color)
+            pes = built.pes if own is None else built.pes[own.empty]
+            paint(made, config, color, mask_of(configs.shape, pes) & ~configs.painted(color))
 
 
 # ---- groups of PEs ----
@@ -203,7 +205,7 @@ def compile_pes(unit: Unit, group: Group, parameters: dict[str, Value], pes: NDA
     exports = exports_of(unit, effects)
     program = linker.link(entries)
     outgoing = host_colors(unit, "MEMCPYD2H") | ({library.HOST_COLOR} if unit.sites else set())
-    colors = {color: color_config(fields, span) for color, (fields, span) in unit.effects.colors.items()}
+    colors = {color: chosen_config(fields, span, len(pes)) for color, (fields, span) in unit.effects.colors.items()}
     variables, numbers = globals_of(unit.modules)
     return Built(program, pes, exports, memory_of(unit), unit.sites, variables + linker.variables, numbers,
                  [each.each for each in unit.parameters], host_colors(unit, "MEMCPYH2D"), outgoing, colors)
@@ -418,9 +420,10 @@ def varying_in(value: Value, at: int = 0) -> Iterator[tuple[int, Value]]:
 def place(made: Layout, built: Built) -> None:
     """Put a program, its parameters and its own routes on its PEs."""
     made.set_program_at(built.program, built.pes[:, 0], built.pes[:, 1])
-    for color, config in built.colors.items():
-        if config is not None:
-            paint(made, config, color, mask_of(made.program_of.shape, built.pes))
+    for color, own in built.colors.items():
+        for k, config in enumerate(own.configs):
+            if config is not None:
+                paint(made, config, color, mask_of(made.program_of.shape, built.pes[own.which == k]))
     grid = np.zeros((made.height, made.width), np.int64)
     for k, each in enumerate(built.parameters):
         if f"p{k}" in built.program.parameters:

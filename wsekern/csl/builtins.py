@@ -8,6 +8,7 @@ import numpy as np
 
 from wsekern.csl import dsds, syntax
 from wsekern.csl import types as t
+from wsekern.csl.apart import PURE, Together
 from wsekern.csl.coerce import bitcast as bits_as
 from wsekern.csl.coerce import cast
 from wsekern.csl.evaluator import _EVALUATE
@@ -43,6 +44,8 @@ def builtin(*names: str, arguments: int | tuple[int, int] | None = None) -> Call
 
 def call_builtin(ev: Evaluator, node: syntax.Builtin, wanted: Type | None) -> Value:
     """``@name(...)``."""
+    if ev.unit.apart and node.name not in PURE:
+        raise Together
     if node.name in OPERATIONS:
         return operation(ev, node)
     handler = BUILTINS.get(node.name)

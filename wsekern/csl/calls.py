@@ -4,6 +4,7 @@ from typing import Any
 
 from wsekern.csl import syntax
 from wsekern.csl import types as t
+from wsekern.csl.apart import apart
 from wsekern.csl.coerce import coerce
 from wsekern.csl.evaluator import _EVALUATE, SOFTWARE
 from wsekern.csl.flow import Exit, Intrinsic
@@ -13,7 +14,7 @@ from wsekern.csl.places import load
 from wsekern.csl.scope import Constant, Scope, walk
 from wsekern.csl.source import Note
 from wsekern.csl.types import Type
-from wsekern.csl.values import NOTHING, Dsd, FunctionRef, Memory, Reg, Value, Varying, leaves, with_leaves, zero_of
+from wsekern.csl.values import NOTHING, Dsd, FunctionRef, Memory, Reg, Split, Value, Varying, leaves, with_leaves, zero_of
 
 MAX_CALLS = 200
 """Calls inside each other while the program is compiled."""
@@ -109,6 +110,21 @@ def _interpret(ev: Evaluator, function: FunctionRef, scope: Scope, arguments: li
     for value, each in zip(arguments, getattr(node, "arguments", [node] * len(arguments)), strict=False):
         if not value.known:
             ev.fail(each, "this must be known while the program is compiled, and is known only at run time")
+
+    def again(values: list[Value]) -> Value:
+        own = Scope(function.module)
+        own.names = dict(scope.names)
+        for parameter, value in zip(function.node.parameters, values, strict=True):
+            own.names[parameter.name] = Constant(value, parameter.span)
+        return _run(ev, function, own, result, node)
+
+    try:
+        return _run(ev, function, scope, result, node)
+    except Split as split:
+        return apart(ev.unit, arguments, split, again)
+
+
+def _run(ev: Evaluator, function: FunctionRef, scope: Scope, result: Type, node: syntax.Node) -> Value:
     inner = Evaluator(ev.unit, scope)
     inner.depth = ev.depth + 1
     if inner.depth > MAX_CALLS:

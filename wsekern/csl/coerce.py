@@ -34,6 +34,8 @@ def coerce(ev: Context, value: Value, wanted: Type, node: Node) -> Value:
         return value
     if isinstance(given, t.ComptimeInt) and isinstance(wanted, (t.Int, t.ComptimeFloat, t.Float)):
         return _comptime_int(ev, value, wanted, node)
+    if isinstance(value.data, Varying) and isinstance(wanted, (t.Float, t.ComptimeFloat)):
+        raise ev.split(value.data)
     if isinstance(given, t.ComptimeFloat) and isinstance(wanted, t.Float):
         return Value(wanted, rounded(value.data, wanted))
     if isinstance(given, t.Int) and isinstance(wanted, t.Int) and not isinstance(value.data, Reg):
@@ -137,11 +139,11 @@ def cast(ev: Context, value: Value, wanted: Type, node: Node) -> Value:
 
 
 def _number(ev: Context, data: Any, given: Type, wanted: Type, node: Node) -> Any:
+    if isinstance(data, Varying) and any(isinstance(each, (t.Float, t.ComptimeFloat)) for each in (given, wanted)):
+        raise ev.split(data)
     if wanted == t.BOOL:
         return by_pe(data.each != 0) if isinstance(data, Varying) else bool(data != 0)
     if isinstance(wanted, (t.Float, t.ComptimeFloat)):
-        if isinstance(data, Varying):
-            raise ev.split(data)
         return rounded(float(data), wanted) if isinstance(wanted, t.Float) else float(data)
     integer_type = wanted.type if isinstance(wanted, t.Enum) else wanted
     if isinstance(data, Varying):
@@ -165,7 +167,7 @@ def bitcast(ev: Context, value: Value, wanted: Type, node: Node) -> Value:
     if isinstance(value.data, (Reg, Address)) or isinstance(wanted, t.Pointer):
         return Value(wanted, value.data)
     if isinstance(value.data, Varying):
-        if isinstance(wanted, t.Float):
+        if isinstance(wanted, t.Float) or isinstance(given, t.Float):
             raise ev.split(value.data)
         return Value(wanted, by_pe(np.asarray(wrap(wanted, value.data.each))))
     return Value(wanted, _same_bits(value.data, given, wanted))

@@ -6,9 +6,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsekern.csl.apart import changed, groups_by, varying_of
 from wsekern.csl.layout import ColorConfig, LayoutEffects, color_config
+from wsekern.csl.source import Span
 from wsekern.csl.tiles import NOBODY, rectangles
+from wsekern.csl.values import Value
 from wsekern.program.layout import Layout
+
+
+@dataclass(eq=False)
+class Chosen:
+    """Configurations of a color that a program itself makes, each another one, and the number of each PE's."""
+
+    configs: list[ColorConfig | None]
+    which: NDArray[np.int64]
+
+    @property
+    def empty(self) -> NDArray[np.bool_]:
+        """PEs with a configuration that says nothing."""
+        return np.array([each is None for each in self.configs])[self.which]
+
+    def with_those(self, other: "Chosen") -> "Chosen":
+        """These, and behind them those of other PEs."""
+        configs = self.configs + [each for each in other.configs if each not in self.configs]
+        places = np.array([configs.index(each) for each in other.configs])
+        return Chosen(configs, np.concatenate([self.which, places[other.which]]))
+
+
+def chosen_config(fields: dict[str, Value], span: Span, count: int) -> Chosen:
+    """Configurations of fields whose numbers may differ between a program's PEs."""
+    differing = [each for value in fields.values() for each in varying_of(value.data)]
+    if not differing:
+        return Chosen([color_config(fields, span)], np.zeros(count, np.int64))
+    groups, configs, numbers = groups_by(differing), [], []
+    for first in np.unique(groups, return_index=True)[1]:
+        here = {name: Value(each.type, changed(each.data, lambda varying, first=first: varying.each[first].item()))
+                for name, each in fields.items()}
+        config = color_config(here, span)
+        if config not in configs:
+            configs.append(config)
+        numbers.append(configs.index(config))
+    return Chosen(configs, np.array(numbers)[groups])
 
 
 @dataclass(eq=False)

@@ -193,8 +193,19 @@ def _tensor(ev: Evaluator, kind: t.DsdType, node: syntax.TensorAccess) -> Dsd:
 
 
 def _as_4d(ev: Evaluator, base: Value, element: int, shape: list[Value], strides: list[int], node: syntax.Node) -> Dsd:
-    lengths = tuple(ev.known_int(each, node) for each in shape)
+    first, inner = shape[0], tuple(ev.known_int(each, node) for each in shape[1:])
+    if ev.runtime and isinstance(first.data, Varying):  # the most of all PEs; each stops where its own elements end
+        outer, total = int(first.data.each.max()), Varying(first.data.each * _product(inner))
+        return Dsd("mem4d_dsd", base, Value(t.I32, total), None, element, (outer, *inner), tuple(strides))
+    lengths = (ev.known_int(first, node), *inner)
     return Dsd("mem4d_dsd", base, Value(t.COMPTIME_INT, _product(lengths)), None, element, lengths, tuple(strides))
+
+
+def one_extent(ev: Evaluator, value: Value) -> None:
+    """Split the PEs where a mem4d_dsd has not as many elements on all of them, for what cannot do with that."""
+    data = value.data
+    if isinstance(data, Dsd) and data.kind == "mem4d_dsd" and data.extent is not None and isinstance(data.extent.data, Varying):
+        raise ev.split(data.extent.data)
 
 
 def _array_at(ev: Evaluator, place: Any, node: syntax.TensorAccess) -> tuple[Value, tuple[int, ...], int]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsekern.csl import types as t
 from wsekern.csl.types import Type
-from wsekern.csl.values import Address, FunctionRef, Memory, Reg, Value, Varying
+from wsekern.csl.values import Address, FunctionRef, Memory, Reg, Split, Value, Varying, split_of
 from wsekern.csl.wide import WideEmitter, high, is_wide
 from wsekern.program.values import register_bits
 
@@ -71,6 +71,8 @@ class Emitter(WideEmitter):
             if data != target:
                 self.emit("scalar", op="mov", type=kind, dst=target, a=data)
         elif isinstance(data, Varying):
+            if data.each.dtype.kind == "f":
+                raise Split(split_of(data))
             self.emit("parameter", type=kind, dst=target, imm=self.unit.parameter(data))
         elif isinstance(data, FunctionRef):
             self.emit("constant", type="u32", dst=target, imm=self.unit.function_number(data))

@@ -39,6 +39,9 @@ def scalar(ev: Evaluator, node: syntax.Builtin) -> Value:
 def _now(ev: Evaluator, op: str, values: list[Value], node: syntax.Builtin) -> Value:
     functions = {"sqrt": np.sqrt, "exp": np.exp, "log": np.log, "sin": np.sin, "cos": np.cos, "floor": np.floor,
                  "max": np.maximum, "min": np.minimum, "abs": np.abs}
+    for each in values:
+        if isinstance(each.data, Varying):
+            raise ev.split(each.data)
     with np.errstate(all="ignore"):
         found = functions[op](*(each.data for each in values))
     kind = values[0].type

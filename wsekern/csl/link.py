@@ -208,6 +208,8 @@ class Linker(QueueLinker, DsrLinker):
         extent = self._leaving(operands) if extent is None else extent
         streams = [each.value.data for each in operands if isinstance(each.value.data, Dsd)]
         self._widest = 1 if any("unpacked" in each.options for each in streams) else 2
+        self._counted = next((each.value.data for each in operands[1:] + operands[:1] if isinstance(each.value.data, Dsd)
+                              and each.value.data.fifo is None and not is_scalar(each.value.data)), None)
         built = [self._operand(each, fields["name"], k, extent, options) for k, each in enumerate(operands)]
         built = self._explicit(fields["name"], operands, built)
         more: dict[str, Any] = {}
@@ -337,7 +339,7 @@ class Linker(QueueLinker, DsrLinker):
             return stated
         named = self._named(stated)
         if runs:
-            self.append(Scalar("set_extent", a=self.number_in(length), target=named.name))
+            self._change(named.name, "extent", length)
         if counts:
             self.append(Scalar("set_base", a=self.number_in(index), target=named.name))
         return named
@@ -356,6 +358,8 @@ class Linker(QueueLinker, DsrLinker):
             stated: Any = Mem(symbol, 1, offset, 0, data.advance, type=kind)
         elif data.kind == "mem4d_dsd":
             stated = Mem4d(symbol, data.shape, data.strides, offset, kind)
+            if data is self._counted and isinstance(data.extent.data, Varying):
+                changes.append(("extent", data.extent))
         elif data.kind == "circbuf_dsd":
             stated = Ring(symbol, int((extent or data.extent).data))
         else:
@@ -377,9 +381,14 @@ class Linker(QueueLinker, DsrLinker):
             if part == "base":
                 self._base_from(named.name, value, size)
             else:
-                form = "set_extent" if part == "extent" else "set_stride"
-                self.append(Scalar(form, a=self.number_in(value), target=named.name))
+                self._change(named.name, part, value)
         return named
+
+    def _change(self, name: str, part: str, value: Value) -> None:
+        """Put an extent or stride into a descriptor. One that a PE knows from the start takes no time: a program compiled for
+        that PE alone has it in the descriptor."""
+        cycles = 0 if isinstance(value.data, Varying) else None
+        self.append(Scalar(f"set_{part}", a=self.number_in(value), target=name, cycles=cycles))
 
     def _named(self, stated: Any) -> Named:
         self.descriptors += 1
@@ -397,7 +406,7 @@ class Linker(QueueLinker, DsrLinker):
         if isinstance(value.data, Varying):
             register = self.first_kept - 1
             k = self.unit.parameter(value.data)
-            self.append(Scalar("parameter", type="i32", dst=register, imm=self.program.parameter(f"p{k}")))
+            self.append(Scalar("parameter", type="i32", dst=register, imm=self.program.parameter(f"p{k}"), cycles=0))
             return register
         found = self.register(value.data)
         assert found is not None

@@ -71,7 +71,7 @@ def bytes_of(value: Value, kind: t.Type, addresses: dict[str, int], number_of: N
     if isinstance(data, Address):
         return (addresses.get(data.symbol.name, 0) + data.offset).to_bytes(4, "little")
     if isinstance(data, Varying):
-        data = int(data.each[0])
+        data = data.each[0].item()
     if isinstance(data, FunctionRef) and number_of is not None:
         return number_of(data).to_bytes(4, "little")
     if data is None or isinstance(data, (FunctionRef, Dsr)):

@@ -12,7 +12,7 @@ from wsekern.csl.operations import for_each_task, task_value
 from wsekern.csl.places import InMemory, load
 from wsekern.csl.source import Note
 from wsekern.csl.unit import Queue, Task
-from wsekern.csl.values import NOTHING, Address, Dsd, FunctionRef, Reg, Symbol, Value, shown
+from wsekern.csl.values import NOTHING, Address, Dsd, FunctionRef, Reg, Symbol, Value, Varying, shown
 
 
 def _at_start(ev: Evaluator, node: syntax.Builtin) -> None:
@@ -117,6 +117,8 @@ def set_local_color_config(ev: Evaluator, node: syntax.Builtin) -> Value:
     if color in ev.unit.effects.colors:
         ev.fail(node, f"color {color} is configured twice", Note("here first", ev.unit.effects.colors[color][1]))
     fields = fields_of(ev, node.arguments[1])[0]
+    if "teardown" in fields and isinstance(fields["teardown"].data, Varying):  # code asks for it
+        raise ev.split(fields["teardown"].data)
     ev.unit.effects.colors[color] = (fields, node.span)
     return NOTHING
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from wsekern.csl import syntax
 from wsekern.csl import types as t
+from wsekern.csl.apart import groups_by, varying_of
 from wsekern.csl.coerce import coerce
-from wsekern.csl.dsds import Dsr
+from wsekern.csl.dsds import Dsr, one_extent
 from wsekern.csl.files import Files
 from wsekern.csl.flow import InOrder
 from wsekern.csl.functions import Evaluator
@@ -21,7 +22,7 @@ from wsekern.csl.library import tell
 from wsekern.csl.scope import Binding, Constant, Module, Scope, Stored, assigned_members, assigned_names, walk
 from wsekern.csl.source import CslError, Diagnostic, Diagnostics, Note, Span
 from wsekern.csl.types import Type
-from wsekern.csl.values import Address, Dsd, FunctionRef, Symbol, Value, Varying, element_of, leaves, zero_of
+from wsekern.csl.values import Address, Dsd, FunctionRef, Split, Symbol, Value, Varying, element_of, leaves, zero_of
 from wsekern.fabric.routes import POP_MODES, ports_of
 
 MAX_STEPS = 20_000_000
@@ -103,6 +104,8 @@ class Unit:
         self.layout: Any = None
         self.together = False
         """Whether all rounds of a loop of the layout are done at once."""
+        self.apart = False
+        """Whether a function of the compiler is being run for some of the PEs."""
         self.exported: dict[str, Symbol] = {}
         self.pointed: list[FunctionRef] = []
         """Functions whose address is taken."""
@@ -419,7 +422,11 @@ class Unit:
     def painted(self, color: int) -> dict[str, Any]:
         """Parts of the route that a color has at the start: the program's own, or the layout's at the first of its PEs."""
         if color in self.effects.colors:
-            config = self.config_of(*self.effects.colors[color])
+            fields, span = self.effects.colors[color]
+            differing = [each for value in fields.values() for each in varying_of(value.data)]
+            if differing:
+                raise Split(groups_by(differing))
+            config = self.config_of(fields, span)
         elif self.configs is None or self.where is None or self.where.x is None:
             return {}
         else:
@@ -452,6 +459,7 @@ class Unit:
 
     def loaded(self, ev: Evaluator, dsr: Dsr, value: Value, options: dict[str, Value], node: syntax.Node) -> None:
         """A DSD goes into a DSR."""
+        one_extent(ev, value)
         dsr.loaded, dsr.options = value, options
         dsr.saves = bool(options["save_address"].data) if "save_address" in options else False
         if ev.runtime:

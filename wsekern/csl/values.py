@@ -5,7 +5,7 @@ A :class:`Value` has a type and its ``data``:
 | type | data |
 |---|---|
 | integers, opaque numbers, enums | int, or :class:`Varying` where it differs between the PEs of a program |
-| floats | float, rounded to the type |
+| floats | float, rounded to the type, or :class:`Varying` |
 | bool, comptime_string, type, void | bool, bytes, Type, None |
 | array | list of elements' data, or a numpy array of numbers, row by row |
 | struct | dict of values by field (tuples: by "0", "1", ...) |
@@ -36,7 +36,8 @@ class Reg(NamedTuple):
 
 
 class Varying:
-    """An integer or truth that differs between the PEs of a program: one element for each."""
+    """A number or truth that differs between the PEs of a program: one element for each. Floats only lie in memory: whatever
+    computes with one at once splits the PEs."""
 
     __slots__ = ("each",)
 
@@ -233,13 +234,18 @@ def element_of(value: Value, place: int) -> Value:
 
 
 def by_pe(each: np.ndarray) -> Any:
-    """Data of a number of every PE: one number where it is the same on all."""
-    return each[0].item() if (each == each[0]).all() else Varying(each)
+    """Data of a number of every PE: one number where it is the same on all (of floats, in every bit)."""
+    bits = _bits(each)
+    return each[0].item() if (bits == bits[0]).all() else Varying(each)
+
+
+def _bits(each: np.ndarray) -> np.ndarray:
+    return np.asarray(each, np.float64).view(np.int64) if each.dtype.kind == "f" else each
 
 
 def split_of(varying: Varying) -> np.ndarray:
     """Group number of each PE, by value."""
-    return np.unique(varying.each, return_inverse=True)[1]
+    return np.unique(_bits(varying.each), return_inverse=True)[1]
 
 
 class Split(Exception):
