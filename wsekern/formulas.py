@@ -12,6 +12,7 @@ import math
 import operator
 from collections.abc import Callable, Hashable
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 MAX_WAYS = 128
@@ -303,12 +304,21 @@ def attempted(work: Callable[[], Any], *numbers: Any) -> Any:
 def opaque(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function without side effects, of numbers, that formulas call instead of going through it."""
     @wraps(function)
-    def called(*arguments: Any) -> Any:
+    def called(*arguments: Any, **named: Any) -> Any:
+        if named:                                                       # a formula keeps arguments by their places
+            arguments = _in_order(function, arguments, named)
         for one in arguments:
             if type(one) in _TRACED:
                 return one.account.called(function, arguments)
         return function(*arguments)
     return called
+
+
+def _in_order(function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+    """Arguments of a call by their places, those that were left out with their defaults."""
+    bound = signature(function).bind(*arguments, **named)
+    bound.apply_defaults()
+    return bound.args
 
 
 class Formulas:

@@ -109,14 +109,14 @@ class Stepper(Shown):
 
     def _instructions_at(self, file: str, line: int) -> dict[int, set[int]]:
         """Numbers of the instructions of a line, by program."""
-        found = {}
+        found, others = {}, set()
         for number in self._parts:
-            places = ((k, self.simulation.place_of(number, k).get("source", ""))
-                      for k in range(self.simulation.instructions_of(number)))
-            found[number] = {k for k, source in places
-                             if source == f"{file}:{line}" or source.endswith(f"/{file}:{line}")}
+            places = [self.simulation.place_of(number, k).get("source", "") for k in range(self.simulation.instructions_of(number))]
+            found[number] = {k for k, source in enumerate(places) if f"/{source}".endswith(f"/{file}:{line}")}
+            others |= {int(source.rpartition(":")[2]) for source in places if f"/{source}".rpartition(":")[0].endswith(f"/{file}")}
         if not any(found.values()):
-            raise InputError(f"no instruction comes from {file}:{line}")
+            lines = ", ".join(map(str, sorted(others))) or "no line"
+            raise InputError(f"no instruction comes from {file}:{line}; of this file they come from {lines}")
         return found
 
     # ---- looking

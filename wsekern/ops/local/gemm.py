@@ -40,10 +40,10 @@ def together_cycles(timing: Timing, rows: int, inner: int, cols: int) -> tuple[i
 
 def check_product(product: Any) -> None:
     """Refuse sizes m, k, n of tiles that no memory holds."""
-    sizes = product.m, product.k, product.n
-    if not all(is_whole(size) and size >= 0 for size in sizes):
+    if not all(is_whole(size) and size >= 0 for size in (product.m, product.k, product.n)):
         raise InputError(f"tiles of {product.m!r} x {product.k!r} x {product.n!r}: expected sizes that are not negative")
-    for one, other in ((product.m, product.k), (product.k, product.n), (product.m, product.n)):
+    m, k, n = int(product.m), int(product.k), int(product.n)        # numpy's would overflow
+    for one, other in ((m, k), (k, n), (m, n)):
         check_count("the elements of a tile", one * other)
     check_flags(product)
 
