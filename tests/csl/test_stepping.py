@@ -106,3 +106,22 @@ def test_a_stepper_says_what_is_not_there(folder):
     view.launch("compute")
     view.run_to(5)
     assert view.cycle == 5
+
+
+def test_a_line_without_instructions_is_refused(folder):
+    with pytest.raises(InputError, match=rf"no instruction comes from pe.csl:1; of this file they come from .*\b{LINE}\b"):
+        Stepper(folder).run_to_line("pe.csl", 1)
+
+
+def test_the_first_line_after_a_launch_is_seen(compile_csl):
+    made = compile_csl("""
+        var sum: i16 = 100;
+        fn compute() void {
+          sum += 7;
+          sys.unblock_cmd_stream();
+        }
+    """, {"width": 1})
+    view = Stepper(SdkRuntime.of(made))
+    view.launch("compute")
+    line = int(view.simulation.place_of(0, 0)["source"].rpartition(":")[2])
+    assert view.run_to_line("pe.csl", line) == (0, 0) and view.cycle == 1

@@ -35,6 +35,7 @@ class Stepper(Shown):
             raise InputError(f"a {type(source).__name__} is no compiled program: expected its folder, or an SdkRuntime")
         self.runtime = source if isinstance(source, SdkRuntime) else SdkRuntime(source)
         self.made = self.runtime.machine.made
+        self._launched: int | None = None               # the cycle before which nothing of the last launch was done
         self._parts = {self.made.layout.number_of(part.program): part for part in self.made.programs}
 
     def _facts(self) -> dict[str, Any]:
@@ -57,6 +58,7 @@ class Stepper(Shown):
     def launch(self, name: str, *arguments: Any) -> None:
         """Let an exported function begin in the coming cycle, on all PEs that have it."""
         self.runtime.begin(name, *arguments)
+        self._launched = self.cycle
 
     def step(self, cycles: int = 1) -> int:
         """Run for ``cycles``; the coming cycle."""
@@ -85,7 +87,7 @@ class Stepper(Shown):
             found = self.simulation.activity()[:, [0, 1 + MAIN_THREAD, 1 + THREADS + MAIN_THREAD]].tolist()
             return {pe for pe, state, at in found if state > _IDLE and at in wanted[int(layout.program_of.flat[pe])]}
 
-        before = there()
+        before = set() if self._launched == self.cycle else there()
 
         def reached() -> int | None:
             nonlocal before
@@ -111,9 +113,11 @@ class Stepper(Shown):
         """Numbers of the instructions of a line, by program."""
         found, others = {}, set()
         for number in self._parts:
-            places = [self.simulation.place_of(number, k).get("source", "") for k in range(self.simulation.instructions_of(number))]
+            places = [self.simulation.place_of(number, k).get("source", "")
+                      for k in range(self.simulation.instructions_of(number))]
             found[number] = {k for k, source in enumerate(places) if f"/{source}".endswith(f"/{file}:{line}")}
-            others |= {int(source.rpartition(":")[2]) for source in places if f"/{source}".rpartition(":")[0].endswith(f"/{file}")}
+            others |= {int(source.rpartition(":")[2]) for source in places
+                       if f"/{source}".rpartition(":")[0].endswith(f"/{file}")}
         if not any(found.values()):
             lines = ", ".join(map(str, sorted(others))) or "no line"
             raise InputError(f"no instruction comes from {file}:{line}; of this file they come from {lines}")
