@@ -1,13 +1,14 @@
 """Formulas give what their function gives, whichever way it goes."""
 
 import math
+from functools import cached_property
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsekern.formulas import Formulas, largest, opaque, smallest
+from wsekern.formulas import Formulas, attempted, is_traced, largest, opaque, smallest
 
 numbers = st.integers(0, 400)
 
@@ -61,3 +62,29 @@ def test_a_refusal_is_handed_on_and_nothing_is_kept():
         with pytest.raises(ValueError, match="3 is too small"):
             formulas(3)
     assert formulas(4) == (5,)
+
+
+class Sides:
+    """An object that keeps what it reckoned, as mappings do."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    @cached_property
+    def pieces(self) -> int:
+        """Reckoned once."""
+        return -(-4096 // (self.width + 3))
+
+
+@given(numbers, numbers)
+def test_what_an_attempt_kept_is_there_after_it_failed(one, other):
+    """A number of an attempt that needed a plain one stays with the object that asked for it."""
+    def function(width: int) -> tuple[int, ...]:
+        sides = Sides(width)
+        tried = attempted(lambda: range(sides.pieces), width) if is_traced(width) else None
+        assert tried is None
+        return sides.pieces + 2 * width, sides.pieces * 7
+
+    formulas = Formulas(function)
+    for width in (one, other):
+        assert formulas(width) == function(width)

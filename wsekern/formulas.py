@@ -10,6 +10,7 @@ So a formula gives exactly what the function gives, which is its reference.
 
 import math
 import operator
+import re
 from collections.abc import Callable, Hashable
 from functools import wraps
 from inspect import signature
@@ -18,6 +19,7 @@ from typing import Any
 MAX_WAYS = 128
 """Ways of a function that are kept; with more, its numbers are reckoned by the function itself."""
 
+_NAME = re.compile(r"\bv\d+\b")
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne}
 _NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
@@ -54,14 +56,12 @@ class _Account:
             self.lines.append(f"if not {condition}: return None")
 
     def attempt(self, work: Callable[[], Any]) -> Any:
-        """What ``work`` gives; None, and nothing written, if it needs a plain number or compares some."""
-        lines, names = len(self.lines), dict(self.names)
+        """What ``work`` gives; None if it needs a plain number or compares some. What it reckoned until then stays: an object
+        may have kept it, and numbers that come this way reckon it too."""
         self.attempts += 1
         try:
             return work()
         except _Undecided:
-            del self.lines[lines:]
-            self.names = names
             return None
         finally:
             self.attempts -= 1
@@ -75,11 +75,22 @@ class _Account:
 
     def compiled(self, outputs: tuple[Any, ...]) -> Callable[..., tuple[Any, ...] | None]:
         """The formulas of ``outputs``: None where they do not hold."""
-        body = [*self.lines, f"return ({''.join(_text(one) + ', ' for one in outputs)})"]
+        body = _needed([*self.lines, f"return ({''.join(_text(one) + ', ' for one in outputs)})"])
         source = f"def formulas({', '.join(self.inputs)}):\n " + "\n ".join(body)
         space: dict[str, Any] = {"ceil": math.ceil, "round": round, **dict(self.functions.values())}
         exec(compile(source, "<formulas>", "exec"), space)
         return space["formulas"]  # type: ignore[no-any-return]
+
+
+def _needed(lines: list[str]) -> list[str]:
+    """Without lines that reckon what no later line takes."""
+    kept, taken = [], set()
+    for line in reversed(lines):
+        name, assigned, formula = line.partition(" = ")
+        if not assigned or name in taken:
+            kept.append(line)
+            taken.update(_NAME.findall(formula if assigned else line))
+    return kept[::-1]
 
 
 def _is_number(value: Any) -> bool:
