@@ -88,3 +88,19 @@ def test_what_an_attempt_kept_is_there_after_it_failed(one, other):
     formulas = Formulas(function)
     for width in (one, other):
         assert formulas(width) == function(width)
+
+
+KEPT: dict[int, int] = {}
+
+
+@given(numbers, numbers)
+def test_what_a_cache_kept_of_other_numbers_is_plain(one, other):
+    """Keys and values of a cache that an earlier call filled take no part in the formulas of a later one."""
+    def function(width: int) -> tuple[int, ...]:
+        _ = width == 7, hash(width)
+        return KEPT.setdefault(width, width * 3) + width, width + 1
+
+    KEPT.clear()
+    for formulas in (Formulas(function), Formulas(function)):
+        for width in (one, other, one):
+            assert formulas(width) == (4 * width, width + 1)

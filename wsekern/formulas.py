@@ -29,7 +29,8 @@ class _Undecided(Exception):
 
 
 class _Account:
-    """What was done to some numbers, in lines of Python."""
+    """What was done to some numbers, in lines of Python. Once its formulas are made it is closed: its numbers, which caches may
+    still hold, are plain ones from then on."""
 
     def __init__(self, inputs: int) -> None:
         self.lines: list[str] = []
@@ -38,9 +39,12 @@ class _Account:
         self.functions: dict[Hashable, tuple[str, Callable[..., Any]]] = {}
         self.inputs = [f"i{index}" for index in range(inputs)]
         self.attempts = 0
+        self.closed = False
 
-    def made(self, value: float, formula: str, sign: int = 0) -> "Traced":
+    def made(self, value: float, formula: str, sign: int = 0) -> Any:
         """A number that follows from others by ``formula``; the same formula is reckoned once."""
+        if self.closed:
+            return value
         name = self.names.get(formula)
         if name is None:
             name = self.names[formula] = f"v{len(self.names)}"
@@ -49,7 +53,7 @@ class _Account:
 
     def ask(self, condition: str) -> None:
         """Let the formulas hold only where ``condition`` does."""
-        if condition not in self.asked:
+        if condition not in self.asked and not self.closed:
             if self.attempts:
                 raise _Undecided
             self.asked.add(condition)
@@ -113,7 +117,7 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    return value.name if type(value) in _TRACED else repr(float(value) if isinstance(value, float) else int(value))
+    return value.name if is_traced(value) else repr(float(_plain(value)) if isinstance(value, float) else int(_plain(value)))
 
 
 def _sign(value: Any) -> int:
@@ -135,6 +139,8 @@ def _arithmetic(symbol: str, turned: bool = False) -> Callable[[Any, Any], Any]:
     function, sign_of = _OPERATIONS[symbol]
 
     def method(self: Any, other: Any) -> Any:
+        if self.account.closed:
+            return function(other, self.value) if turned else function(self.value, other)
         if not isinstance(other, int | float):
             return function(other, self.fixed()) if turned else function(self.fixed(), other)
         one, two = (other, self) if turned else (self, other)
@@ -166,11 +172,13 @@ class Traced:
         return self.value
 
     def _compared(self, symbol: str, other: Any) -> bool:
+        if self.account.closed:
+            return bool(_COMPARISONS[symbol](self.value, other))
         if is_traced(other) and other.name == self.name:
             return symbol in ("<=", ">=", "==")
         if not isinstance(other, int | float):
             return bool(_COMPARISONS[symbol](self.fixed(), other))
-        if type(other) not in _TRACED and other == 0 and (self.sign, symbol) in ((1, ">="), (1, "<"), (-1, "<="), (-1, ">")):
+        if not is_traced(other) and other == 0 and (self.sign, symbol) in ((1, ">="), (1, "<"), (-1, "<="), (-1, ">")):
             return symbol in (">=", "<=")
         holds = bool(_COMPARISONS[symbol](self.value, _plain(other)))
         self.account.ask(f"{self.name} {symbol if holds else _NEGATED[symbol]} {_text(other)}")
@@ -279,7 +287,7 @@ _TRACED = (TracedInt, TracedFloat)
 
 def is_traced(value: Any) -> bool:
     """Whether a value keeps account."""
-    return type(value) in _TRACED
+    return type(value) in _TRACED and not value.account.closed
 
 
 def largest(*numbers: Any) -> Any:
@@ -319,7 +327,7 @@ def opaque(function: Callable[..., Any]) -> Callable[..., Any]:
         if named:                                                       # a formula keeps arguments by their places
             arguments = _in_order(function, arguments, named)
         for one in arguments:
-            if type(one) in _TRACED:
+            if is_traced(one):
                 return one.account.called(function, arguments)
         return function(*arguments)
     return called
@@ -350,7 +358,10 @@ class Formulas:
         if len(self._ways) >= MAX_WAYS:
             return self.function(*numbers)
         account = _Account(len(numbers))
-        traced = self.function(*(TracedInt(account, name, number, 1)
-                                 for name, number in zip(account.inputs, numbers, strict=True)))
-        self._ways.insert(0, account.compiled(traced))
+        try:
+            traced = self.function(*(TracedInt(account, name, number, 1)
+                                     for name, number in zip(account.inputs, numbers, strict=True)))
+            self._ways.insert(0, account.compiled(traced))
+        finally:
+            account.closed = True
         return tuple(_plain(one) for one in traced)
