@@ -20,6 +20,9 @@ MAX_WAYS = 128
 """Ways of a function that are kept; with more, its numbers are reckoned by the function itself."""
 
 _NAME = re.compile(r"\bv\d+\b")
+_LINE = re.compile(r"(?:[vif]\d+|(?:min|max|ceil|round)(?=\()|(?:if|not|return|None)\b|[\d.]+(?:e[+-]?\d+)?"
+                   r"|[-+*/%()<>=!,: ])*")
+"""All that a line of formulas is made of: numbers, their names, operations."""
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne}
 _NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
@@ -80,6 +83,8 @@ class _Account:
     def compiled(self, outputs: tuple[Any, ...]) -> Callable[..., tuple[Any, ...] | None]:
         """The formulas of ``outputs``: None where they do not hold."""
         body = _needed([*self.lines, f"return ({''.join(_text(one) + ', ' for one in outputs)})"])
+        if wrong := next((line for line in body if not _LINE.fullmatch(line)), None):     # no text of others can be among them
+            raise AssertionError(f"no line of a formula: {wrong!r}")
         source = f"def formulas({', '.join(self.inputs)}):\n " + "\n ".join(body)
         space: dict[str, Any] = {"ceil": math.ceil, "round": round, **dict(self.functions.values())}
         exec(compile(source, "<formulas>", "exec"), space)
