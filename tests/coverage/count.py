@@ -31,6 +31,9 @@ FABRIC = {"save": 150, "forge": 20, "skip": 60, "run": 60, "host": 6, "memory": 
 """Tests of the fabric in C, and how many cases of each."""
 PROGRAMS = {"save": 2, "alter": 3, "memory": 1, "abuse": 3, "threads": 1}
 """Tests of programs in C, and how many seeds of each."""
+BY_PYTHON = tuple(f"src/program/{each}" for each in ("tape.c", "tape.h", "replay.h", "profile.c", "profile.h"))
+"""Reached from the Python extension alone, by no function of the C library: tests/ops and tests/program set their results
+beside the references, which this count does not see."""
 Lines = dict[str, dict[int, bool]]
 """Of each file, the lines that have code, and whether one was run."""
 
@@ -62,7 +65,7 @@ def lines_of(folder: Path) -> Lines:
         for document in said.stdout.splitlines():
             for file in json.loads(document)["files"]:
                 path = (data.parent / file["file"]).resolve()
-                if path.is_relative_to(SRC):
+                if path.is_relative_to(SRC) and str(path.relative_to(ROOT)) not in BY_PYTHON:
                     lines = found[str(path.relative_to(ROOT))]
                     for line in file["lines"]:
                         lines[line["line_number"]] = lines.get(line["line_number"], False) or line["count"] > 0

@@ -82,8 +82,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def random_programs() -> list[tuple[Layout, bytes]]:
     """Of the tests of programs, some cycles after their start."""
     found = []
-    for seed in range(6):
-        made, entries = make_layout(random.Random(seed), "wse3", "silicon", 2, 2)
+    for seed in range(16):
+        made, entries = make_layout(random.Random(seed), "wse3" if seed < 10 else "wse2", "silicon", 2, 2)
         simulation = made.compile()
         for x, y, color, port in entries[:2]:
             simulation.send(color, np.arange(5, dtype=np.uint32), x, y, port)
