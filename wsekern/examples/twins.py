@@ -113,12 +113,17 @@ def _map_lengths(pes: Pes, count: int) -> NDArray[Any]:
     return pes.get("length", np.float32, count)
 
 
-def _product(pes: Pes, width: int, height: int, rows: int, columns: int) -> NDArray[Any]:
-    rng = np.random.default_rng(5)
+def _system(pes: Pes, rng: np.random.Generator, width: int, height: int, rows: int, columns: int) -> NDArray[Any]:
+    """Puts a matrix and a vector of tiles; the right side of each row of PEs."""
     A = rng.standard_normal((height, width, columns, rows), np.float32)
     x, b = rng.standard_normal((1, width, columns), np.float32), rng.standard_normal((height, 1, rows), np.float32)
     pes.put("A", A.reshape(height, width, -1))
     pes.put("x", x)
+    return b
+
+
+def _product(pes: Pes, width: int, height: int, rows: int, columns: int) -> NDArray[Any]:
+    b = _system(pes, np.random.default_rng(5), width, height, rows, columns)
     pes.put("y", np.pad(b, ((0, 0), (0, width - 1), (0, 0))))
     pes.run("start")
     return pes.get("y", np.float32, rows, width - 1, 0, 1, height)[:, 0]
@@ -130,11 +135,7 @@ twin("gemv-4x3", width=4, height=3, rows=4, columns=4)(_product)
 
 @twin("residual", width=2, height=2, rows=4, columns=5)
 def _residual(pes: Pes, width: int, height: int, rows: int, columns: int) -> NDArray[Any]:
-    rng = np.random.default_rng(6)
-    A = rng.standard_normal((height, width, columns, rows), np.float32)
-    x, b = rng.standard_normal((1, width, columns), np.float32), rng.standard_normal((height, 1, rows), np.float32)
-    pes.put("A", A.reshape(height, width, -1))
-    pes.put("x", x)
+    b = _system(pes, np.random.default_rng(6), width, height, rows, columns)
     pes.put("b", b, width - 1)
     pes.run("start")
     return pes.get("norm", np.float32, 1, width - 1, height - 1).reshape(1)
