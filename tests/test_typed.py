@@ -31,8 +31,9 @@ def _check(tmp_path: Path, *command: str) -> tuple[int, int, str]:
     consumer = tmp_path / "consumer.py"
     consumer.write_text(_consumer())
     (tmp_path / "pyrightconfig.json").write_text(json.dumps({"extraPaths": [str(PACKAGE.parent)]}))
-    environment = {"MYPYPATH": str(PACKAGE.parent), "PYTHONPATH": str(PACKAGE.parent), "PATH": str(Path(sys.executable).parent),
-                   "HOME": str(tmp_path)}
+    environment = {"PYTHONPATH": str(PACKAGE.parent), "PATH": str(Path(sys.executable).parent), "HOME": str(tmp_path)}
+    if PACKAGE.parent.name != "site-packages":  # a working tree; mypy refuses to be told of a folder that it finds by itself
+        environment["MYPYPATH"] = str(PACKAGE.parent)
     result = subprocess.run([sys.executable, "-m", *command, str(consumer)], capture_output=True, text=True, cwd=tmp_path,
                             env=environment, timeout=600)
     said = result.stdout + result.stderr
