@@ -70,7 +70,7 @@ def random_product(rng: random.Random) -> MeshProduct:
 
 
 def compare(rng: random.Random, most: int, elements: int, threads: Sequence[int]) -> None:
-    """One to three operations on tiles of at most so many elements, or a product, on a grid of at most ``most`` x ``most`` PEs."""
+    """One to three operations on tiles of at most ``elements``, or a product, on a grid of at most ``most`` x ``most`` PEs."""
     (machine, profile), precision = rng.choice(MACHINES), rng.choice(PRECISIONS)
     width, height = rng.randrange(1, most + 1), rng.randrange(1, most + 1)
     flow = FlowEngine(machine, width, height, profile, precision, rng.choice(threads))
