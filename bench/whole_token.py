@@ -156,7 +156,8 @@ def main() -> None:
     predicted = time_layer(model.engine.machine, mapping, 1, slots, "silicon", config.blocks[0]).cycles
     print(json.dumps({
         "model": asked.model, "engine": asked.engine, "layers": config.layers, "one_layers_weights": asked.one_layer,
-        "grid": asked.grid, "threads": asked.threads, "drawn_in_seconds": made, **found, "cycles_per_layer_of_predict": predicted, "bytes_read": size, "memory_bytes_per_second": rate,
+        "grid": asked.grid, "threads": asked.threads, "drawn_in_seconds": made, **found,
+        "cycles_per_layer_of_predict": predicted, "bytes_read": size, "memory_bytes_per_second": rate,
         "memory_seconds": size / rate, "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}, indent=2))
 
 
