@@ -6,7 +6,8 @@ from functools import cache
 import numpy as np
 
 from wsekern.ops.local.gemm import multiply_cycles
-from wsekern.ops.schedule.schedule import Schedule, Step
+from wsekern.ops.schedule.schedule import Schedule
+from wsekern.ops.schedule.steps import Step
 from wsekern.ops.schedule.tables import JOIN, PART, SEND, TAKE, WORK
 
 

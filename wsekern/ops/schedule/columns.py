@@ -1,15 +1,12 @@
 """A schedule by columns: the fields of its messages and of its steps as arrays, and the colors and queues that follow."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsekern.ops._trees import lowest_colors
-
-if TYPE_CHECKING:
-    from wsekern.ops.schedule.schedule import Message, Step
+from wsekern.ops.schedule.steps import Message, Step
 
 Column = NDArray[np.int64]
 PLANE, TURNS = 2, 3
@@ -22,7 +19,7 @@ COLORS = 64
 class Messages:
     """Fields of messages; -1 where there is no whole, or nothing far."""
 
-    def __init__(self, messages: Sequence["Message"]) -> None:
+    def __init__(self, messages: Sequence[Message]) -> None:
         fields = zip(*messages, strict=True) if messages else ((),) * 10
         source, low, high, elements, sums, whole, offset, kind, far, hands = fields
         self.source, self.low, self.high, self.elements, self.offset = map(_column, (source, low, high, elements, offset))
@@ -56,7 +53,7 @@ class Messages:
 class Steps:
     """Fields of steps: ``op`` is a place in ``ops``; the messages that steps take and send, -1 where there is none."""
 
-    def __init__(self, steps: Sequence["Step"]) -> None:
+    def __init__(self, steps: Sequence[Step]) -> None:
         pe, op, elements, to, a, b = zip(*steps, strict=True) if steps else ((),) * 6
         self.ops = list(dict.fromkeys(op))
         number = {name: place for place, name in enumerate(self.ops)}

@@ -9,7 +9,7 @@ which every message is sent before it is taken.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,72 +17,11 @@ from wsekern.errors import BudgetError
 from wsekern.machine.timing import Timing
 from wsekern.ops.packing import tile_packing
 from wsekern.ops.schedule.columns import PLANE, Column, Messages, Steps, queues
+from wsekern.ops.schedule.steps import Buffer, Message, Step
 
-Buffer = tuple[str, int]
-"""Name of a buffer, and the first element in it."""
 MAX_FEEDS = 8
 """Streams that one PE takes in at a time: input queues of every machine."""
 Derived = TypeVar("Derived")
-
-
-class Message(NamedTuple):
-    """``elements`` elements from the core at ``source`` to all cores that take it in [low, high], or part of such a message.
-
-    Parts are taken one by one where the whole is sent at once, and sent one by one where the whole is taken at once.
-    """
-
-    source: int
-    low: int
-    high: int
-    elements: int
-    sums: bool
-    """Whether it travels as sums do: in fp32 where fp16 is accumulated in fp32."""
-    whole: int | None = None
-    """The message that this is a part of, beginning at its element ``offset``."""
-    offset: int = 0
-    multicast: str = ""
-    """``line``: to every PE of [low, high]; ``plane``: to every PE of the grid; empty: to one."""
-    far: int | None = None
-    """Where senders take turns on one color, from near to far: the farthest of them. The router of a sender passes on what
-    comes from beyond once its own core's last word has asked it to."""
-    hands_over: bool = False
-    """Whether it holds that last word."""
-
-    @property
-    def route(self) -> tuple[int, int, int, str]:
-        """What tells its route from others."""
-        if self.far is not None:
-            target = self.high if self.source == self.low else self.low
-            return self.far, min(self.far, target), max(self.far, target), "turns"
-        return self.source, self.low, self.high, self.multicast
-
-
-class Step(NamedTuple):
-    """One instruction of the PE at ``pe``: ``dst = a`` or ``a`` combined with message ``b``; numbers are messages.
-
-    ``op``: mov, mov_async (a mov by which a microthread sends while the core goes on), sum, max, round (to the tile's
-    number format), spend (scalar code of ``elements`` cycles), clear, or multiply (``dst += a b``, tiles of the sizes in
-    the schedule's ``product``).
-    """
-
-    pe: int
-    op: str
-    elements: int
-    dst: Buffer | int
-    a: Buffer | int
-    b: Buffer | int | None = None
-
-    @property
-    def takes(self) -> int | None:
-        """The message that it takes in."""
-        if isinstance(self.a, int):
-            return self.a
-        return self.b if isinstance(self.b, int) else None
-
-    @property
-    def sends(self) -> int | None:
-        """The message that it sends."""
-        return self.dst if isinstance(self.dst, int) else None
 
 
 @dataclass(eq=False)
@@ -137,8 +76,7 @@ class Schedule:
             return [(message, 0, whole.elements)]
         before = (self.wavelets(whole) - 1) * self.packing(whole)
         parts = [(self.part(message, 0, before), 0, before)] if before else []
-        last = self.part(message, before, whole.elements - before)
-        self.messages[last] = self.messages[last]._replace(hands_over=True)
+        last = self.part(message, before, whole.elements - before, hands_over=True)
         return [*parts, (last, before, whole.elements - before)]
 
     def multicast(self, source: int, low: int, high: int, elements: int, kind: str = "line") -> int:
@@ -146,10 +84,11 @@ class Schedule:
         self.messages.append(Message(source, low, high, elements, False, multicast=kind))
         return len(self.messages) - 1
 
-    def part(self, message: int, offset: int, elements: int) -> int:
-        """The elements of ``message`` from ``offset`` on, as something to take by itself."""
-        whole = self.messages[message]
-        self.messages.append(whole._replace(elements=elements, whole=message, offset=offset))
+    def part(self, message: int, offset: int, elements: int, hands_over: bool | None = None) -> int:
+        """The elements of ``message`` from ``offset`` on, as something to take or to send by itself."""
+        source, low, high, _, sums, _, _, multicast, far, hands = self.messages[message]
+        hands = hands if hands_over is None else hands_over
+        self.messages.append(Message(source, low, high, elements, sums, message, offset, multicast, far, hands))
         return len(self.messages) - 1
 
     def step(self, pe: int, op: str, elements: int, dst: Buffer | int, a: Buffer | int,

@@ -9,7 +9,8 @@ from wsekern.machine.timing import Timing
 from wsekern.ops._timing import LineCosts
 from wsekern.ops.local.gemm import multiply_cycles
 from wsekern.ops.schedule.columns import Column
-from wsekern.ops.schedule.schedule import Buffer, Schedule
+from wsekern.ops.schedule.schedule import Schedule
+from wsekern.ops.schedule.steps import Buffer
 
 WORK, SEND, TAKE, PART, JOIN = 0, 1, 2, 3, 4
 """Kinds of the rows of a clock table: work of the core, a send, a take, part of a message, a message of its parts."""
