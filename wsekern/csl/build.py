@@ -358,7 +358,7 @@ def _launch(unit: Unit, frame: Frame, name: str, function: FunctionRef) -> None:
         kind = ev.type_at(node.type)
         symbol = Symbol(f"{name}.{k}", kind, None, False, used=True)
         unit.symbols.append(symbol)
-        arguments.append(from_memory(ev, Memory(symbol), kind))
+        arguments.append(from_memory(ev, Memory(symbol), kind, node))
     result = ev.type_at(function.node.result)
     jump(ev, function, arguments, result, function.node)
     ev.emit.emit("end")

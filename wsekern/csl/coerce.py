@@ -38,6 +38,10 @@ def coerce(ev: Context, value: Value, wanted: Type, node: Node) -> Value:
         raise ev.split(value.data)
     if isinstance(given, t.ComptimeFloat) and isinstance(wanted, t.Float):
         return Value(wanted, rounded(value.data, wanted))
+    loses_type = (isinstance(given, t.Int), wanted) == (True, t.COMPTIME_INT) or (
+        isinstance(given, t.Float), wanted) == (True, t.COMPTIME_FLOAT)
+    if loses_type and not isinstance(value.data, (Reg, Varying)):
+        return Value(wanted, value.data)
     if isinstance(given, t.Int) and isinstance(wanted, t.Int) and not isinstance(value.data, Reg):
         return _comptime_int(ev, value, wanted, node)  # known, and so known to fit: programs rely on it
     if t.widens(given, wanted):

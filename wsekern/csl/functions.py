@@ -10,7 +10,7 @@ from wsekern.csl.flow import Exit, Flow
 from wsekern.csl.ir import Frame
 from wsekern.csl.loops import Loops
 from wsekern.csl.places import load, store, to_memory, variable_of
-from wsekern.csl.scope import Binding, Cell, Constant, Held, Scope, Stored
+from wsekern.csl.scope import Binding, Cell, Constant, Held, Scope, Stored, walk
 from wsekern.csl.source import Note
 from wsekern.csl.types import Type
 from wsekern.csl.values import NOTHING, Memory, Reg, Value, leaves, with_leaves, zero_of
@@ -183,6 +183,12 @@ class Evaluator(Loops):
             if flow is not None and flow.kind == "break" and flow.label == node.label:
                 return flow.value if flow.value is not None else NOTHING
             return NOTHING
+        valued = [each for each in walk(node)
+                  if isinstance(each, syntax.Break) and each.label == node.label and each.value is not None]
+        if len(valued) == 1 and valued[0] is node.statements[-1]:
+            return self._value_at_end(node, valued[0].value, wanted)
+        if valued and wanted is None:
+            wanted = self._type_of_breaks(node)
         exit_ = Exit("block", node.label, self.frame.label(), "", self.branches, type=wanted)
         self.exits.append(exit_)
         self.branches += 1
@@ -191,6 +197,29 @@ class Evaluator(Loops):
         self.exits.pop()
         self.frame.place(exit_.end)
         return exit_.result if exit_.result is not None else NOTHING
+
+    def _value_at_end(self, node: syntax.Block, value: syntax.Expression, wanted: Type | None) -> Value:
+        """The value of a block that ends with its only break: known where that one is."""
+        outer, begun = self.scope, len(self.frame.variables)
+        self.scope = outer.inner()
+        try:
+            for each in node.statements[:-1]:
+                self.run(each)
+            return self.evaluate(value, wanted)
+        finally:
+            self.scope = outer
+            self.frame.close(begun)
+
+    def _type_of_breaks(self, node: syntax.Block) -> Type:
+        """The type that the values of a block's breaks have in common."""
+        scratch = Frame("scratch", "function")
+        scratch.taken = self.frame.taken
+        with self.unit.without_effects():
+            inner = self.inside(scratch)
+            exit_ = Exit("block", node.label, scratch.label(), "", inner.branches, types=[])
+            inner.exits = [*inner.exits, exit_]
+            inner.statements(node)
+        return self.common_type(exit_.types or [], node)
 
 
 _RUN = {

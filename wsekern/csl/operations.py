@@ -116,8 +116,10 @@ def _scalar_type(ev: Evaluator, value: Value, precision: str, of: syntax.Builtin
         fits = (t.I16, t.U16)
     if value.type in fits:
         return value.type
-    if isinstance(value.type, (t.ComptimeInt, t.ComptimeFloat)):
-        return fits[0]
+    if isinstance(value.type, t.ComptimeInt):
+        return next((each for each in fits if not isinstance(each, t.Int) or each.low <= value.data <= each.high), fits[0])
+    if isinstance(value.type, t.ComptimeFloat):
+        return next((each for each in fits if isinstance(each, t.Float)), fits[0])
     if isinstance(value.type, (t.Opaque, t.Bool, t.Enum)) and precision == "u16":
         return t.U16
     if t.is_number(value.type) and value.type.bytes == fits[0].bytes and of.name.startswith("mov"):
