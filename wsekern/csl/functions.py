@@ -9,7 +9,7 @@ from wsekern.csl.evaluator import _EVALUATE
 from wsekern.csl.flow import Exit, Flow
 from wsekern.csl.ir import Frame
 from wsekern.csl.loops import Loops
-from wsekern.csl.places import load, store, to_memory, variable_of
+from wsekern.csl.places import dsds_at_start, load, store, to_memory, variable_of
 from wsekern.csl.scope import Binding, Cell, Constant, Held, Scope, Stored, walk
 from wsekern.csl.source import Note
 from wsekern.csl.types import Type
@@ -153,6 +153,9 @@ class Evaluator(Loops):
 
     def _stored(self, node: syntax.Variable, kind: Type, value: Value | None) -> Binding:
         symbol = self.unit.local_symbol(self.frame, kind, node)
+        of_dsds = isinstance(kind, t.Array) and isinstance(kind.element, t.DsdType)
+        if of_dsds and value is not None and isinstance(value.data, list):
+            symbol.initial = dsds_at_start(value)
         to_memory(self, Memory(symbol), value if value is not None else zero_of(kind), node)
         return Stored(symbol, node.span)
 

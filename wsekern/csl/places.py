@@ -108,7 +108,7 @@ def _dsd_from_memory(ev: Context, memory: Memory, kind: t.DsdType, node: Node) -
         ev.fail(node, "a DSD behind a pointer is not supported: use the variable itself")
     changed = ev.unit.changed_parts(symbol) if not symbol.constant else set()
     if memory.terms:
-        initial = _any_dsd(ev, symbol.initial, kind, node)
+        initial = _any_dsd(ev, symbol.initial, memory.offset, kind, node)
         changed = changed | set(PARTS)
     else:
         initial = inside(symbol.initial, memory.offset, kind)
@@ -123,15 +123,25 @@ def _dsd_from_memory(ev: Context, memory: Memory, kind: t.DsdType, node: Node) -
     return Value(kind, initial.data.with_fields(**parts))
 
 
-def _any_dsd(ev: Context, value: Value, kind: t.DsdType, node: Node) -> Value:
-    """What the DSDs of an array have in common: all but their bases, extents and strides."""
-    if not isinstance(value.type, t.Array) or value.type.element != kind:
-        ev.fail(node, "which DSD this is has to be known while the program is compiled")
-    each = [element_of(value, k) for k in range(value.type.count)]
-    if len({_other_parts(one.data) for one in each}) > 1:
+def dsds_at_start(value: Value) -> Value:
+    """DSDs of an array as its memory begins: what registers say comes when the program runs."""
+    def at_start(data: Dsd | None) -> Dsd | None:
+        parts = {name: getattr(data, name, None) for name in PARTS}
+        return data and data.with_fields(**{name: Value(part.type, 0) for name, part in parts.items()
+                                            if part is not None and isinstance(part.data, Reg)})
+
+    return Value(value.type, [at_start(each) for each in value.data])
+
+
+def _any_dsd(ev: Context, value: Value, offset: int, kind: t.DsdType, node: Node) -> Value:
+    """What the DSDs in elements of an array, ``offset`` bytes behind their beginning, have in common: all but their bases,
+    extents and strides."""
+    assert isinstance(value.type, t.Array)
+    each = [inside(element_of(value, k), offset % value.type.element.bytes, kind) for k in range(value.type.count)]
+    if len({_other_parts(one.data if one is not None else None) for one in each}) > 1:
         ev.fail(node, "the DSDs of this array differ in more than base, extent and stride: its index has to be known while the "
                       "program is compiled")
-    return each[0]
+    return each[0] or Value(kind, None)
 
 
 def _other_parts(data: Dsd | None) -> Any:
@@ -159,7 +169,10 @@ def to_memory(ev: Context, memory: Memory, value: Value, node: Node) -> None:
     """Write a value to memory, scalar by scalar; arrays by a vector move."""
     ev.unit.use(memory.symbol)
     kind, data = value.type, value.data
-    if isinstance(kind, t.Array):
+    if isinstance(kind, t.Array) and isinstance(kind.element, t.DsdType) and isinstance(data, list):
+        for k in range(kind.count):
+            to_memory(ev, memory.moved(k * kind.element.bytes), element_of(value, k), node)
+    elif isinstance(kind, t.Array):
         ev.copy_array(memory, value, node)
     elif isinstance(kind, t.Struct) and isinstance(data, dict):
         for name, each in data.items():
