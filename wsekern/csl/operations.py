@@ -76,7 +76,8 @@ def _scalar_at(pointer: Value) -> Dsd:
 def operand(ev: Evaluator, node: syntax.Expression, precision: str, of: syntax.Builtin, number: int) -> Operand:
     """What an argument of an operation is to the core."""
     value = ev.evaluate(node)
-    if isinstance(value.type, t.DsdType) and (value.data is None or (value.data.base is not None and value.data.base.data == 0)):
+    base = getattr(value.data, "base", None)
+    if isinstance(value.type, t.DsdType) and (value.data is None or (base is not None and base.data == 0)):
         ev.fail(node, "this DSD has no value yet: give the variable one where it is declared")
     if isinstance(value.data, (Dsd, Dsr)):
         return Operand(value, precision)
