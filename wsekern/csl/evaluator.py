@@ -19,7 +19,7 @@ from wsekern.csl.directions import DIRECTIONS
 from wsekern.csl.emit import Unsupported, machine_type
 from wsekern.csl.operands import copy_memory
 from wsekern.csl.places import Fixed, InMemory, InVariable, Place, index, load, member, symbol_place, to_memory
-from wsekern.csl.scope import Binding, Constant, Module, Scope, Stored
+from wsekern.csl.scope import Binding, Broken, Constant, Module, Scope, Stored
 from wsekern.csl.source import CslError, Diagnostic, Note, Span
 from wsekern.csl.types import Type
 from wsekern.csl.values import (
@@ -143,6 +143,8 @@ class Expressions(Context):
 
     def place_of(self, binding: Binding) -> Place:
         """Where a name's value is."""
+        if isinstance(binding, Broken):
+            raise CslError([])
         if isinstance(binding, Constant):
             return Fixed(binding.value)
         if isinstance(binding, Stored):

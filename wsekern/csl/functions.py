@@ -10,8 +10,8 @@ from wsekern.csl.flow import Exit, Flow
 from wsekern.csl.ir import Frame
 from wsekern.csl.loops import Loops
 from wsekern.csl.places import dsds_at_start, load, store, to_memory, variable_of
-from wsekern.csl.scope import Binding, Cell, Constant, Held, Scope, Stored, walk
-from wsekern.csl.source import Note
+from wsekern.csl.scope import Binding, Broken, Cell, Constant, Held, Scope, Stored, walk
+from wsekern.csl.source import MAX_ERRORS, CslError, Note
 from wsekern.csl.types import Type
 from wsekern.csl.values import NOTHING, Memory, Reg, Value, leaves, with_leaves, zero_of
 
@@ -74,7 +74,7 @@ class Evaluator(Loops):
         try:
             for each in node.statements:
                 before = self.frame.taken if self.runtime else 0
-                flow = self.run(each)
+                flow = self._recovering(each)
                 if self.runtime and not isinstance(each, syntax.Variable):
                     self.frame.release(before)
                 if flow is not None:
@@ -85,6 +85,22 @@ class Evaluator(Loops):
             if self.runtime:
                 self.frame.release(taken)
                 self.frame.close(begun)
+
+    def _recovering(self, node: syntax.Node) -> Flow | None:
+        """Do a statement; after an error in one of a function's own, which is kept, the others are looked at all the same."""
+        try:
+            return self.run(node)
+        except CslError as error:
+            if not self.runtime or any(each.kind != "loop" and each.end for each in self.exits):
+                raise
+            kept = self.unit.diagnostics
+            kept.found += [each for each in error.diagnostics if each not in kept.found]
+            if len(kept.errors) >= MAX_ERRORS:
+                raise
+            if isinstance(node, syntax.Variable):
+                self.scope.names[node.name] = Broken(node.span)
+            self.frame.broken = True
+            return None
 
     def do(self, node: syntax.Do) -> Flow | None:
         """An expression for its effect."""

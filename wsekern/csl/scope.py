@@ -46,7 +46,14 @@ class Stored:
     span: Span | None = None
 
 
-Binding = Constant | Cell | Held | Stored
+@dataclass(eq=False)
+class Broken:
+    """A variable whose declaration is wrong: what uses it needs no error of its own."""
+
+    span: Span | None = None
+
+
+Binding = Constant | Cell | Held | Stored | Broken
 
 
 @dataclass(eq=False)
