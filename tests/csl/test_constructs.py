@@ -178,7 +178,21 @@ fn push(v: T) void {
 }
 fn total() T { var s: T = @as(T, 0); for (items) |each| { s += each; } return s; }
 """
+WRITTEN = """
+const known = @import_comptime_value(struct { a: i32, b: [2]i16, m: [2, 2]f32 }, "known.json");
+const open = @import_comptime_value(comptime_struct, "open.json");
+fn compute() void {
+  out[0] = known.a + @as(i32, known.b[1]);
+  out[1] = @as(i32, known.m[1, 1] * 2.0);
+  out[2] = if (open.deep.on) @as(i32, open.n) else 0;
+  @comptime_assert(@strlen(open.text) == 3);
+  sys.unblock_cmd_stream();
+}
+"""
+JSON = {"known.json": '{"a": 2, "b": [1, 3], "m": [[1, 2], [3, 4.5]]}',
+        "open.json": '{"n:u16": 3, "deep": {"on:bool": true}, "text": "abc"}'}
 PROGRAMS = {
+    "written": (WRITTEN, JSON, [5, 9, 3]),
     "structs": (STRUCTS, {}, [23, 95, 6, 4321]), "values": (VALUES, {}, [6, 4, 20, 7, 8]),
     "bits": (BITS, {}, [5, 6, 43, 0x12345, 0x3F83]), "fields": (FIELDS, {"other.csl": OTHER}, [2, 7, 5, 9, 4]),
     "dsds": (DSDS, {}, [7, 5, 8, 5, 6, 7, 1, 2]), "generic": (GENERIC, {"stack.csl": STACK}, [6, 5, 8, 129, 12]),

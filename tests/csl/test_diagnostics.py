@@ -67,6 +67,10 @@ comptime { const a = 1.5 % 2.0; }
 comptime { const a = switch (3) { 1 => 2, 2 => 3 }; }
 comptime { @nothing(); }
 comptime { @addc16(1, 2, 3); }
+comptime { const a = @import_comptime_value(comptime_struct, "missing.json"); }
+comptime { const a = @import_comptime_value(comptime_struct, "torn.json"); }
+comptime { const a = @import_comptime_value(comptime_struct, "odd.json"); }
+comptime { const a = @import_comptime_value(i16, "list.json"); }
 comptime { const a = @get_string_from_byte(300); }
 const pk = packed struct { a: u3, b: bool }; comptime { const a = @zeros([2]pk); }
 comptime { const a = @bitcast([2]u16, [2]i16 { 1, 2 }); }
@@ -329,7 +333,8 @@ const l = @import_module("<layout>"); layout { const x = l.get_x_coord(); }
 """
 ONE = 'const NO = .{ .pop_mode = .{ .no = true } }; layout { @set_rectangle(1, 1); @set_tile_code(0, 0, "pe.csl");'
 """What LAYOUT stands for in LAYOUTS."""
-OTHERS = {"other.csl": "export var e: i16;\n", "outer.csl": "extern var e: i32;\n", "unknown_param.csl": "const a = 1;\n"}
+OTHERS = {"other.csl": "export var e: i16;\n", "outer.csl": "extern var e: i32;\n", "unknown_param.csl": "const a = 1;\n",
+          "torn.json": "{", "odd.json": '{"a:what": 1}', "list.json": "[1, null]"}
 
 ELSEWHERE = {
     "no dialect .*: there are .*, and auto": "test_dialect.py",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.csl import builtins, calls, layout, library, mapping, routes, syntax, tasks  # noqa: F401  (they register)
+from wsekern.csl import builtins, calls, layout, library, mapping, routes, syntax, tasks, written  # noqa: F401  (they register)
 from wsekern.csl import dialect as dialects
 from wsekern.csl import types as t
 from wsekern.csl.calls import jump, run_task
