@@ -11,7 +11,7 @@ from wsekern.csl.ir import Frame
 from wsekern.csl.loops import Loops
 from wsekern.csl.places import dsds_at_start, load, store, to_memory, variable_of
 from wsekern.csl.scope import Binding, Broken, Cell, Constant, Held, Scope, Stored, walk
-from wsekern.csl.source import MAX_ERRORS, CslError, Note
+from wsekern.csl.source import MAX_ERRORS, CslError, Diagnostic, Note
 from wsekern.csl.types import Type
 from wsekern.csl.values import NOTHING, Memory, Reg, Value, leaves, with_leaves, zero_of
 
@@ -49,6 +49,9 @@ class Evaluator(Loops):
             return handler(self, node)
         except Unsupported as error:
             self.fail(node, f"not supported yet: {error}")
+        except (AssertionError, AttributeError, IndexError, KeyError, TypeError) as error:  # with its line, for who meets it
+            said = f"the compiler has a fault that this statement meets: {type(error).__name__}: {error}"
+            raise CslError([Diagnostic(said, node.span)]) from error
 
     def block(self, node: syntax.Block) -> Flow | None:
         """Statements in a scope of their own."""
