@@ -67,6 +67,7 @@ BITS = """
 const pair = packed struct { low: u16, high: u16 };
 const either = union { f: f32, w: u32, h: [2]u16 };
 var both: either = .{ .f = 1.0 };
+var words = [3]u16 { 1, 2, 3 };
 fn parts(w: u32) pair { return @bitcast(pair, w); }
 fn compute() void {
   const p = parts(@as(u32, in[4]) | @as(u32, in[5]) << 16);
@@ -75,6 +76,9 @@ fn compute() void {
   const h = @bitcast([2]u16, @as(u32, in[0]) * 0x30004);
   out[2] = @as(i32, h[0]) * 10 + @as(i32, h[1]);
   out[3] = @bitcast(i32, parts(0x12345));
+  const address: u16 = @bitcast(u16, &words);
+  @bitcast(*u16, address + 4).* += 6;
+  out[5] = @as(i32, words[2]);
   both.w |= 3;
   out[4] = @as(i32, both.h[0]) + @as(i32, both.h[1]);
   sys.unblock_cmd_stream();
@@ -194,7 +198,7 @@ JSON = {"known.json": '{"a": 2, "b": [1, 3], "m": [[1, 2], [3, 4.5]]}',
 PROGRAMS = {
     "written": (WRITTEN, JSON, [5, 9, 3]),
     "structs": (STRUCTS, {}, [23, 95, 6, 4321]), "values": (VALUES, {}, [6, 4, 20, 7, 8]),
-    "bits": (BITS, {}, [5, 6, 43, 0x12345, 0x3F83]), "fields": (FIELDS, {"other.csl": OTHER}, [2, 7, 5, 9, 4]),
+    "bits": (BITS, {}, [5, 6, 43, 0x12345, 0x3F83, 9]), "fields": (FIELDS, {"other.csl": OTHER}, [2, 7, 5, 9, 4]),
     "dsds": (DSDS, {}, [7, 5, 8, 5, 6, 7, 1, 2]), "generic": (GENERIC, {"stack.csl": STACK}, [6, 5, 8, 129, 12]),
 }
 
