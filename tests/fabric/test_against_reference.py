@@ -39,6 +39,39 @@ def test_words_that_seldom_meet(seed):
     compare(plan, entries, rng, meddle=rng.choice([0, 0, 0.1]))
 
 
+@settings(FAST, max_examples=40)
+@given(st.integers(0, 2**63))
+def test_words_that_fly_many_cycles_at_a_time(seed):
+    """Runs of many cycles take lone words over many routers at once (flight.c), steps do not: the reference says what is right."""
+    rng = random.Random(seed)
+    plan, entries = lines_plan(rng)
+    compare(plan, entries, rng, meddle=rng.choice([0, 0, 0.3]), cycles=100, stride=rng.choice([8, 21, 50]), period=50)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_runs_and_steps_of_scattered_words(seed):
+    """Words in two strips of rows that turn, fork and end: the same after a run, on any threads, as after single steps."""
+    rng = random.Random(seed)
+    plan, entries = lines_plan(rng, (130, 70))
+    fabrics = [Fabric(plan, "count", threads=threads) for threads in (1, 1, 2)]
+    for length in (30, 75):
+        places = rng.sample(entries, min(len(entries), 40))
+        for i, fabric in enumerate(fabrics):
+            for n, (x, y, color, _) in enumerate(places):
+                fabric.offer(x, y, color, n)
+            broken = None
+            try:
+                for cycles in [1] * length if i == 0 else [length]:
+                    fabric.step(cycles)
+            except RoutingError as error:
+                broken = error.report
+            seen = broken or (fabric.to_bytes(), *(fabric.link_counts(port).tobytes() for port in Port))
+            expected = seen if i == 0 else expected
+            assert seen == expected
+        if broken:
+            return
+
+
 IMAGES = {
     "transposed": (lambda x, y, w, h: (y, x), {"NORTH": "WEST", "WEST": "NORTH", "SOUTH": "EAST", "EAST": "SOUTH"}),
     "mirrored east to west": (lambda x, y, w, h: (w - 1 - x, y), {"EAST": "WEST", "WEST": "EAST"}),
