@@ -6,7 +6,8 @@ round, with one thread and with two, so that what else the machine does meets al
 timed by processor time, more by the clock. In the same run the new build measures what this machine allows: bytes read and
 multiply-adds a second. Cases are those of the benchmarks beside this file; the builds may be as old as commit 9a58329.
 
---keep docs/performance.json writes the figures and what bounds each case into that file, from which ``python -m wsekern.docs``
+--keep docs/performance.json writes the figures and what bounds each case into that file (with --only, beside those of other
+cases), from which ``python -m wsekern.docs``
 renders docs/performance.md. Where a round of a case is long it has fewer, so that everything takes some eight minutes.
 """
 
@@ -349,9 +350,14 @@ def limits(worker: subprocess.Popen[str]) -> dict[str, float]:
             for name, case in LIMITS.items() for threads in case.threads}
 
 
+def kept(path: Path) -> dict[str, Any]:
+    """What stands in a file of figures, by command."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
 def keep(path: Path, name: str, found: Any) -> None:
     """Figures into a file of figures, beside those of other commands."""
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    before = kept(path)
     path.write_text(json.dumps({**before, name: found}, indent=1) + "\n", encoding="utf-8")
 
 
@@ -397,7 +403,10 @@ def main() -> None:
         worker.stdin.close()
         worker.wait()
     if given.keep:
-        keep(given.keep, "beside", {"machine": machine_name(), "limits": machine, "rows": rows})
+        others = kept(given.keep).get("beside", {}).get("rows", []) if given.only else []
+        by_name = {found["case"]: found for found in [*others, *rows]}
+        keep(given.keep, "beside", {"machine": machine_name(), "limits": machine,
+                                    "rows": [by_name[name] for name in CASES if name in by_name]})
 
 
 if __name__ == "__main__":

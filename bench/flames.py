@@ -6,6 +6,7 @@ share of the samples, and its title says how many percent. Frames of the interpr
 """
 
 import argparse
+import os
 import re
 import signal
 import subprocess
@@ -30,14 +31,19 @@ def sampled(build: Path, case: str, seconds: float) -> Counter[Stack]:
     worker = start(build.resolve())
     ask(worker, case, 1)
     with tempfile.TemporaryDirectory() as folder:
-        data = f"{folder}/perf.data"
-        perf = subprocess.Popen(["perf", "record", "-q", "-e", "cpu-clock", "-F", "997", "--call-graph", "dwarf,4096", "-p",
-                                 str(worker.pid), "-o", data], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        begin = time.perf_counter()
-        while time.perf_counter() - begin < seconds:
-            ask(worker, case, 1)
-            if not Path(data).exists():                                  # perf has not started yet
-                begin = time.perf_counter()
+        data, control, answer = (f"{folder}/{name}" for name in ("perf.data", "control", "answer"))
+        os.mkfifo(control)
+        os.mkfifo(answer)
+        perf = subprocess.Popen(["perf", "record", "-q", "-e", "cpu-clock", "-F", "997", "--call-graph", "dwarf,4096",
+                                 "-D", "-1", f"--control=fifo:{control},{answer}", "-p", str(worker.pid), "-o", data],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with open(control, "w") as tell, open(answer) as told:
+            tell.write("enable\n")
+            tell.flush()
+            told.readline()                                                # perf samples from now on
+            begin = time.perf_counter()
+            while time.perf_counter() - begin < seconds:
+                ask(worker, case, 1)
         perf.send_signal(signal.SIGINT)
         perf.wait()
         text = subprocess.run(["perf", "script", "-F", "ip,sym,dso", "-i", data], capture_output=True, text=True,
