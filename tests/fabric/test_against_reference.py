@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import RoutingError
-from wsekern.fabric import Fabric, FabricPlan, Port, Route, _host, _routing
+from wsekern.fabric import Fabric, FabricPlan, Port, Route, Rules, _host, _routing
+from wsekern.fabric.reference import OPPOSITE
 from wsekern.soak.fabrics import compare, lines_plan, mask, random_plan, random_tree, random_words, wild_plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*the route is replaced:wsekern.errors.ProgramWarning")
@@ -71,6 +72,39 @@ def test_runs_and_steps_of_scattered_words(seed):
             assert seen == expected
         if broken:
             return
+
+
+@pytest.mark.parametrize("ahead", ["EAST", "WEST", "NORTH", "SOUTH"])
+def test_a_word_that_turns_into_the_way_of_one_that_flies(ahead):
+    """Whoever comes a cycle earlier or later: one of two that want a link in the same cycle waits, as in single steps."""
+    size, cross = 60, 25
+    waits = 0
+
+    def place(along: int, across: int) -> dict[str, int]:
+        along = along if ahead in ("EAST", "SOUTH") else size - 1 - along
+        return {"x": along, "y": across} if ahead in ("EAST", "WEST") else {"x": across, "y": along}
+
+    back, (side, far) = OPPOSITE[Port[ahead]].name, ("NORTH", "SOUTH") if ahead in ("EAST", "WEST") else ("WEST", "EAST")
+    plan = FabricPlan(size, size, Rules(hop_latency=1, ramp_latency=2, buffer_depth=4))
+    for i in range(size):
+        plan.paint(0, "RAMP" if i == 0 else back, "RAMP" if i == size - 1 else ahead, **place(i, cross))
+        if i < cross:
+            plan.paint(1, "RAMP" if i == 0 else side, far, **place(cross, i))
+        else:
+            plan.paint(1, side if i == cross else back, "RAMP" if i == size - 1 else ahead, **place(i, cross))
+    for delay in range(-2, 3):
+        seen = []
+        for piece in (1, 90):
+            fabric = Fabric(plan, "count")
+            for color in (0, 1) if delay > 0 else (1, 0):
+                start = place(0, cross) if color == 0 else place(cross, 0)
+                fabric.offer(start["x"], start["y"], color, 7)
+                for _ in range(abs(delay) if color == (delay <= 0) else 90 // piece):
+                    fabric.step(1 if color == (delay <= 0) else piece)
+            seen.append((fabric.cycle, fabric.to_bytes(), int(fabric.totals()["stalls"].sum())))
+        assert seen[0] == seen[1]
+        waits += seen[0][2]
+    assert waits
 
 
 IMAGES = {
