@@ -74,8 +74,9 @@ def test_runs_and_steps_of_scattered_words(seed):
             return
 
 
+@pytest.mark.parametrize("hop", [1, 2])
 @pytest.mark.parametrize("ahead", ["EAST", "WEST", "NORTH", "SOUTH"])
-def test_a_word_that_turns_into_the_way_of_one_that_flies(ahead):
+def test_a_word_that_turns_into_the_way_of_one_that_flies(ahead, hop):
     """Whoever comes a cycle earlier or later: one of two that want a link in the same cycle waits, as in single steps."""
     size, cross = 60, 25
     waits = 0
@@ -85,7 +86,7 @@ def test_a_word_that_turns_into_the_way_of_one_that_flies(ahead):
         return {"x": along, "y": across} if ahead in ("EAST", "WEST") else {"x": across, "y": along}
 
     back, (side, far) = OPPOSITE[Port[ahead]].name, ("NORTH", "SOUTH") if ahead in ("EAST", "WEST") else ("WEST", "EAST")
-    plan = FabricPlan(size, size, Rules(hop_latency=1, ramp_latency=2, buffer_depth=4))
+    plan = FabricPlan(size, size, Rules(hop_latency=hop, ramp_latency=2, buffer_depth=4))
     for i in range(size):
         plan.paint(0, "RAMP" if i == 0 else back, "RAMP" if i == size - 1 else ahead, **place(i, cross))
         if i < cross:
@@ -94,12 +95,12 @@ def test_a_word_that_turns_into_the_way_of_one_that_flies(ahead):
             plan.paint(1, side if i == cross else back, "RAMP" if i == size - 1 else ahead, **place(i, cross))
     for delay in range(-2, 3):
         seen = []
-        for piece in (1, 90):
+        for piece in (1, 180):
             fabric = Fabric(plan, "count")
             for color in (0, 1) if delay > 0 else (1, 0):
                 start = place(0, cross) if color == 0 else place(cross, 0)
                 fabric.offer(start["x"], start["y"], color, 7)
-                for _ in range(abs(delay) if color == (delay <= 0) else 90 // piece):
+                for _ in range(abs(delay) if color == (delay <= 0) else 180 // piece):
                     fabric.step(1 if color == (delay <= 0) else piece)
             seen.append((fabric.cycle, fabric.to_bytes(), int(fabric.totals()["stalls"].sum())))
         assert seen[0] == seen[1]

@@ -29,12 +29,12 @@ def beside(found: dict[str, Any]) -> str:
         return "Not measured yet."
     limits = [f"* {name}: {_short(value)}" for name, value in found["limits"].items()]
     lines = [cells for case in found["rows"] for cells in _rows_of(case)]
-    missed = [f"* {case['case']}: {case['goal']} was to be reached; what stops it: {case['bound']}."
-              for case in found["rows"] if case["met"] is False]
+    missed = [f"* {case['case']}: {', '.join(goals)}; what stops it: {case['bound']}." for case in found["rows"]
+              if (goals := [goal for goal, met in case["goals"].items() if not met])]
     return "\n".join([
         f"{found['machine']}. What it allows, measured in the same run:", "", *limits, "",
-        table(["case", "threads", "9a58329", "now", "ratio", "two over one", "goal", "met", "bound by"], lines),
-        *(["", "Missed:", "", *missed] if missed else [])])
+        table(["case", "threads", "9a58329", "now", "ratio", "two over one", "goals", "bound by"], lines),
+        *(["", "Not reached:", "", *missed] if missed else [])])
 
 
 def _rows_of(case: dict[str, Any]) -> list[list[str]]:
@@ -42,11 +42,11 @@ def _rows_of(case: dict[str, Any]) -> list[list[str]]:
     rows = []
     for number, threads in enumerate(case["threads"]):
         last = number == len(case["threads"]) - 1
-        met = {None: "", True: "yes", False: "no"}[case["met"]]
+        goals = [f"{goal}: {'yes' if met else 'no'}" for goal, met in case["goals"].items()]
         rows.append([case["case"], str(threads), _figure(case["old"][number], case["unit"]),
                      _figure(case["new"][number], case["unit"]), _short(case["ratio"][number]),
                      _short(case["two_over_one"]) if last and case["two_over_one"] else "",
-                     case["goal"] if last else "", met if last else "", case["bound"] if last else ""])
+                     "; ".join(goals) if last else "", case["bound"] if last else ""])
     return rows
 
 
