@@ -19,6 +19,7 @@ def performance(root: Path) -> dict[str, Callable[[], str]]:
         return {}
     figures = json.loads(path.read_text(encoding="utf-8"))
     return {"performance-beside": partial(beside, figures.get("beside", {})),
+            "performance-flames": partial(flames, root / "docs"),
             "performance-token": partial(whole_token, figures.get("whole_token", {})),
             "performance-peers": partial(peers, figures.get("peers", {}))}
 
@@ -64,6 +65,13 @@ def _short(value: float | None) -> str:
         if value >= power:
             return f"{value / power:.3g} {name}"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def flames(folder: Path) -> str:
+    """The flame graphs that bench/flames.py drew."""
+    names = sorted(path.name for path in folder.glob("flames-*.svg"))
+    return "\n\n".join(f"![{name.removeprefix('flames-').removesuffix('.svg').replace('-', ' ').capitalize()}]({name})"
+                       for name in names) or "Not drawn yet."
 
 
 def whole_token(found: dict[str, Any]) -> str:
