@@ -27,12 +27,16 @@ class RegionBytes:
 
     def needed(self, width: int, height: int, chunk: int, users: int) -> int:
         """All, with so many sequences of the whole context."""
+        return sum(self.by_use(width, height, chunk, users))
+
+    def by_use(self, width: int, height: int, chunk: int, users: int) -> tuple[int, int, int]:
+        """Bytes of weights, of the cache, and of buffers and code."""
         runs, beside = self.parts(width, height, chunk)
         shared, own = self._slots(height)
         slots = shared + users * own
         most = runs[0] if len(runs) == 1 else max(runs, key=lambda run: run[0] + (run[1] * slots + run[2] * users))
         weights, slot, state = most
-        return weights + math.ceil(slot * slots + state * users) + beside
+        return weights, math.ceil(slot * slots + state * users), beside
 
     def most_users(self, width: int, height: int, chunk: int, sram: int) -> int:
         """Sequences of the whole context for which PEs of ``sram`` bytes have room."""
