@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.formulas import largest
@@ -99,7 +100,7 @@ class Mapping(Grid):
     def single_layers(self) -> tuple["Mapping", ...]:
         """The grid with one layer and one user, for each kind of block in the order of :attr:`ModelConfig.kinds`: its steps and
         sizes are those of that layer here, and for all requests alike for which rows have as many slots."""
-        alone = {"context": self.slots * self.height, "shared": 0, "layers": 1, "users": 1, "with_head": False}
+        alone: dict[str, Any] = {"context": self.slots * self.height, "shared": 0, "layers": 1, "users": 1, "with_head": False}
         return tuple(replace(self, config=kind.grid.config, **alone) for kind in self.kinds)
 
     @cached_property

@@ -20,8 +20,8 @@ from wsekern.machine.machine import in_cycles
 from wsekern.planning.candidates import Candidate
 from wsekern.planning.estimate import estimator
 from wsekern.planning.head_room import HeadRoom
-from wsekern.planning.layout import LEAST_INSIDE, TIMED, layers_of
-from wsekern.planning.regions import shapes_of
+from wsekern.planning.layout import LEAST_INSIDE, TIMED
+from wsekern.planning.regions import layers_of, shapes_of
 from wsekern.queueing import LineCosts, steady_line
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import PRECISIONS, Request

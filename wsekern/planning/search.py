@@ -335,8 +335,8 @@ class Search:
         tried = self._of_programs(wafers, self.programs)
         for _ in range(ROUNDS):
             quickest = min(tried, key=self.score, default=None)
-            blocks = quickest and self._with_blocks(quickest, wafers)
-            if not blocks or blocks.programs == quickest.programs:
+            blocks = None if quickest is None else self._with_blocks(quickest, wafers)
+            if blocks is None or quickest is None or blocks.programs == quickest.programs:
                 break
             tried += [*self.descend(blocks, wafers), *self._of_programs(wafers, blocks.programs)]
         return sorted(dict.fromkeys(tried), key=self.score)
@@ -355,7 +355,7 @@ class Search:
         for name in self.integers:
             failed = 0
             for blocks in BLOCKS:
-                other = replace(candidate, programs=replace(candidate.programs, **{name: blocks}))
+                other = replace(candidate, programs=replace(candidate.programs, **dict[str, Any]({name: blocks})))
                 quicker = self.fits(other, wafers) and self.score(other) < self.score(candidate)
                 candidate, failed = (other, 0) if quicker else (candidate, failed + (other != candidate))
                 if failed == PATIENCE:
