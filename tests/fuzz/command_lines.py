@@ -35,8 +35,8 @@ BEGINNINGS = {
 }
 """How command lines begin, by command, with arguments that make sense and are quick; of others with their name alone."""
 SELDOM = {"compare": 0.1, "plan": 0.1}
-"""How often a command is drawn beside one of the others: a line of these, where it is valid, searches for seconds. The matrix has
-all their pairs."""
+"""How often a command is drawn beside one of the others: a line of these, where it is valid, searches for seconds. The matrix
+has all their pairs."""
 
 VALUES: dict[str, tuple[str, ...]] = {
     "--wafer": ("wse2", "wse3"), "--machine": ("wse2", "wse3", "wse1"), "--wafers": ("auto", "2", "1:2"),

@@ -35,8 +35,8 @@ from tests.fuzz.figures import keep
 
 ALL = {**ENTRANCES, **BY_HAND}
 REFUSAL_SECONDS, CPU_SECONDS, SECONDS, BYTES = 10, 60, 3600, 2 << 30
-"""The processor's time in which a refusal is there; an input that takes so much of it, or waits for so long (others may have the
-processor), hangs; memory of one process."""
+"""The processor's time in which a refusal is there; an input that takes so much of it, or waits for so long (others may have
+the processor), hangs; memory of one process."""
 BLOCK, BLOCK_SECONDS = 1000, 5.0
 """Inputs of a process, and the processor's time after which it tries no more."""
 

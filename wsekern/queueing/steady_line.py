@@ -61,8 +61,8 @@ def _rate(steady: SteadyLine, users: int, output: int, think_seconds: float) -> 
 def _settled(costs: LineCosts, users: int, prompt: int, output: int, think_seconds: float) -> SteadyLine:
     """The fixed point for ``users`` who are all served at once.
 
-    As many passes with less to check in each are never slower: where two estimates say otherwise, which err by some percent, that
-    of the passes without drafts gives the times.
+    As many passes with less to check in each are never slower: where two estimates say otherwise, which err by some percent,
+    that of the passes without drafts gives the times.
     """
     steady = _estimated(costs, users, prompt, output, think_seconds)
     if costs.checked == 1 or users == 1:
