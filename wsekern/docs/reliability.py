@@ -18,6 +18,7 @@ def reliability(root: Path) -> dict[str, Callable[[], str]]:
         return {}
     figures = json.loads(path.read_text(encoding="utf-8"))
     return {"reliability-inputs": partial(inputs, figures.get("fuzz", {})),
+            "reliability-kills": partial(kills, figures.get("kills", {})),
             "reliability-mutants": partial(mutants, figures.get("mutants", {})),
             "reliability-coverage": partial(coverage, figures.get("coverage", {}))}
 
@@ -27,6 +28,12 @@ def inputs(rows: dict[str, dict[str, int]]) -> str:
     body = [[name, f"{row['inputs']:,}", f"{row['refused']:,}"] for name, row in rows.items()]
     total = [f"**{sum(row[key] for row in rows.values()):,}**" for key in ("inputs", "refused")]
     return table(["entrance", "inputs", "refused"], [*body, ["**all**", *total]])
+
+
+def kills(rows: dict[str, dict[str, int]]) -> str:
+    """Moments at which what was killed, and how often it went on to the same end."""
+    return table(["killed", "at random moments", "went on to the same end"],
+                 [[name, f"{row['kills']:,}", f"{row['survived']:,}"] for name, row in rows.items()])
 
 
 def mutants(rows: dict[str, dict[str, Any]]) -> str:
