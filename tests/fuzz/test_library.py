@@ -15,6 +15,7 @@ import pytest
 
 from tests.fuzz.figures import keep_counts
 from tests.fuzz.objects import layout, saved_fabric, saved_simulation
+from wsekern.examples.life import life_layout
 from wsekern.fabric import Fabric, FabricPlan, RangeFilter
 from wsekern.fabric._host import plan_bytes
 from wsekern.ops import AllReduce, Gather, Gemm, Gemv, KTreeAllReduce, Local, RingAllReduce, TwoPhaseReduce
@@ -82,7 +83,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def random_programs() -> list[tuple[Layout, bytes]]:
-    """Of the tests of programs, some cycles after their start."""
+    """Of the tests of programs, and an example whose tasks compute with registers, as they begin."""
     found = []
     for seed in range(16):
         made, entries = make_layout(random.Random(seed), "wse3" if seed < 10 else "wse2", "silicon", 2, 2)
@@ -90,7 +91,12 @@ def random_programs() -> list[tuple[Layout, bytes]]:
         for x, y, color, port in entries[:2]:
             simulation.send(color, np.arange(5, dtype=np.uint32), x, y, port)
         found.append((made, simulation.to_bytes()))
-    return found
+    made = life_layout("wse2", "silicon", 2, 2)
+    simulation = made.compile()
+    for name, value in (("alive", 1), ("generations", 3)):
+        simulation.memcpy_h2d(name, np.full((2, 2, 1), value, np.uint32))
+    simulation.launch("generation")
+    return [*found, (made, simulation.to_bytes())]
 
 
 def operations_on_lines() -> list[tuple[Layout, bytes]]:
