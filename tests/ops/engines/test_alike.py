@@ -99,7 +99,7 @@ def test_one_line_stands_for_all(assert_same_bits, assert_same_clocks, operation
     clock = {"together": np.zeros((height, width), np.int64),
              "ramp": 5 * np.arange(height)[:, None] + 3 * np.arange(width), "any": rng.integers(0, 30, (height, width))}[starts]
     line._clock, full._clock = clock.astype(np.int64), clock.astype(np.int64)
-    full._line_of = lambda operation: None
+    full._lines.of = lambda operation, timing: None
     tiles = tiles_of(operation, full, rng, values_of)
     try:
         expected = full.run(operation, *tiles)
@@ -108,7 +108,7 @@ def test_one_line_stands_for_all(assert_same_bits, assert_same_clocks, operation
             line.run(operation, *tiles)
         reject()
     found = line.run(operation, *tiles)
-    assert line._line_of(operation).alike.fits and not line._compiled
+    assert line._lines.of(operation, line.timing).alike.fits and not line._compiled
     kind = one_nan if values_of == "all" else as_they_are
     assert_same_bits(kind(found), kind(expected))
     assert_same_clocks(line.clock, full.clock)
