@@ -118,7 +118,7 @@ def test_one_line_stands_for_all(assert_same_bits, assert_same_clocks, operation
 def test_lines_are_told_apart_where_they_begin_otherwise(random_tile, assert_same_bits, assert_same_clocks):
     """Three of seven columns begin otherwise, in two ways."""
     engines = [CycleEngine("wse3", 7, 6, "silicon", "fp16", 2) for _ in range(2)]
-    engines[1]._line_of = lambda operation: None
+    engines[1]._lines.of = lambda operation, timing: None
     tile = random_tile(3, "fp16", 6, 7, 9)
     for engine in engines:
         engine._clock[2, [1, 5]] += 40
