@@ -440,6 +440,8 @@ int wsk_append_words(wsk_strip *s, wsk_source *source, int c, const u32 *data, c
 void wsk_start_feeding(wsk_strip *s, wsk_source *source);
 int wsk_feed_strip(wsk_fabric *f, wsk_strip *s);
 int wsk_accept(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port);
+/* Of the cores of a block that wait to offer a word of a color: those of which it may be taken now, or is an error. */
+u64 wsk_may_enter(const wsk_fabric *f, int y, int k, int color, u64 from);
 /* The core takes no word of this color any more until it gives credit again. */
 void wsk_fabric_no_credit(wsk_fabric *f, uint32_t pe, int color);
 
