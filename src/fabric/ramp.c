@@ -82,6 +82,7 @@ int wsk_fabric_offer(wsk_fabric *f, uint32_t pe, int color, uint32_t data, int f
     return accepted;
 }
 
+/* Of the cores of a block that wait to offer a word of a color: those of which it may be taken now, or is an error. */
 u64 wsk_may_enter(const wsk_fabric *f, int y, int k, int color, u64 from)
 {
     int c = f->plan->index_of[color];
@@ -115,6 +116,7 @@ int wsk_fabric_credit(wsk_fabric *f, uint32_t pe, int color, int words)
     return 0;
 }
 
+/* The core takes no word of this color any more until it gives credit again. */
 void wsk_fabric_no_credit(wsk_fabric *f, uint32_t pe, int color)
 {
     int c = wsk_color_at(f, pe, color);

@@ -1,5 +1,5 @@
-/* Cores whose output queues wait for the router. All words that such a core could put on the ramp have been refused; it is in no
- * slot of a wheel, but marked by the color of each such word, so that one look serves 64 of them. (Bodies of cores.c.) */
+/* Cores whose output queues wait for the router. All words that such a core could put on the ramp have been refused; it is in
+ * no slot of a wheel, but marked by the color of each such word, so that one look serves 64 of them. (Bodies of cores.c.) */
 #ifndef WSEKERN_PE_AWAIT_H
 #define WSEKERN_PE_AWAIT_H
 

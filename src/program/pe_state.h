@@ -91,6 +91,7 @@ typedef struct {
     int32_t out_slot[PE_QUEUES];
     int32_t thread_slot[PE_THREADS];
     int32_t color_queue[PE_COLORS];     /* input queue of a color, or PE_NONE */
+    uint32_t task_queues;               /* mask of input queues whose words may start a task */
 } pe_loaded;
 
 /* What is hardly meant. UNREAD: words that nobody has taken, when all is idle; REWRITTEN: a route that is replaced under words
@@ -156,8 +157,8 @@ typedef struct {                        /* all cores, and what they share */
     int32_t *core_next;
     int32_t *core_before;
     int32_t *ramp_next;
-    uint64_t *awaiting;                 /* [height][blocks][PE_COLORS]: of 64 PEs, those whose word of a color the router refuses */
-    uint32_t *awaited;                  /* [height][blocks]: colors of which one does */
+    uint64_t *awaiting;                 /* [height][blocks][PE_COLORS]: of 64 PEs, those whose word the router refuses */
+    uint32_t *awaited;                  /* [height][blocks]: colors of which it does */
     int32_t *slot_of;                   /* record of each PE of the fabric, PE_NOBODY: it has no program */
     pe_strip *strip;
     const pe_instruction *code;

@@ -11,6 +11,9 @@ static void lay_out(pe_loaded *program)
 {
     const pe_program *code = &program->code;
     int n = 1;
+    int controls = 0;
+    for (int t = 0; t < PE_CONTROL_TASKS; t++)
+        controls |= code->control_entry[t] != PE_NONE;
     for (int c = 0; c < PE_COLORS; c++)
         program->color_queue[c] = PE_NONE;
     for (int q = 0; q < PE_QUEUES; q++) {
@@ -19,6 +22,7 @@ static void lay_out(pe_loaded *program)
             program->in_slot[q] = program->queues++;
             program->color_queue[code->in_color[q]] = q;
             program->words += code->in_depth[q];
+            program->task_queues |= controls || code->data_entry[q] != PE_NONE ? (uint32_t)1 << q : 0;
         }
     }
     for (int q = 0; q < PE_QUEUES; q++) {
