@@ -22,7 +22,7 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[2]))     # behind everything: the package that is tested is the installed one
 
-from tests.fuzz.figures import keep
+from wsekern.soak.figures import keep
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"

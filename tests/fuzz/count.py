@@ -30,7 +30,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[2]))     # behind everything: the package that is tested is the installed one
 
 from tests.fuzz.entrances import BY_HAND, ENTRANCES, READY
-from tests.fuzz.figures import keep
+from wsekern.soak.figures import keep
 
 ALL = {**ENTRANCES, **BY_HAND}
 CPU_SECONDS, SECONDS, BYTES = 10, 3600, 2 << 30

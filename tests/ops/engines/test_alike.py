@@ -85,14 +85,14 @@ def test_one_line_stands_for_all(assert_same_bits, assert_same_clocks, operation
     clock = {"together": np.zeros((height, width), np.int64),
              "ramp": 5 * np.arange(height)[:, None] + 3 * np.arange(width), "any": rng.integers(0, 30, (height, width))}[starts]
     line._clock, full._clock = clock.astype(np.int64), clock.astype(np.int64)
-    full._line_of = lambda operation: None
+    full._lines.of = lambda operation, timing: None
     try:
         tiles = tiles_of(operation, full, rng, wild)
         expected = full.run(operation, *tiles)
     except InputError:              # no program for it on this grid, or in this number format
         return
     found = line.run(operation, *tiles)
-    assert line._line_of(operation).alike.fits and not line._compiled
+    assert line._lines.of(operation, line.timing).alike.fits and not line._compiled
     assert_same_bits(plain(found), plain(expected))
     assert_same_clocks(line.clock, full.clock)
     assert line.link_traversals == full.link_traversals
