@@ -19,6 +19,7 @@ def reliability(root: Path) -> dict[str, Callable[[], str]]:
     figures = json.loads(path.read_text(encoding="utf-8"))
     return {"reliability-inputs": partial(inputs, figures.get("fuzz", {})),
             "reliability-soak": partial(soak, figures.get("soak", {}), figures.get("soak_seeds", {})),
+            "reliability-kills": partial(kills, figures.get("kills", {})),
             "reliability-mutants": partial(mutants, figures.get("mutants", {})),
             "reliability-coverage": partial(coverage, figures.get("coverage", {}))}
 
@@ -39,6 +40,12 @@ def soak(rows: dict[str, dict[str, int]], seeds: dict[str, dict[str, int]]) -> s
     of_seeds = ", ".join(f"{seed} ({row['cases']:,})" for seed, row in seeds.items())
     return "\n".join([table(["cases without a difference", *levels, "all"], [*body, ["**all**", *total]]), "",
                       f"Seeds, and their cases: {of_seeds or 'none'}."])
+
+
+def kills(rows: dict[str, dict[str, int]]) -> str:
+    """Moments at which what was killed, and how often it went on to the same end."""
+    return table(["killed", "at random moments", "went on to the same end"],
+                 [[name, f"{row['kills']:,}", f"{row['survived']:,}"] for name, row in rows.items()])
 
 
 def mutants(rows: dict[str, dict[str, Any]]) -> str:
