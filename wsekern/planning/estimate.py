@@ -94,6 +94,7 @@ class Estimator:
         self._layers: dict[Hashable, float] = {}
         self._beside: dict[Hashable, list[tuple[int, float]]] = {}
         self._heads: dict[Mapping, int] = {}
+        self._spread: dict[tuple[int, int], int] = {}
 
     def operation(self, operation: Operation, width: int, height: int) -> int:
         """One operation on a grid whose PEs are ready at once."""
@@ -168,15 +169,18 @@ class Estimator:
         if mapping.feed_width:
             ways = sum(self.steps(arriving_steps(half, tokens), half.width, half.height) for half in mapping.halves)
             return mapping.config.layers * ways + sum(self.layers(half, tokens, slots) for half in mapping.halves)
-        return sum(kind.count * self._layer(kind, mapping, tokens, max(1, slots)) for kind in mapping.kinds)
+        sides, slots = (mapping.width, mapping.height), max(1, slots)
+        return sum(kind.count * self.layer(kind, sides, mapping.slots, mapping.chunk, mapping.expert_load, tokens, slots)
+                   for kind in mapping.kinds)
 
-    def _layer(self, kind: LayerKind, mapping: Mapping, tokens: int, slots: int) -> float:
-        """One layer; all regions of a size share it, however many layers they have, and all requests and chunks for which its
-        steps are the same."""
-        width, height, context, chunk = mapping.width, mapping.height, mapping.slots * mapping.height, mapping.chunk
+    def layer(self, kind: LayerKind, sides: tuple[int, int], most: int, chunk: int, load: int, tokens: int,
+              slots: int) -> float:
+        """One layer on a region of ``sides`` with room for ``most`` positions in a row and ``chunk`` tokens at once, ``load``
+        as its grid has it; all regions of a size share it, however many layers they have, and all requests and chunks for which
+        its steps are the same."""
+        (width, height), context = sides, most * sides[1]
         if kind.looks_back_over_all:
-            context, chunk = min(mapping.slots, kind.blocks[0]) * height, 1
-        load = mapping.expert_load
+            context, chunk = min(most, kind.blocks[0]) * height, 1
         key = kind, width, height, context, chunk, load, tokens, slots
         found = self._layers.get(key)
         if found is None:
@@ -214,7 +218,15 @@ class Estimator:
         :func:`wsekern.inference.step_times.time_handover` does."""
         if mapping.feed_width:
             return 0
-        return self.operation(Broadcast(tokens * mapping.hidden, "x"), mapping.width, mapping.height)
+        return self.spread(tokens * mapping.hidden, mapping.width)
+
+    def spread(self, elements: int, width: int) -> int:
+        """So many elements over ``width`` columns."""
+        key = elements, width
+        found = self._spread.get(key)
+        if found is None:
+            found = self._spread[key] = self.operation(Broadcast(elements, "x"), width, 1)
+        return found
 
     def head(self, mapping: Mapping) -> int:
         """One token's embedding, and from its residual stream to its logits."""
