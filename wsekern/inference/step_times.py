@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from wsekern.inference.blocks.expert_crossing import crossing_seconds
-from wsekern.inference.halves import arriving_steps, feed_half, mixer_half
-from wsekern.inference.layer import expert_loads, layer_steps
+from wsekern.inference.halves import feed_half, mixer_half
+from wsekern.inference.layer import arriving_steps, expert_loads, layer_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.steps import LayerStep, Steps
@@ -56,7 +56,7 @@ def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, prof
     if mapping.feed_width:
         halves = zip(mapping.halves, (mixer_half(block), feed_half(block)), strict=True)
         return sum((time_layer(machine, half, tokens, slots, profile, own) + time_steps(machine, half,
-                    arriving_steps(half, tokens), profile) for half, own in halves), StepCycles(0.0, {}))
+                    arriving_steps(half, own, tokens), profile) for half, own in halves), StepCycles(0.0, {}))
     parts = []
     for steps, share in layer_lists(mapping, block, tokens, slots):
         operations = tuple(step.operation for step in steps if isinstance(step, LayerStep))
@@ -110,10 +110,13 @@ def time_head(machine: Machine, mapping: Mapping, profile: str) -> StepCycles:
 
 @lru_cache(maxsize=1024)
 def time_handover(machine: Machine, mapping: Mapping, tokens: int, profile: str) -> StepCycles:
-    """Time of :func:`handover_steps`; none where the way to the first half of the next layer is in the time of a layer."""
-    if mapping.feed_width:
-        return StepCycles(0.0, {})
-    return time_steps(machine, mapping, handover_steps(mapping, tokens), profile)
+    """Time of :func:`handover_steps`."""
+    return time_steps(machine, whole_region(mapping), handover_steps(mapping, tokens), profile)
+
+
+def whole_region(mapping: Mapping) -> Mapping:
+    """A grid of all columns of a region, those of both halves of its layers where these have their own."""
+    return replace(mapping, width=mapping.width + mapping.feed_width, feed_width=0) if mapping.feed_width else mapping
 
 
 def handover_steps(mapping: Mapping, tokens: int) -> Steps:

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from wsekern.formulas import Formulas, attempted, is_traced, opaque
 from wsekern.inference.grid import Grid
-from wsekern.inference.halves import arriving_steps
 from wsekern.inference.kinds import GridFormulas, LayerKind
-from wsekern.inference.layer import expert_loads, mixer_steps, other_steps
+from wsekern.inference.layer import arriving_steps, expert_loads, mixer_steps, other_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.steps import LayerStep, Steps
@@ -166,8 +165,9 @@ class Estimator:
     def layers(self, mapping: Mapping, tokens: int, slots: int) -> float:
         """All layers of the model of ``mapping``, as :func:`wsekern.inference.step_times.time_layers` does."""
         if mapping.feed_width:
-            ways = sum(self.steps(arriving_steps(half, tokens), half.width, half.height) for half in mapping.halves)
-            return mapping.config.layers * ways + sum(self.layers(half, tokens, slots) for half in mapping.halves)
+            ways = sum(count * self.steps(arriving_steps(half, block, tokens), half.width, half.height)
+                       for half in mapping.halves for block, count in half.config.kinds)
+            return ways + sum(self.layers(half, tokens, slots) for half in mapping.halves)
         return sum(kind.count * self._layer(kind, mapping, tokens, max(1, slots)) for kind in mapping.kinds)
 
     def _layer(self, kind: LayerKind, mapping: Mapping, tokens: int, slots: int) -> float:
@@ -212,9 +212,7 @@ class Estimator:
     def handover(self, mapping: Mapping, tokens: int) -> int:
         """Residual stream from one region to all columns of the next one, as
         :func:`wsekern.inference.step_times.time_handover` does."""
-        if mapping.feed_width:
-            return 0
-        return self.operation(Broadcast(tokens * mapping.hidden, "x"), mapping.width, mapping.height)
+        return self.operation(Broadcast(tokens * mapping.hidden, "x"), mapping.width + mapping.feed_width, mapping.height)
 
     def head(self, mapping: Mapping) -> int:
         """One token's embedding, and from its residual stream to its logits."""

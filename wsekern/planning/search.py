@@ -26,6 +26,7 @@ from wsekern.planning.breakpoints import breakpoints, first_from, moved, widths_
 from wsekern.planning.candidates import Candidate, Demand
 from wsekern.planning.causes import fewest_that
 from wsekern.planning.estimate import QuickPlacement, TimedRegions
+from wsekern.planning.halved import halved, may_be_halved
 from wsekern.planning.head_room import head_room
 from wsekern.planning.layout import LEAST_INSIDE, Placement, filled, sides_of
 from wsekern.planning.regions import Size, expert_weights, shapes_of
@@ -120,7 +121,8 @@ class Search:
         return next((found for found in tried if found is not None), alone)
 
     def _quick(self, candidate: Candidate, chunk: int) -> QuickPlacement:
-        shapes = shapes_of(self.config, candidate.width, candidate.height, candidate.layers)
+        feeds = candidate.mixer_width and candidate.width - candidate.mixer_width
+        shapes = shapes_of(self.config, candidate.width, candidate.height, candidate.layers, feeds)
         return QuickPlacement(self.config, self.machine, self.service.request, self.needed(candidate), shapes,
                               self.heads.usual, chunk=chunk, programs=candidate.programs,
                               expert_wafers=candidate.expert_wafers, **self.load)
@@ -317,7 +319,7 @@ class Search:
         close = [one for one in found if self.score(one) <= CLOSE * self.score(found[0])]
         kinds: dict[Any, Candidate] = {}  # the best of each
         for one in close:
-            kinds.setdefault((one.layers, one.expert_wafers, one in self._cuts), one)
+            kinds.setdefault((one.layers, one.expert_wafers, one in self._cuts, not one.mixer_width), one)
         exact = {one: self.exact_score(one) for one in (*close[:FINALISTS], *kinds.values())}
         last = [one for one in sorted(exact, key=exact.__getitem__) if exact[one] <= CLOSE * min(exact.values())][:LAST]
         return min((self.finished(one, wafers) for one in last), key=self.seconds)
@@ -363,6 +365,10 @@ class Search:
             if not blocks or blocks.programs == quickest.programs:
                 break
             tried += [*self.descend(blocks, wafers), *self._of_programs(wafers, blocks.programs)]
+        if tried and may_be_halved(self.config):
+            tried += halved(min(tried, key=self.score), self._large(self._light_cuts(wafers)),
+                            lambda one: self.score(one) if self.fits(one, wafers) else NEVER,
+                            lambda one: self.descend(one, wafers))
         return sorted(dict.fromkeys(tried), key=self.score)
 
     @cached_property

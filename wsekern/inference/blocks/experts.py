@@ -18,7 +18,7 @@ import numpy as np
 
 from wsekern.formulas import largest, smallest
 from wsekern.inference.blocks.activation import activation_room, activation_steps, missing_activation
-from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.blocks.common import add_bias, added_once, all_reduce, feed_sum
 from wsekern.inference.blocks.expert_crossing import arriving_steps, crossing_elements, leaving_steps, returning_steps
 from wsekern.inference.blocks.expert_places import ExpertPlaces
 from wsekern.inference.blocks.folding import scaled
@@ -94,6 +94,11 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     def dealt(self) -> bool:
         """Whether a PE has only some of the experts."""
         return self.places.all_blocks > 1
+
+    @property
+    def biased_apart(self) -> bool:
+        """Whether biases of the chosen experts are added before the sum along x, in one column of each expert."""
+        return self.dealt or self.mapping.columns == "feeds"
 
     @property
     def most(self) -> int:
@@ -205,11 +210,13 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
                       _step("latent_out", Gemm(tokens, self.inputs, m.hidden), ("out", "weights.latent_out"), "out")]
         for name, beside, width in self.beside:
             steps += self._beside(tokens, name, beside, width)
-        steps.append(_step("down_reduce", all_reduce(m, tokens * m.hidden, "x"), ("out",), "out"))
+        biases = [step for name, beside, _ in self.beside if beside.bias
+                  for step in add_bias(m, "ffn", f"{name}_down_bias", tokens, m.hidden, "out")]
+        steps += biases if m.columns == "feeds" else []
+        steps.append(_step("down_reduce", feed_sum(m, tokens * m.hidden), ("out",), "out"))
         steps += returning_steps(m, tokens) if m.expert_wafers > 1 and not m.expert_wafer else []
-        return [*steps, *(self._down_biases(tokens) if part.expert.bias and not self.dealt else []),
-                *(step for name, beside, _ in self.beside if beside.bias
-                  for step in add_bias(m, "ffn", f"{name}_down_bias", tokens, m.hidden, "out"))]
+        return [*steps, *(self._down_biases(tokens) if part.expert.bias and not self.biased_apart else []),
+                *(biases if m.columns != "feeds" else [])]
 
     def _normed(self, tokens: int) -> Steps:
         """``h`` normed, where it was not: the sum of its squares came with the scores."""
@@ -293,7 +300,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
                         reshape("chosen_down", tokens, inner, self.inputs),
                         _step("down", BatchedGemv(tokens, inner, self.inputs), ("active", "chosen_down"), "out"),
                         reshape(shares, tokens, load)]
-        return [*steps, *(self._down_biases(tokens) if self.part.expert.bias and self.dealt else [])]
+        return [*steps, *(self._down_biases(tokens) if self.part.expert.bias and self.biased_apart else [])]
 
     def _down_biases(self, tokens: int) -> Steps:
         """``out`` plus the biases of the chosen experts by their shares: of all behind the sum along x, or before it of those
@@ -330,7 +337,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
             if beside.bias:
                 biases = [w[f"{half}_bias"] for half in ups]
                 tiles[f"{name}_gate_up_bias"] = cutter.along_x(biases, [columns] * len(ups))[:, :, None]
-                tiles[f"{name}_down_bias"] = cutter.along_y(w[f"{name}_down_bias"], hidden)[:, :, None]
+                tiles[f"{name}_down_bias"] = added_once(m, cutter.along_y(w[f"{name}_down_bias"], hidden)[:, :, None])
         if part.shared_gate and self.beside:
             tiles["shared_router"] = cutter.matrix([w["shared_router"]], hidden, [np.zeros((m.width, 1), int)])
         if part.latent:
@@ -348,7 +355,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         for expert in places.here:
             (begin, end), place = places.lines_of(expert), places.place_of(expert)
             for name, tile in self._tiles_of(expert, w, cutter).items():
-                lines = slice(begin, begin + 1) if name == "down_bias" and self.dealt else slice(begin, end)
+                lines = slice(begin, begin + 1) if name == "down_bias" and self.biased_apart else slice(begin, end)
                 where = (lines, slice(None), place) if turned else (slice(None), lines, place)
                 tiles[f"experts_{name}"][where] = tile
         if self.dealt:
@@ -378,7 +385,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         if self.part.expert.bias:
             bias = cutter.along_y(w["experts_down_bias"][expert], outer)
             tiles["gate_up_bias"] = cutter.along_x([w[f"{half}_bias"][expert] for half in ups], [lines] * len(ups))
-            tiles["down_bias"] = bias[:, :1] if self.dealt else bias
+            tiles["down_bias"] = bias[:, :1] if self.biased_apart else bias
         return tiles
 
 

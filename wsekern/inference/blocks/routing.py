@@ -10,8 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from wsekern.formulas import opaque
-from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.blocks.common import add_bias, all_reduce, columns_of_copy
 from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, find, keep, near, repeat, reshape, stack, take
@@ -60,18 +59,6 @@ def experts_of_column(mapping: Grid, part: Mixture) -> int:
     """Experts whose scores one column computes, in the block with the fewest columns."""
     copy = columns_of_copy(mapping)
     return -(-part.experts // (mapping.width % copy or copy))
-
-
-def columns_of_copy(mapping: Grid) -> int:
-    """Columns that hold a whole router together: the fewest with which there are no more copies than asked for and the last
-    block, of what is left, has at least half as many."""
-    return _evenly_cut(mapping.width, -(-mapping.width // mapping.programs.router_copies))
-
-
-@opaque
-def _evenly_cut(width: int, fewest: int) -> int:
-    """The fewest columns from ``fewest`` on of which ``width`` are a multiple, or half of one or more above it."""
-    return next(columns for columns in range(fewest, width + 1) if 2 * (width % columns or columns) >= columns)
 
 
 def by_probability(part: Mixture) -> bool:
