@@ -53,7 +53,7 @@ class Grid:
     layer are dealt to ``expert_wafers`` wafers, each with such a grid; this one is that of ``expert_wafer``, and the rest of
     the layer lies on that of wafer 0. Where ``feed_width`` is not 0, the grid has the mixers of its layers alone, and as many
     columns on both sides of it their feed-forward parts (:mod:`wsekern.inference.halves`); ``columns`` says which of these a
-    grid is.
+    grid is. ``stacked``: all regions of the model are alike and lie above each other, columns of mixers above such columns.
     """
 
     config: ModelConfig
@@ -76,6 +76,7 @@ class Grid:
     expert_wafer: int = 0
     feed_width: int = 0
     columns: Columns = "whole"
+    stacked: bool = False
 
     def __post_init__(self) -> None:
         if not all(isinstance(side, int) and side >= 1 for side in (self.width, self.height)):

@@ -7,7 +7,7 @@ from wsekern.inference.halves import feed_half, mixer_half
 from wsekern.inference.layer import arriving_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
-from wsekern.inference.step_times import handover_steps, layer_lists, time_layer, whole_region
+from wsekern.inference.step_times import handover_steps, layer_lists, time_layer
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.ops import FlowEngine
@@ -68,4 +68,4 @@ def head_operations(machine: Machine, mapping: Mapping, profile: str) -> tuple[O
 @lru_cache(maxsize=256)
 def handover_operations(machine: Machine, mapping: Mapping, tokens: int, profile: str) -> tuple[OperationTime, ...]:
     """The way of tokens to the next region."""
-    return operation_times(machine, whole_region(mapping), handover_steps(mapping, tokens), profile)
+    return operation_times(machine, *handover_steps(mapping, tokens), profile)

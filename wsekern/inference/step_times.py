@@ -13,6 +13,7 @@ from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.ops import Broadcast, Operation
 from wsekern.ops.engines.flow import TimingEngine
+from wsekern.ops.operation import Axis
 from wsekern.workload.decoder import Block, Mixture
 
 CHUNKS = (1, 2, 4, 8, 16, 32, 64)
@@ -111,14 +112,21 @@ def time_head(machine: Machine, mapping: Mapping, profile: str) -> StepCycles:
 @lru_cache(maxsize=1024)
 def time_handover(machine: Machine, mapping: Mapping, tokens: int, profile: str) -> StepCycles:
     """Time of :func:`handover_steps`."""
-    return time_steps(machine, whole_region(mapping), handover_steps(mapping, tokens), profile)
+    return time_steps(machine, *handover_steps(mapping, tokens), profile)
 
 
-def whole_region(mapping: Mapping) -> Mapping:
-    """A grid of all columns of a region, those of both halves of its layers where these have their own."""
-    return replace(mapping, width=mapping.width + mapping.feed_width, feed_width=0) if mapping.feed_width else mapping
+def handover_steps(mapping: Mapping, tokens: int) -> tuple[Mapping, Steps]:
+    """The columns over which the residual stream of ``tokens`` tokens goes from one region to the mixers of the next one, and
+    how: over all of a region. Where columns of mixers lie above such columns, each carries the pieces of some rows up or down to
+    the same rows of the next region, and from there every piece goes over these columns alone."""
+    if not mapping.feed_width:
+        return mapping, [_passed_on(tokens * mapping.hidden, "x")]
+    if not mapping.stacked:
+        whole = replace(mapping, width=mapping.width + mapping.feed_width, feed_width=0)
+        return whole, [_passed_on(tokens * mapping.hidden, "x")]
+    rows = -(-mapping.height // mapping.width)
+    return mapping.halves[0], [_passed_on(rows * tokens * mapping.hidden, "y"), _passed_on(tokens * mapping.hidden, "x")]
 
 
-def handover_steps(mapping: Mapping, tokens: int) -> Steps:
-    """Residual stream of ``tokens`` tokens from one region to all columns of the next one."""
-    return [LayerStep("handover", "to the next region", Broadcast(tokens * mapping.hidden, "x"))]
+def _passed_on(elements: int, axis: Axis) -> LayerStep:
+    return LayerStep("handover", "to the next region", Broadcast(elements, axis))

@@ -19,10 +19,11 @@ from wsekern.inference.kinds import GridFormulas, LayerKind
 from wsekern.inference.layer import arriving_steps, expert_loads, mixer_steps, other_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
+from wsekern.inference.step_times import handover_steps
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
-from wsekern.ops import AllGather, AllReduce, Broadcast, FlowEngine, Operation
+from wsekern.ops import AllGather, AllReduce, FlowEngine, Operation
 from wsekern.ops._timing import CAUSE_NAMES
 from wsekern.ops.engines.flow import TimingEngine
 from wsekern.ops.operation import LocalOperation
@@ -212,7 +213,8 @@ class Estimator:
     def handover(self, mapping: Mapping, tokens: int) -> int:
         """Residual stream from one region to all columns of the next one, as
         :func:`wsekern.inference.step_times.time_handover` does."""
-        return self.operation(Broadcast(tokens * mapping.hidden, "x"), mapping.width + mapping.feed_width, mapping.height)
+        grid, steps = handover_steps(mapping, tokens)
+        return self.steps(steps, grid.width, grid.height)
 
     def head(self, mapping: Mapping) -> int:
         """One token's embedding, and from its residual stream to its logits."""
