@@ -17,7 +17,7 @@ from wsekern.workload.weights.weights import random_weights
 
 WSE3, PROMPT = load_machine("wse3"), [3, 1, 4]
 CHOICES = (("norms", "folded"), ("softmax", "bound"), ("softmax_sum", "riding"), ("local", "shared"), ("products", "together"),
-           ("groups", "odd"), ("position_blocks", 2), ("expert_blocks", 2), ("router_copies", 2))
+           ("router", "gathered"), ("groups", "odd"), ("position_blocks", 2), ("expert_blocks", 2), ("router_copies", 2))
 PAIRS = list(combinations(CHOICES, 2))
 QUICK = PAIRS[::6]
 CONFIG = ModelConfig(name="tiny", architecture="", hidden=32, vocab=64, max_context=32, final_norm=Norm(), blocks=(Block(

@@ -32,6 +32,9 @@ class Programs:
     products: Literal["rows", "together"] = "rows"
     """``together``: an instruction of a product, or of sums and maxima of rows, takes several rows where that is quicker. The
     bits are the same."""
+    router: Literal["summed", "gathered"] = "summed"
+    """How the scores of a mixture's router, of which each column has some, come to all columns of a copy of it: by a sum of
+    tiles that are 0 elsewhere, or by a gather, where copies have so few columns that it is quicker. The bits are the same."""
     groups: Literal["root", "odd"] = "root"
     """Groups of the PEs of a line in an all-reduce: as many as the root of their number, or the odd number nearest to it, whose
     middle group is in the middle of the line."""
@@ -83,9 +86,9 @@ class ProgramSet:
 
 
 PROGRAM_SETS = {
-    "2024-08": ProgramSet(PLAIN, "scalar", blocks_searched=False),
+    "2024-08": ProgramSet(PLAIN, "scalar"),
     "default": ProgramSet(Programs(norms="folded", softmax="bound", softmax_sum="riding", local="shared", products="together",
-                                   groups="odd"), None),
+                                   router="gathered", groups="odd"), None),
 }
 """``2024-08``: what public services of August 2024 could run, before kernels were rewritten: activations one element after the
 other, nothing folded. ``default``: the quickest of today."""

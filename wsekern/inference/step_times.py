@@ -117,8 +117,8 @@ def time_handover(machine: Machine, mapping: Mapping, tokens: int, profile: str)
 
 def handover_steps(mapping: Mapping, tokens: int) -> tuple[Mapping, Steps]:
     """The columns over which the residual stream of ``tokens`` tokens goes from one region to the mixers of the next one, and
-    how: over all of a region. Where columns of mixers lie above such columns, each carries the pieces of some rows up or down to
-    the same rows of the next region, and from there every piece goes over these columns alone."""
+    how: over all of a region. Where columns of mixers lie above such columns, each carries the pieces of some rows up or down
+    to the same rows of the next region, and from there every piece goes over these columns alone."""
     if not mapping.feed_width:
         return mapping, [_passed_on(tokens * mapping.hidden, "x")]
     if not mapping.stacked:

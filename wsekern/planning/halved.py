@@ -23,18 +23,19 @@ def may_be_halved(config: ModelConfig) -> bool:
 
 
 def halved(quickest: Candidate, cuts: Iterable[Candidate], score: Callable[[Candidate], float],
-           descend: Callable[[Candidate], list[Candidate]]) -> list[Candidate]:
+           with_blocks: Callable[[Candidate], Candidate], descend: Callable[[Candidate], list[Candidate]]) -> list[Candidate]:
     """What is met on the ways from ``quickest``, and from ``cuts`` with as many layers, with mixers on so few columns as is
-    quickest; ``score`` is infinite where there is no room."""
+    quickest, and with as many blocks; ``score`` is infinite where there is no room."""
     alike = [replace(cut, programs=quickest.programs) for cut in cuts
              if (cut.layers, cut.expert_wafers) == (quickest.layers, 1)]
     starts = sorted((min(_shares(one), key=score) for one in dict.fromkeys((quickest, *alike))), key=score)[:STARTS]
     found: list[Candidate] = []
     for start in starts:
         if score(start) < float("inf"):
-            found += [*_narrowed(start, score), start]
-            found += descend(min(found, key=score))
-            found += _narrowed(min(found, key=score), score)
+            own = [start, *_narrowed(start, score)]
+            own += descend(with_blocks(own[-1]))
+            own += _narrowed(own[-1], score)
+            found += [*own, with_blocks(own[-1])]
     return found
 
 

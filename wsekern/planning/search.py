@@ -21,6 +21,7 @@ from wsekern.inference.step_times import CHUNKS
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
 from wsekern.machine.timing import Timing
+from wsekern.planning.blocks import with_blocks
 from wsekern.planning.bound import stored_bytes
 from wsekern.planning.breakpoints import breakpoints, first_from, moved, widths_of
 from wsekern.planning.candidates import Candidate, Demand
@@ -62,10 +63,7 @@ WORTH_VARYING = 1.1
 """How many times as long as with the best that is known requests may take where width and height begin to be varied."""
 
 PATIENCE = 2
-"""Numbers of layers in a region, or of blocks, that are tried after the best one."""
-
-BLOCKS = (1, 2, 4, 8, 16, 32)
-"""Numbers of blocks that are tried."""
+"""Numbers of layers in a region that are tried after the best one."""
 
 ROUNDS = 2
 """Times that sizes are searched again with other numbers of blocks."""
@@ -368,7 +366,7 @@ class Search:
         if tried and may_be_halved(self.config):
             tried += halved(min(tried, key=self.score), self._large(self._light_cuts(wafers)),
                             lambda one: self.score(one) if self.fits(one, wafers) else NEVER,
-                            lambda one: self.descend(one, wafers))
+                            lambda one: self._with_blocks(one, wafers), lambda one: self.descend(one, wafers))
         return sorted(dict.fromkeys(tried), key=self.score)
 
     @cached_property
@@ -380,17 +378,8 @@ class Search:
         return (("expert_blocks", "router_copies") if self.config.mixtures else ()) + (("position_blocks",) if heads else ())
 
     def _with_blocks(self, candidate: Candidate, wafers: int) -> Candidate:
-        """The candidate with the numbers of blocks that make it quickest, found one after the other, more as long as that
-        helps."""
-        for name in self.integers:
-            failed = 0
-            for blocks in BLOCKS:
-                other = replace(candidate, programs=replace(candidate.programs, **{name: blocks}))
-                quicker = self.fits(other, wafers) and self.score(other) < self.score(candidate)
-                candidate, failed = (other, 0) if quicker else (candidate, failed + (other != candidate))
-                if failed == PATIENCE:
-                    break
-        return candidate
+        """The candidate with the numbers of blocks that make it quickest."""
+        return with_blocks(candidate, self.integers, lambda one: self.score(one) if self.fits(one, wafers) else NEVER)
 
     def _of_programs(self, wafers: int, programs: Programs, ways: int = STARTS) -> list[Candidate]:
         """From the best cuts on, with fewer layers in a region first; sides are varied from so many of them."""

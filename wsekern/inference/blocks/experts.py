@@ -23,7 +23,7 @@ from wsekern.inference.blocks.expert_crossing import arriving_steps, crossing_el
 from wsekern.inference.blocks.expert_places import ExpertPlaces
 from wsekern.inference.blocks.folding import scaled
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
-from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles
+from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles, scores_kept
 from wsekern.inference.blocks.shared import shared_buffers
 from wsekern.inference.grid import Grid
 from wsekern.inference.packed import Matrices, Matrix
@@ -186,7 +186,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         crossing = crossing_elements(m, self.part) if m.expert_wafers > 1 else 0
         shared = largest(shared_buffers(m, m.chunk * self.most * self.width, self.alike),
                      *(shared_buffers(m, m.chunk * width, "y") for _, _, width in self.beside), 0)
-        return 2 * self.part.experts + 3 * chosen + latent + crossing + -(-shared // m.chunk)
+        return self.part.experts + scores_kept(m, self.part) + 3 * chosen + latent + crossing + -(-shared // m.chunk)
 
     def room(self) -> int:
         """Bytes of the activation, or of the exponentials of the scores."""

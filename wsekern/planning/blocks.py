@@ -1,0 +1,40 @@
+"""Numbers of blocks, into which heads and experts are cut, and copies of routers, that make a candidate quickest."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from wsekern.planning.candidates import Candidate
+
+BLOCKS = (1, 2, 4, 8, 16, 32)
+"""Numbers of blocks that are tried."""
+
+PATIENCE = 2
+"""Numbers that are tried after the best one."""
+
+
+def with_blocks(candidate: Candidate, names: Iterable[str], score: Callable[[Candidate], float]) -> Candidate:
+    """The candidate with the numbers of ``names`` that make it quickest, found one after the other, more as long as that helps;
+    where it gathers scores of routers, with sums of them too: a gather takes room for its code. ``score`` is infinite where
+    there is no room."""
+    names = tuple(names)
+    ways = [candidate]
+    if "router_copies" in names and candidate.programs.router == "gathered":
+        ways.append(_changed(candidate, router="summed"))
+    return min((_more(way, names, score) for way in ways), key=score)
+
+
+def _more(candidate: Candidate, names: Iterable[str], score: Callable[[Candidate], float]) -> Candidate:
+    for name in names:
+        failed = 0
+        for blocks in BLOCKS:
+            other = _changed(candidate, **{name: blocks})
+            quicker = score(other) < score(candidate)
+            candidate, failed = (other, 0) if quicker else (candidate, failed + (other != candidate))
+            if failed == PATIENCE:
+                break
+    return candidate
+
+
+def _changed(candidate: Candidate, **programs: Any) -> Candidate:
+    return replace(candidate, programs=replace(candidate.programs, **programs))
