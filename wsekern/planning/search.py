@@ -297,7 +297,8 @@ class Search:
         if key not in self._possible:
             self._possible[key] = self.possible(*key)
         x, y = first_from(self.across, candidate.width), first_from(self.down, candidate.height)
-        return not self._possible[key][candidate.layers - 1, x, y] or bool(self.bound[x, y] >= known)
+        possible = self._possible[key][candidate.layers - 1, x, y]
+        return not possible or bool(not candidate.mixer_width and self.bound[x, y] >= known)  # mixers in the middle have less far
 
     # -- the search ----------------------------------------------------------------------------------------------------
     @cached_property
