@@ -298,7 +298,7 @@ class Search:
             self._possible[key] = self.possible(*key)
         x, y = first_from(self.across, candidate.width), first_from(self.down, candidate.height)
         possible = self._possible[key][candidate.layers - 1, x, y]
-        return not possible or bool(not candidate.mixer_width and self.bound[x, y] >= known)  # mixers in the middle have less far
+        return not possible or bool(not candidate.mixer_width and self.bound[x, y] >= known)  # sums of halves go less far
 
     # -- the search ----------------------------------------------------------------------------------------------------
     @cached_property
