@@ -86,12 +86,13 @@ class ProgramSet:
 
 
 PROGRAM_SETS = {
-    "2024-08": ProgramSet(PLAIN, "scalar"),
+    "2024-08": ProgramSet(Programs(groups="odd"), "scalar"),
     "default": ProgramSet(Programs(norms="folded", softmax="bound", softmax_sum="riding", local="shared", products="together",
                                    router="gathered", groups="odd"), None),
 }
 """``2024-08``: what public services of August 2024 could run, before kernels were rewritten: activations one element after the
-other, nothing folded; positions, experts and routers lie as freely as today. ``default``: the quickest of today."""
+other, nothing folded; what lies where (positions, experts, routers, roots of sums) is chosen as freely as today. ``default``: the
+quickest of today."""
 
 
 def program_set(name: str | ProgramSet) -> ProgramSet:
