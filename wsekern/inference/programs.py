@@ -91,8 +91,8 @@ PROGRAM_SETS = {
                                    router="gathered", groups="odd"), None),
 }
 """``2024-08``: what public services of August 2024 could run, before kernels were rewritten: activations one element after the
-other, nothing folded; what lies where (positions, experts, routers, roots of sums) is chosen as freely as today. ``default``: the
-quickest of today."""
+other, nothing folded; what lies where (positions, experts, routers, roots of sums) is chosen as freely as today.
+``default``: the quickest of today."""
 
 
 def program_set(name: str | ProgramSet) -> ProgramSet:
