@@ -11,6 +11,9 @@ from wsekern._common import status_table
 class WsekernError(Exception):
     """Base of all wsekern errors; the command line prints it as one sentence and exits with 2."""
 
+    in_lines = False
+    """Whether the message is lines, which the command line prints as they are."""
+
 
 class InputError(WsekernError, ValueError):
     """A description, file or argument is not acceptable; nothing has run."""

@@ -105,7 +105,7 @@ def run_and_exit(run: Callable[[], Any]) -> NoReturn:
                 sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except WsekernError as error:
-        _refuse(str(error))
+        _refuse(str(error), error.in_lines)
     except BrokenPipeError:
         _forget_output()
         sys.exit(141)
@@ -140,9 +140,12 @@ def clicked(command: Any) -> Any:
         raise KeyboardInterrupt from None
 
 
-def _refuse(sentence: str) -> NoReturn:
-    """Say in one line why nothing was done."""
-    _say(" ".join(sentence.split()))
+def _refuse(sentence: str, in_lines: bool = False) -> NoReturn:
+    """Say why nothing was done: in one line, or in those of the message."""
+    if in_lines:
+        print(sentence, file=sys.stderr)
+    else:
+        _say(" ".join(sentence.split()))
     sys.exit(2)
 
 

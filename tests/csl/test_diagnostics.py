@@ -66,6 +66,14 @@ comptime { const n = -1; const a = 1 >> n; }
 comptime { const a = 1.5 % 2.0; }
 comptime { const a = switch (3) { 1 => 2, 2 => 3 }; }
 comptime { @nothing(); }
+comptime { @addc16(1, 2, 3); }
+comptime { const a = @import_comptime_value(comptime_struct, "missing.json"); }
+comptime { const a = @import_comptime_value(comptime_struct, "torn.json"); }
+comptime { const a = @import_comptime_value(comptime_struct, "odd.json"); }
+comptime { const a = @import_comptime_value(i16, "list.json"); }
+comptime { const a = @get_string_from_byte(300); }
+const pk = packed struct { a: u3, b: bool }; comptime { const a = @zeros([2]pk); }
+comptime { const a = @bitcast([2]u16, [2]i16 { 1, 2 }); }
 comptime { @import_module(3); }
 comptime { const a = @zeros(i16); }
 comptime { const a = @constants(i16, 1); }
@@ -265,6 +273,12 @@ const r = rec(in[0]); out[0] = r;
 const t = @import_module("<types>"); out[0] = t.bit_size_of(type);
 const s = @import_module("<string>"); const c = s.fmt("{d} {d}", .{ 1 });
 @mov32(&out[0], 3, .{ .index = 2 });
+const h = @bitcast([3]u16, in[0]);
+var v: mem1d_dsd; @mov32(v, 3);
+@mov32(d, differ[@as(u16, in[0])]);
+var e = d; var p = &e; p = &e; @mov32(p.*, 1);
+var e = d; var p = &e; p = &e; p.* = d;
+@load_to_dsr_xdsr(@get_dsr(dsr_src1, 2), @get_dsr(xdsr, 0), inside); @mov32(d, @get_dsr(dsr_src1, 2));
 """
 """Statements of ``compute``."""
 BEFORE = """
@@ -277,6 +291,8 @@ const t9 = @get_local_task_id(9);
 task task_() void {}
 task tt() void {}
 task unbound() void {}
+const differ = [2]fabin_dsd { s, @get_dsd(fabin_dsd, .{ .extent = 4, .fabric_color = @get_color(2) }) };
+const inside = @get_dsd(circbuf_dsd, .{ .base_address = &in[2], .extent = 3, .wraparound = 4 });
 fn one() void {}
 fn two() void {}
 fn same(a: i32) i32 { return a; }
@@ -317,7 +333,8 @@ const l = @import_module("<layout>"); layout { const x = l.get_x_coord(); }
 """
 ONE = 'const NO = .{ .pop_mode = .{ .no = true } }; layout { @set_rectangle(1, 1); @set_tile_code(0, 0, "pe.csl");'
 """What LAYOUT stands for in LAYOUTS."""
-OTHERS = {"other.csl": "export var e: i16;\n", "outer.csl": "extern var e: i32;\n", "unknown_param.csl": "const a = 1;\n"}
+OTHERS = {"other.csl": "export var e: i16;\n", "outer.csl": "extern var e: i32;\n", "unknown_param.csl": "const a = 1;\n",
+          "torn.json": "{", "odd.json": '{"a:what": 1}', "list.json": "[1, null]"}
 
 ELSEWHERE = {
     "no dialect .*: there are .*, and auto": "test_dialect.py",
@@ -335,7 +352,6 @@ GUARDS = {
     "code of a PE binds a queue to another color; @initialize_queue says its first one",
     "functions inside each other need .* registers, a PE has 256",
     "this is known only at run time, and is needed while the program is compiled",
-    "a DSD cannot be stored through a pointer or at an index that is known only at run time",
     "this is another kind of .* than the variable held at its declaration",
     "color .* finds no .* queue: all .* are bound to other colors",
     ".* queue .* has no color here, and every color is in use",

@@ -86,3 +86,41 @@ def test_cslc_refuses_warnings_where_it_is_asked_to(compile_csl, tmp_path, capsy
     assert cslc(command) == 0 and "reserved" in capsys.readouterr().err and (tmp_path / "out" / "out.json").is_file()
     assert cslc([*command[:-1], str(tmp_path / "other"), "--warnings-as-errors"]) == 1
     assert "--warnings-as-errors was asked for" in capsys.readouterr().err and not (tmp_path / "other").exists()
+
+
+SEVERAL = """
+fn half(a: i32) i32 {
+  const b: i32 = 1.5;
+  return missing / b;
+}
+fn compute() void {
+  var n: i16 = 1.5;
+  out[0] = n;
+  out[1] = true;
+  for (@range(i16, 3)) |i| { out[i] = nothing(i); }
+  if (half(in[0]) > 1) { floats[0] = 1; } else { floats[0] = 2; floats[1] = in[0]; }
+  sys.unblock_cmd_stream();
+}
+"""
+
+
+def test_errors_of_statements_do_not_hide_each_other_nor_bring_about_others(compile_csl):
+    with pytest.raises(CslError) as caught:
+        compile_csl(SEVERAL)
+    found = [each.message for each in caught.value.diagnostics]
+    assert sorted(message.split(";")[0] for message in found) == sorted([
+        "expected i16, found a value of type comptime_float", "expected i32, found a value of type bool",
+        "unknown name 'nothing'", "expected f32, found a value of type i32",
+        "expected i32, found a value of type comptime_float", "unknown name 'missing'"])
+
+
+def test_the_command_line_shows_errors_line_by_line(tmp_path, capfd, monkeypatch):
+    from wsekern.cli import main
+
+    path = tmp_path / "a.csl"
+    path.write_text("const a = 1\nconst b = ;\n")
+    monkeypatch.setattr("sys.argv", ["wsekern", "csl", "check", str(path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert f"{path}:2:11: error: expected a value, found ';'\n    const b = ;\n              ^\n" in capfd.readouterr().err

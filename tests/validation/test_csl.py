@@ -25,6 +25,8 @@ def test_rows_say_what_they_stand_beside(monkeypatch):
     assert all(row["predicted"] > row["measured"] for row in chains)
     assert abs(rows["csl-W0334-meshgemv-16x16-1x1"]["error"]) < 0.05
     assert abs(rows["csl-W0211-meshgemm-16x16-1x1x1"]["error"]) < 0.15
+    vectors = [row for row in rows.values() if row["group"] == "csl vector-fmuls wse2"]
+    assert len(vectors) == 4 and all(55 < row["predicted"] - row["measured"] < 70 for row in vectors)
     assert csl.validate_rows("table.csv")["rows"] == []
 
 

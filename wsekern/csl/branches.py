@@ -100,8 +100,7 @@ class Branches(Expressions):
             self.fail(node, f"the branches have the types {self.type_of(node.then)} and {self.type_of(other)}")
         if isinstance(kind, t.Void):
             return self._both(condition, node, other)
-        if t.is_comptime(kind):
-            self.fail(node, f"a {kind} cannot depend on what is known only at run time; give a branch a type with @as")
+        self._at_run_time(kind, node)
         frame, emit = self.frame, self.emit
         otherwise, after = frame.label(), frame.label()
         emit.unless(condition, otherwise)
@@ -111,6 +110,22 @@ class Branches(Expressions):
         self._set(result, self.evaluate(other, kind), node)
         frame.place(after)
         return result
+
+    def _at_run_time(self, kind: Type, node: syntax.Node) -> None:
+        if t.is_comptime(kind):
+            self.fail(node, f"a {kind} cannot depend on what is known only at run time; give a branch a type with @as")
+
+    def common_type(self, kinds: list[Type], node: syntax.Node) -> Type:
+        """The type of a value that comes from one of several branches."""
+        found: Type = kinds[0] if kinds else t.VOID
+        for each in kinds[1:]:
+            both = t.peer(found, each)
+            if both is None:
+                self.fail(node, f"the branches have the types {found} and {each}")
+            found = both
+        if not isinstance(found, t.Void):
+            self._at_run_time(found, node)
+        return found
 
     def _both(self, condition: Value, node: syntax.Choice, other: syntax.Expression) -> Value:
         frame = self.frame
@@ -146,7 +161,7 @@ class Branches(Expressions):
 
     def switch(self, node: syntax.Switch, wanted: Type | None = None) -> Value:
         """``switch`` as a value."""
-        exit_ = Exit("switch", node.label, branches=self.branches, type=wanted)
+        exit_ = Exit("value", node.label, branches=self.branches, type=wanted)
         flow = self._switch(node, exit_)
         if flow is not None and flow.kind == "value":
             return flow.value if wanted is None else coerce(self, flow.value, wanted, node)
@@ -177,6 +192,9 @@ class Branches(Expressions):
     def _switch_in_code(self, node: syntax.Switch, subject: Value, exit_: Exit) -> Flow | None:
         frame, emit = self.frame, self.emit
         after, flows, has_else = frame.label(), [], False
+        if exit_.kind == "value" and exit_.type is None:
+            exit_.type = self.common_type([self.type_of(case.body.expression) for case in node.cases
+                                           if isinstance(case.body, syntax.Do)], node)
         for case in node.cases:
             following, here = frame.label(), frame.label()
             for k, each in enumerate(case.values):

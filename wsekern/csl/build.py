@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.csl import builtins, calls, layout, library, mapping, routes, syntax, tasks  # noqa: F401  (they register)
+from wsekern.csl import builtins, calls, layout, library, mapping, routes, syntax, tasks, written  # noqa: F401  (they register)
 from wsekern.csl import dialect as dialects
 from wsekern.csl import types as t
 from wsekern.csl.calls import jump, run_task
@@ -358,7 +358,7 @@ def _launch(unit: Unit, frame: Frame, name: str, function: FunctionRef) -> None:
         kind = ev.type_at(node.type)
         symbol = Symbol(f"{name}.{k}", kind, None, False, used=True)
         unit.symbols.append(symbol)
-        arguments.append(from_memory(ev, Memory(symbol), kind))
+        arguments.append(from_memory(ev, Memory(symbol), kind, node))
     result = ev.type_at(function.node.result)
     jump(ev, function, arguments, result, function.node)
     ev.emit.emit("end")

@@ -16,13 +16,29 @@ from wsekern.csl.functions import Evaluator
 from wsekern.csl.mapping import map_elements
 from wsekern.csl.operands import OPERATIONS
 from wsekern.csl.operations import operation
-from wsekern.csl.places import load, member
+from wsekern.csl.places import from_memory, load, to_memory
 from wsekern.csl.types import Type
-from wsekern.csl.values import NOTHING, FunctionRef, Reg, Value, Varying, number_dtype, shown, zero_of
+from wsekern.csl.values import NOTHING, FunctionRef, Memory, Reg, Value, Varying, number_dtype, shown, zero_of
 
 Handler = Callable[[Evaluator, syntax.Builtin], Value]
 BUILTINS: dict[str, Handler] = {}
 """What each builtin does."""
+
+
+NOT_THERE = {
+    **dict.fromkeys(("addc16",), "the carry of a vector; add wider integers in scalar code"),
+    **dict.fromkeys(("fnormh", "fnorms"), "mantissas of vectors"),
+    "dfilt": "words of a queue are dropped by an operation of their number, or by a filter of the color",
+    **dict.fromkeys(("set_fifo_read_length", "set_fifo_write_length"), "the other operand says how many elements move"),
+    "set_active_prng": "a PE has one generator of random bits",
+    "bind_rotating_tasks": "bind one task, which counts its turns",
+    "get_filter_id": "filters change only in the layout",
+    **dict.fromkeys(("get_config", "set_config", "get_config_unchecked", "set_config_unchecked"),
+                    "the registers of a PE are documented nowhere; <tile_config> has what programs change"),
+    **dict.fromkeys(("get_symbol_id", "get_symbol_value", "get_tensor_ptr", "has_exported_tensors"),
+                    "the host's copies need none of it here"),
+}
+"""Builtins that are documented and not there: why, or what to do instead."""
 
 
 def builtin(*names: str, arguments: int | tuple[int, int] | None = None) -> Callable[[Handler], Handler]:
@@ -49,6 +65,8 @@ def call_builtin(ev: Evaluator, node: syntax.Builtin, wanted: Type | None) -> Va
     if node.name in OPERATIONS:
         return operation(ev, node)
     handler = BUILTINS.get(node.name)
+    if node.name in NOT_THERE:
+        ev.fail(node, f"@{node.name} is not supported: {NOT_THERE[node.name]}")
     if handler is None:
         near = get_close_matches(node.name, [*BUILTINS, *OPERATIONS], 1)
         ev.fail(node, f"unknown builtin @{node.name}" + (f"; did you mean @{near[0]}?" if near else ""))
@@ -82,8 +100,17 @@ def as_(ev: Evaluator, node: syntax.Builtin) -> Value:
 
 @builtin("bitcast", arguments=2)
 def bitcast(ev: Evaluator, node: syntax.Builtin) -> Value:
-    """The same bits as another type."""
-    return bits_as(ev, ev.evaluate(node.arguments[1]), ev.type_at(node.arguments[0]), node.arguments[1])
+    """The same bits as another type; those of structs and arrays by way of memory."""
+    value, wanted = ev.evaluate(node.arguments[1]), ev.type_at(node.arguments[0])
+    if not any(isinstance(each, (t.Struct, t.Array)) for each in (value.type, wanted)):
+        return bits_as(ev, value, wanted, node.arguments[1])
+    if value.type.bytes != wanted.bytes or not wanted.bytes:
+        ev.fail(node, f"{value.type} has {value.type.bytes} bytes and {wanted} {wanted.bytes}: @bitcast needs as many in both")
+    if not ev.runtime:
+        ev.fail(node, "@bitcast of structs and arrays belongs into code of a PE")
+    memory = Memory(ev.unit.local_symbol(ev.frame, value.type))
+    to_memory(ev, memory, value, node)
+    return from_memory(ev, memory, wanted, node)
 
 
 @builtin("ptrcast", arguments=2)
@@ -178,8 +205,7 @@ def has_field(ev: Evaluator, node: syntax.Builtin) -> Value:
 @builtin("field", arguments=2)
 def field(ev: Evaluator, node: syntax.Builtin) -> Value:
     """A field by its name."""
-    place = ev.place(node.arguments[0])
-    return load(ev, member(ev, place, text_of(ev, node.arguments[1]), node), node)
+    return load(ev, ev.place(node), node)
 
 
 @builtin("concat_structs", arguments=2)
@@ -218,6 +244,15 @@ def get_array(ev: Evaluator, node: syntax.Builtin) -> Value:
     """A string as an array of u8."""
     data = ev.compiling(node.arguments[0]).data
     return Value(t.Array((len(data),), t.U8), np.frombuffer(data, np.uint8).copy())
+
+
+@builtin("get_string_from_byte", arguments=1)
+def get_string_from_byte(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """A string of one byte."""
+    number = ev.known_int(ev.compiling(node.arguments[0]), node.arguments[0])
+    if not 0 <= number < 256:
+        ev.fail(node.arguments[0], f"{number} is no byte: they are 0 to 255")
+    return Value(t.STRING, bytes([number]))
 
 
 # ---- small numbers with a meaning ----

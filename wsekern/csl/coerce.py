@@ -38,6 +38,10 @@ def coerce(ev: Context, value: Value, wanted: Type, node: Node) -> Value:
         raise ev.split(value.data)
     if isinstance(given, t.ComptimeFloat) and isinstance(wanted, t.Float):
         return Value(wanted, rounded(value.data, wanted))
+    loses_type = (isinstance(given, t.Int), wanted) == (True, t.COMPTIME_INT) or (
+        isinstance(given, t.Float), wanted) == (True, t.COMPTIME_FLOAT)
+    if loses_type and not isinstance(value.data, (Reg, Varying)):
+        return Value(wanted, value.data)
     if isinstance(given, t.Int) and isinstance(wanted, t.Int) and not isinstance(value.data, Reg):
         return _comptime_int(ev, value, wanted, node)  # known, and so known to fit: programs rely on it
     if t.widens(given, wanted):
@@ -164,6 +168,8 @@ def bitcast(ev: Context, value: Value, wanted: Type, node: Node) -> Value:
     pointer = isinstance(given, t.Pointer) or isinstance(wanted, t.Pointer)  # before 2.10 addresses had 16 bits
     if (sizes[0] != sizes[1] or not sizes[0]) and not (pointer and {*sizes} <= {16, 32}):
         ev.fail(node, f"{given} has {sizes[0]} bits and {wanted} {sizes[1]}: @bitcast needs as many in both")
+    if isinstance(value.data, Address) and not isinstance(wanted, t.Pointer) and ev.runtime:
+        return Value(wanted, ev.emit.register(value))  # a number to compute with
     if isinstance(value.data, (Reg, Address)) or isinstance(wanted, t.Pointer):
         return Value(wanted, value.data)
     if isinstance(value.data, Varying):

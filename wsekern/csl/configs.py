@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from wsekern.csl.apart import changed, groups_by, varying_of
 from wsekern.csl.layout import ColorConfig, LayoutEffects, color_config
-from wsekern.csl.source import Span
+from wsekern.csl.source import CslError, Diagnostic, Span
 from wsekern.csl.tiles import NOBODY, rectangles
 from wsekern.csl.values import Value
+from wsekern.errors import InputError
 from wsekern.program.layout import Layout
 
 
@@ -100,8 +101,11 @@ def colors_of(effects: LayoutEffects, made: Layout) -> Configs:
 
 def paint(made: Layout, config: ColorConfig, color: int, mask: NDArray[np.bool_]) -> None:
     """A configuration at PEs."""
-    for x, y, width, height in rectangles(mask):
-        if config.route is not None:
-            made.fabric.paint_route(color, config.route, x=x, y=y, width=width, height=height)
-        if config.filter is not None:
-            made.fabric.filter(color, config.filter, x=x, y=y, width=width, height=height)
+    try:
+        for x, y, width, height in rectangles(mask):
+            if config.route is not None:
+                made.fabric.paint_route(color, config.route, x=x, y=y, width=width, height=height)
+            if config.filter is not None:
+                made.fabric.filter(color, config.filter, x=x, y=y, width=width, height=height)
+    except InputError as error:
+        raise CslError([Diagnostic(str(error), config.span)]) from None

@@ -272,9 +272,17 @@ class DsrLinker(ABC):
         if data.kind == "mem4d_dsd":
             return Mem4d(symbol, data.shape, data.strides, offset, kind)
         if data.kind == "circbuf_dsd":
-            return Ring(symbol, extent)
+            return self.ring(data, extent)
         stride = int(data.stride.data) if data.stride is not None and isinstance(data.stride.data, int) else 1
         return Mem(symbol, extent, offset, stride, save=_saves(options), type=kind)
+
+    def ring(self, data: Dsd, extent: int) -> Ring:
+        """A circular buffer, which is all of an array."""
+        base = data.base.data if data.base is not None else None
+        if not isinstance(base, Address) or base.offset or data.shape[0] * data.element != base.symbol.type.bytes:
+            self.fail("a circular buffer is all of an array: a base address inside one or known only at run time, and another "
+                      "wrap-around than its end, are not supported")
+        return Ring(base.symbol.name, extent)
 
     def _dsr(self, dsr: Dsr, operand: Operand, name: str, place: int, index: Value | None) -> Any:
         """The descriptor of a DSR; with an ``index`` of the operation, where what was loaded takes one, a copy with it."""

@@ -19,7 +19,7 @@ from wsekern.csl.directions import DIRECTIONS
 from wsekern.csl.emit import Unsupported, machine_type
 from wsekern.csl.operands import copy_memory
 from wsekern.csl.places import Fixed, InMemory, InVariable, Place, index, load, member, symbol_place, to_memory
-from wsekern.csl.scope import Binding, Constant, Module, Scope, Stored
+from wsekern.csl.scope import Binding, Broken, Constant, Module, Scope, Stored
 from wsekern.csl.source import CslError, Diagnostic, Note, Span
 from wsekern.csl.types import Type
 from wsekern.csl.values import (
@@ -30,7 +30,6 @@ from wsekern.csl.values import (
     Split,
     Value,
     Varying,
-    number_dtype,
     shown,
     zero_of,
 )
@@ -144,6 +143,8 @@ class Expressions(Context):
 
     def place_of(self, binding: Binding) -> Place:
         """Where a name's value is."""
+        if isinstance(binding, Broken):
+            raise CslError([])
         if isinstance(binding, Constant):
             return Fixed(binding.value)
         if isinstance(binding, Stored):
@@ -178,7 +179,7 @@ class Expressions(Context):
         name = self.compiling(node.arguments[1])
         if not isinstance(name.data, bytes):
             self.fail(node.arguments[1], f"expected the name of a field, found {shown(name)}")
-        return member(self, self.place(node.arguments[0]), name.data.decode(), node)
+        return self._member(syntax.Member(node.span, node.arguments[0], name.data.decode()))
 
     def _member(self, node: syntax.Member) -> Place:
         of = self.place(node.of)
@@ -410,6 +411,10 @@ class Expressions(Context):
     def struct_type(self, node: syntax.StructType, wanted: Type | None) -> Value:
         """``struct {...}``: another type at every place that declares one, and for other types of its fields."""
         kinds = tuple(map(self.type_at, node.types))
+        if node.layout == "packed" and (t.BOOL in kinds or any(
+                isinstance(each, t.Int) and each.bits not in (8, 16, 32, 64) for each in kinds) or (
+                node.kind == "struct" and sum(each.bytes for each in kinds) != t.Struct(node, node.names, kinds).bytes)):
+            self.fail(node, "a packed struct is supported where its fields fill whole bytes, each at a multiple of its size")
         name = self.unit.names_of_types.get(node, node.kind)
         return Value(t.TYPE, t.Struct(node, node.names, kinds, name, node.kind == "union"))
 
@@ -440,9 +445,10 @@ class Expressions(Context):
         assert isinstance(value.type, t.Array)
         source = value.data if isinstance(value.data, Memory) else Memory(self.unit.constant_symbol(value))
         element = value.type.element
-        if number_dtype(element) is None and element.bytes not in (2, 4):
+        size = 4 if element.bytes % 4 == 0 else 2
+        if element.bytes % size:
             self.fail(node, f"an array of {element} cannot be copied at run time; copy its elements")
-        copy_memory(self, target, source, value.type.count * max(1, element.bytes // 4 or 1), min(4, element.bytes))
+        copy_memory(self, target, source, value.type.bytes // size, size)
 
 
 Handler = Callable[[Any, Any, Type | None], Value]

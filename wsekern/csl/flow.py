@@ -37,6 +37,8 @@ class Exit:
     result: Value | None = None
     type: Type | None = None
     used: bool = False
+    types: list[Type] | None = None
+    """Of the values that it is left with, where only these are wanted."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from wsekern.csl.evaluator import _EVALUATE
 from wsekern.csl.flow import Exit, Flow
 from wsekern.csl.ir import Frame
 from wsekern.csl.loops import Loops
-from wsekern.csl.places import load, store, to_memory, variable_of
-from wsekern.csl.scope import Binding, Cell, Constant, Held, Scope, Stored
-from wsekern.csl.source import Note
+from wsekern.csl.places import dsds_at_start, load, store, to_memory, variable_of
+from wsekern.csl.scope import Binding, Broken, Cell, Constant, Held, Scope, Stored, walk
+from wsekern.csl.source import MAX_ERRORS, CslError, Diagnostic, Note
 from wsekern.csl.types import Type
 from wsekern.csl.values import NOTHING, Memory, Reg, Value, leaves, with_leaves, zero_of
 
@@ -49,6 +49,9 @@ class Evaluator(Loops):
             return handler(self, node)
         except Unsupported as error:
             self.fail(node, f"not supported yet: {error}")
+        except (AssertionError, AttributeError, IndexError, KeyError, TypeError) as error:  # with its line, for who meets it
+            said = f"the compiler has a fault that this statement meets: {type(error).__name__}: {error}"
+            raise CslError([Diagnostic(said, node.span)]) from error
 
     def block(self, node: syntax.Block) -> Flow | None:
         """Statements in a scope of their own."""
@@ -74,7 +77,7 @@ class Evaluator(Loops):
         try:
             for each in node.statements:
                 before = self.frame.taken if self.runtime else 0
-                flow = self.run(each)
+                flow = self._recovering(each)
                 if self.runtime and not isinstance(each, syntax.Variable):
                     self.frame.release(before)
                 if flow is not None:
@@ -85,6 +88,22 @@ class Evaluator(Loops):
             if self.runtime:
                 self.frame.release(taken)
                 self.frame.close(begun)
+
+    def _recovering(self, node: syntax.Node) -> Flow | None:
+        """Do a statement; after an error in one of a function's own, which is kept, the others are looked at all the same."""
+        try:
+            return self.run(node)
+        except CslError as error:
+            if not self.runtime or any(each.kind != "loop" and each.end for each in self.exits):
+                raise
+            kept = self.unit.diagnostics
+            kept.found += [each for each in error.diagnostics if each not in kept.found]
+            if len(kept.errors) >= MAX_ERRORS:
+                raise
+            if isinstance(node, syntax.Variable):
+                self.scope.names[node.name] = Broken(node.span)
+            self.frame.broken = True
+            return None
 
     def do(self, node: syntax.Do) -> Flow | None:
         """An expression for its effect."""
@@ -153,6 +172,9 @@ class Evaluator(Loops):
 
     def _stored(self, node: syntax.Variable, kind: Type, value: Value | None) -> Binding:
         symbol = self.unit.local_symbol(self.frame, kind, node)
+        of_dsds = isinstance(kind, t.Array) and isinstance(kind.element, t.DsdType)
+        if of_dsds and value is not None and isinstance(value.data, list):
+            symbol.initial = dsds_at_start(value)
         to_memory(self, Memory(symbol), value if value is not None else zero_of(kind), node)
         return Stored(symbol, node.span)
 
@@ -183,6 +205,12 @@ class Evaluator(Loops):
             if flow is not None and flow.kind == "break" and flow.label == node.label:
                 return flow.value if flow.value is not None else NOTHING
             return NOTHING
+        valued = [each for each in walk(node)
+                  if isinstance(each, syntax.Break) and each.label == node.label and each.value is not None]
+        if len(valued) == 1 and valued[0] is node.statements[-1]:
+            return self._value_at_end(node, valued[0].value, wanted)
+        if valued and wanted is None:
+            wanted = self._type_of_breaks(node)
         exit_ = Exit("block", node.label, self.frame.label(), "", self.branches, type=wanted)
         self.exits.append(exit_)
         self.branches += 1
@@ -191,6 +219,29 @@ class Evaluator(Loops):
         self.exits.pop()
         self.frame.place(exit_.end)
         return exit_.result if exit_.result is not None else NOTHING
+
+    def _value_at_end(self, node: syntax.Block, value: syntax.Expression, wanted: Type | None) -> Value:
+        """The value of a block that ends with its only break: known where that one is."""
+        outer, begun = self.scope, len(self.frame.variables)
+        self.scope = outer.inner()
+        try:
+            for each in node.statements[:-1]:
+                self.run(each)
+            return self.evaluate(value, wanted)
+        finally:
+            self.scope = outer
+            self.frame.close(begun)
+
+    def _type_of_breaks(self, node: syntax.Block) -> Type:
+        """The type that the values of a block's breaks have in common."""
+        scratch = Frame("scratch", "function")
+        scratch.taken = self.frame.taken
+        with self.unit.without_effects():
+            inner = self.inside(scratch)
+            exit_ = Exit("block", node.label, scratch.label(), "", inner.branches, types=[])
+            inner.exits = [*inner.exits, exit_]
+            inner.statements(node)
+        return self.common_type(exit_.types or [], node)
 
 
 _RUN = {

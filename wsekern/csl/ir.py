@@ -56,6 +56,8 @@ class Frame:
     variables: list[Named] = field(default_factory=list)
     result: Any = None
     """The value that it returns, whose scalars are registers of this frame."""
+    broken: bool = False
+    """Whether a statement of it is wrong."""
 
     def new(self) -> Reg:
         """A register that nobody uses."""

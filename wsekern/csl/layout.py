@@ -1,6 +1,6 @@
 """``layout {...}``: which program every PE runs, with which parameters; colors, and the names that the host knows."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -180,12 +180,14 @@ class ColorConfig:
 
     route: Any
     filter: Any = None
+    span: Span | None = field(default=None, compare=False)
 
 
 def color_config(fields: dict[str, Value], span: Span) -> ColorConfig | None:
     """A configuration of ``@set_color_config``; None where it routes nothing."""
     try:
-        return _color_config(fields)
+        found = _color_config(fields)
+        return found if found is None else replace(found, span=span)
     except InputError as error:
         raise CslError([Diagnostic(str(error), span)]) from None
     except (KeyError, TypeError, AttributeError) as error:

@@ -21,10 +21,11 @@ from wsekern.csl.tasks import FifoBuffer, task_label
 from wsekern.csl.unit import Unit
 from wsekern.csl.values import Address, Dsd, Reg, Symbol, Value, Varying
 from wsekern.csl.variables import locals_of
+from wsekern.errors import InputError
 from wsekern.machine.machine import load_machine
 from wsekern.machine.timing import Timing
 from wsekern.program.instructions import Label, Scalar, TaskEntry, Vector
-from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named, Ring
+from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named
 from wsekern.program.operands import Register as RegisterOperand
 from wsekern.program.program import Program
 
@@ -224,7 +225,10 @@ class Linker(QueueLinker, DsrLinker):
         if done is not None and not options.get("async"):
             more["done"] = self.register(done)
         item = Vector(CORE_NAMES.get(fields["name"], fields["name"]), *(built + [None] * (4 - len(built)))[:4], **more)
-        self.program.check_vector(item)
+        try:
+            self.program.check_vector(item)
+        except InputError as error:
+            self.fail(str(error))
         self.append(item)
 
     def _explicit(self, name: str, operands: list[Operand], built: list[Any]) -> list[Any]:
@@ -358,10 +362,13 @@ class Linker(QueueLinker, DsrLinker):
             stated: Any = Mem(symbol, 1, offset, 0, data.advance, type=kind)
         elif data.kind == "mem4d_dsd":
             stated = Mem4d(symbol, data.shape, data.strides, offset, kind)
+            length = extent.data if extent is not None else None
             if data is self._counted and isinstance(data.extent.data, Varying):
                 changes.append(("extent", data.extent))
+            elif isinstance(length, Reg) or (isinstance(length, int) and length < stated.extent):
+                changes.append(("extent", extent))
         elif data.kind == "circbuf_dsd":
-            stated = Ring(symbol, int((extent or data.extent).data))
+            stated = self.ring(data, int((extent or data.extent).data))
         else:
             stride = data.stride
             length = extent if extent is not None else data.extent
@@ -387,8 +394,8 @@ class Linker(QueueLinker, DsrLinker):
     def _change(self, name: str, part: str, value: Value) -> None:
         """Put an extent or stride into a descriptor. One that a PE knows from the start takes no time: a program compiled for
         that PE alone has it in the descriptor."""
-        cycles = 0 if isinstance(value.data, Varying) else None
-        self.append(Scalar(f"set_{part}", a=self.number_in(value), target=name, cycles=cycles))
+        cycles = None if isinstance(value.data, Reg) else 0
+        self.append(Scalar(f"set_{part}", a=self._number_of(value), target=name, cycles=cycles))
 
     def _named(self, stated: Any) -> Named:
         self.descriptors += 1

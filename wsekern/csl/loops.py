@@ -238,8 +238,11 @@ class Loops(Branches):
         self.fail(node, f"no label '{node.label}' around this '{word}'" if node.label else f"no loop around this '{word}'")
 
     def _leave_with(self, exit_: Exit, value: Value, node: syntax.Node) -> None:
-        if exit_.result is None:
-            exit_.result = self._result(value.type, value, node)
+        if exit_.types is not None:
+            exit_.types.append(value.type)
+        elif exit_.result is None:
+            kind = exit_.type or value.type
+            exit_.result = self._result(kind, coerce(self, value, kind, node), node)
         else:
             self._set(exit_.result, coerce(self, value, exit_.result.type, node), node)
 

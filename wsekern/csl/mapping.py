@@ -103,7 +103,7 @@ def _element(ev: Evaluator, value: Value, kind: t.Type, counter: Value, node: sy
         register = ev.frame.new()
         ev.emit.emit("take_word", dst=register, source=value, kind=kind)
         return Value(kind, register)
-    return from_memory(ev, _place(ev, dsd, kind, counter, node).memory, kind)
+    return from_memory(ev, _place(ev, dsd, kind, counter, node).memory, kind, node)
 
 
 def _put(ev: Evaluator, output: Value, value: Value, counter: Value, node: syntax.Node) -> None:

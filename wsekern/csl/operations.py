@@ -76,6 +76,9 @@ def _scalar_at(pointer: Value) -> Dsd:
 def operand(ev: Evaluator, node: syntax.Expression, precision: str, of: syntax.Builtin, number: int) -> Operand:
     """What an argument of an operation is to the core."""
     value = ev.evaluate(node)
+    base = getattr(value.data, "base", None)
+    if isinstance(value.type, t.DsdType) and (value.data is None or (base is not None and base.data == 0)):
+        ev.fail(node, "this DSD has no value yet: give the variable one where it is declared")
     if isinstance(value.data, (Dsd, Dsr)):
         return Operand(value, precision)
     if isinstance(value.type, t.Pointer):
@@ -116,8 +119,10 @@ def _scalar_type(ev: Evaluator, value: Value, precision: str, of: syntax.Builtin
         fits = (t.I16, t.U16)
     if value.type in fits:
         return value.type
-    if isinstance(value.type, (t.ComptimeInt, t.ComptimeFloat)):
-        return fits[0]
+    if isinstance(value.type, t.ComptimeInt):
+        return next((each for each in fits if not isinstance(each, t.Int) or each.low <= value.data <= each.high), fits[0])
+    if isinstance(value.type, t.ComptimeFloat):
+        return next((each for each in fits if isinstance(each, t.Float)), fits[0])
     if isinstance(value.type, (t.Opaque, t.Bool, t.Enum)) and precision == "u16":
         return t.U16
     if t.is_number(value.type) and value.type.bytes == fits[0].bytes and of.name.startswith("mov"):

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from wsekern.csl import syntax
 from wsekern.csl.expressions import ASSIGNMENTS, Expressions
 from wsekern.csl.lexer import Token
-from wsekern.csl.source import CslError, Diagnostics, Source
+from wsekern.csl.source import MAX_ERRORS, CslError, Diagnostics, Source
 
 ATTRIBUTES = ("align", "linkname", "linksection")
-MAX_ERRORS = 20
 """Syntax errors of a file that are told; more of them say nothing new."""
 
 
@@ -27,6 +26,10 @@ def parse(source: Source, diagnostics: Diagnostics | None = None) -> syntax.File
     if diagnostics is None:
         kept.check()
     return file
+
+
+BEGINS = ("const", "var", "fn", "task", "param", "export", "extern", "return", "while", "for", "layout", "break", "continue")
+"""Words that begin a statement or declaration, and stand nowhere else outside brackets."""
 
 
 class Parser(Expressions):
@@ -55,11 +58,13 @@ class Parser(Expressions):
             return None
 
     def _skip(self, start: int) -> None:
-        """Past the statement that began at token ``start``: behind its ';' or its block, or before the block's end that it
-        stands in."""
+        """Past the statement that began at token ``start``: behind its ';' or its block, before the block's end that it
+        stands in, or where the error is that another one begins before its ';'."""
         error, level = self.at, 0
         self.at = start
         while self.token.kind != "end":
+            if self.at == error > start and level == 0 and self.token.text in BEGINS and self.token.kind == "name":
+                return
             token = self.next()
             if token.kind != "mark":
                 continue

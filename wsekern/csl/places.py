@@ -11,7 +11,7 @@ from wsekern.csl.context import Context
 from wsekern.csl.scope import Cell, Held
 from wsekern.csl.syntax import Node
 from wsekern.csl.types import Type
-from wsekern.csl.values import Dsd, Memory, Reg, Symbol, Value, Varying, element_of, leaves, with_leaves, zero_of
+from wsekern.csl.values import PARTS, Dsd, Memory, Reg, Symbol, Value, Varying, element_of, leaves, with_leaves, zero_of
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def load(ev: Context, place: Place, node: Node) -> Value:
         return known
     if not ev.runtime:
         ev.fail(node, "this is known only at run time, and is needed while the program is compiled")
-    return from_memory(ev, place.memory, place.type)
+    return from_memory(ev, place.memory, place.type, node)
 
 
 def known_value(ev: Context, place: InMemory) -> Value | None:
@@ -87,34 +87,69 @@ def inside(value: Value, offset: int, kind: Type) -> Value | None:
     return None
 
 
-def from_memory(ev: Context, memory: Memory, kind: Type) -> Value:
+def from_memory(ev: Context, memory: Memory, kind: Type, node: Node) -> Value:
     """What memory holds at run time: scalars in registers, arrays where they are."""
     ev.unit.use(memory.symbol)
     if isinstance(kind, t.Array):
         return Value(kind, memory)
     if isinstance(kind, t.Struct):
-        return Value(kind, {name: from_memory(ev, memory.moved(kind.offset(name)), each)
+        return Value(kind, {name: from_memory(ev, memory.moved(kind.offset(name)), each, node)
                             for name, each in zip(kind.names, kind.types, strict=True)})
     if isinstance(kind, t.DsdType):
-        return _dsd_from_memory(ev, memory, kind)
+        return _dsd_from_memory(ev, memory, kind, node)
     return Value(kind, ev.emit.load(memory, kind))
 
 
-def _dsd_from_memory(ev: Context, memory: Memory, kind: t.DsdType) -> Value:
-    """A DSD variable: the parts that the program changes come from memory, the others are those that it began with."""
+def _dsd_from_memory(ev: Context, memory: Memory, kind: t.DsdType, node: Node) -> Value:
+    """A DSD variable: the parts that the program changes, and those in which elements of an array differ, come from memory, the
+    others are those that it began with."""
     symbol = memory.symbol
-    if symbol is None or symbol.initial is None or memory.terms:
-        raise AssertionError("a DSD behind a pointer")
-    initial = inside(symbol.initial, memory.offset, kind)
-    assert initial is not None
-    changed = ev.unit.changed_parts(symbol)
+    if symbol is None or symbol.initial is None:
+        ev.fail(node, "a DSD behind a pointer is not supported: use the variable itself")
+    changed = ev.unit.changed_parts(symbol) if not symbol.constant else set()
+    if memory.terms:
+        initial = _any_dsd(ev, symbol.initial, memory.offset, kind, node)
+        changed = changed | set(PARTS)
+    else:
+        initial = inside(symbol.initial, memory.offset, kind)
+    if initial is None or initial.data is None:
+        ev.fail(node, "this DSD has no value yet: give the variable one where it is declared")
     parts = {}
-    for k, name in enumerate(("base", "extent", "stride")):
+    for k, name in enumerate(PARTS):
         part = getattr(initial.data, name)
         if part is not None and name in changed:
             number = part.type if isinstance(part.type, t.Pointer) else t.I32
             parts[name] = Value(number, ev.emit.load(memory.moved(4 * k), t.I32))
     return Value(kind, initial.data.with_fields(**parts))
+
+
+def dsds_at_start(value: Value) -> Value:
+    """DSDs of an array as its memory begins: what registers say comes when the program runs."""
+    def at_start(data: Dsd | None) -> Dsd | None:
+        parts = {name: getattr(data, name, None) for name in PARTS}
+        return data and data.with_fields(**{name: Value(part.type, 0) for name, part in parts.items()
+                                            if part is not None and isinstance(part.data, Reg)})
+
+    return Value(value.type, [at_start(each) for each in value.data])
+
+
+def _any_dsd(ev: Context, value: Value, offset: int, kind: t.DsdType, node: Node) -> Value:
+    """What the DSDs in elements of an array, ``offset`` bytes behind their beginning, have in common: all but their bases,
+    extents and strides."""
+    assert isinstance(value.type, t.Array)
+    each = [inside(element_of(value, k), offset % value.type.element.bytes, kind) for k in range(value.type.count)]
+    if len({_other_parts(one.data if one is not None else None) for one in each}) > 1:
+        ev.fail(node, "the DSDs of this array differ in more than base, extent and stride: its index has to be known while the "
+                      "program is compiled")
+    return each[0] or Value(kind, None)
+
+
+def _other_parts(data: Dsd | None) -> Any:
+    if data is None:
+        return None
+    others = {"color": data.color, "queue": data.queue, **data.options}
+    said = tuple((name, repr(one.data)) for name, one in others.items() if one is not None)
+    return data.kind, data.element, data.shape, data.strides, said
 
 
 def store(ev: Context, place: Place, value: Value, node: Node) -> None:
@@ -134,7 +169,10 @@ def to_memory(ev: Context, memory: Memory, value: Value, node: Node) -> None:
     """Write a value to memory, scalar by scalar; arrays by a vector move."""
     ev.unit.use(memory.symbol)
     kind, data = value.type, value.data
-    if isinstance(kind, t.Array):
+    if isinstance(kind, t.Array) and isinstance(kind.element, t.DsdType) and isinstance(data, list):
+        for k in range(kind.count):
+            to_memory(ev, memory.moved(k * kind.element.bytes), element_of(value, k), node)
+    elif isinstance(kind, t.Array):
         ev.copy_array(memory, value, node)
     elif isinstance(kind, t.Struct) and isinstance(data, dict):
         for name, each in data.items():
@@ -147,10 +185,10 @@ def to_memory(ev: Context, memory: Memory, value: Value, node: Node) -> None:
 
 def _dsd_to_memory(ev: Context, memory: Memory, data: Dsd, node: Node) -> None:
     symbol = memory.symbol
-    if symbol is None or memory.terms:
-        ev.fail(node, "a DSD cannot be stored through a pointer or at an index that is known only at run time")
-    changed = ev.unit.changed_parts(symbol)
-    for k, name in enumerate(("base", "extent", "stride")):
+    if symbol is None:
+        ev.fail(node, "a DSD cannot be stored through a pointer")
+    changed = set(PARTS) if memory.terms else ev.unit.changed_parts(symbol)
+    for k, name in enumerate(PARTS):
         part = getattr(data, name)
         if part is not None and name in changed:
             ev.emit.store(memory.moved(4 * k), Value(t.U32, ev.emit.register(ev.as_word(part))))

@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 
 from wsekern.csl import types as t
 from wsekern.csl.ir import Frame
+from wsekern.csl.source import Span
 from wsekern.csl.values import Dsd, Split, Value, Varying, split_of
 from wsekern.program.operands import TYPE_BYTES, Fabric
 
@@ -14,6 +15,8 @@ QUEUES = {"wse2": (8, 6), "wse3": (8, 8)}
 
 class QueueLinker(ABC):
     """What the linker does with queues; :class:`wsekern.csl.link.Linker` has the rest."""
+
+    span: Span | None = None
 
     def __init__(self, unit: Any, program: Any) -> None:
         self.unit, self.program = unit, program
@@ -88,6 +91,7 @@ class QueueLinker(ABC):
                 if queue.color is not None:
                     bound[number] = queue.color
         for task in effects.tasks:
+            self.span = task.span
             if task.kind == "data" and arch == "wse2":
                 self.input_queue(task.number, None)
             elif task.kind == "data" and task.number not in self.program.inputs:

@@ -46,7 +46,14 @@ class Stored:
     span: Span | None = None
 
 
-Binding = Constant | Cell | Held | Stored
+@dataclass(eq=False)
+class Broken:
+    """A variable whose declaration is wrong: what uses it needs no error of its own."""
+
+    span: Span | None = None
+
+
+Binding = Constant | Cell | Held | Stored | Broken
 
 
 @dataclass(eq=False)
@@ -140,11 +147,16 @@ def assigned_names(node: Any) -> dict[str, set[str]]:
             root = root_of(each.target)
             if root is not None:
                 found.setdefault(root, set()).add("address")
-        elif isinstance(each, syntax.Builtin) and each.name == "export_symbol":
-            for argument in each.arguments[:1]:
-                if isinstance(argument, syntax.Name):
-                    found.setdefault(argument.name, set()).add("address")
+        elif isinstance(each, syntax.Builtin) and each.name in _ADDRESSES:
+            for argument in each.arguments[_ADDRESSES[each.name]:][:1]:
+                root = root_of(argument)
+                if root is not None:
+                    found.setdefault(root, set()).add("address")
     return found
+
+
+_ADDRESSES = {"export_symbol": 0, "allocate_fifo": 0, "set_dsd_base_addr": 1, "set_dsr_base_addr": 1}
+"""Builtins that take the address of an argument: its number."""
 
 
 @kept
@@ -152,15 +164,34 @@ def assigned_members(node: Any) -> set[str]:
     """Names of members that code below ``node`` assigns to: of other modules, perhaps."""
     found: set[str] = set()
     for each in walk(node):
-        if isinstance(each, syntax.Assign):
-            target = each.target
-            while isinstance(target, (syntax.Member, syntax.Index)):
-                if isinstance(target, syntax.Member):
-                    found.add(target.name)
-                target = target.of
-        elif isinstance(each, syntax.Unary) and each.operator == "&" and isinstance(each.operand, syntax.Member):
-            found.add(each.operand.name)
+        if isinstance(each, (syntax.Assign, syntax.TensorAccess)):
+            found |= _members(each.target)
+        elif isinstance(each, syntax.Unary) and each.operator == "&":
+            found |= _members(each.operand)
+        elif isinstance(each, syntax.Builtin) and each.name in _ADDRESSES:
+            for argument in each.arguments[_ADDRESSES[each.name]:][:1]:
+                found |= _members(argument)
     return found
+
+
+def _members(node: Any) -> set[str]:
+    """Names of members on the way to a place: ``b`` and ``c`` of ``a.b[i].c``, ``b`` of ``@field(a, "b")``."""
+    found = set()
+    while (below := _below(node)) is not None:
+        if isinstance(node, syntax.Member):
+            found.add(node.name)
+        elif isinstance(node, syntax.Builtin):
+            name = getattr(node.arguments[-1], "value", None)
+            found.add(name.decode("utf-8", "replace") if isinstance(name, bytes) else "")
+        node = below
+    return found
+
+
+def _below(node: Any) -> Any:
+    """What a field or an element is taken of; None of other nodes."""
+    if isinstance(node, (syntax.Member, syntax.Index)):
+        return node.of
+    return node.arguments[0] if isinstance(node, syntax.Builtin) and node.name == "field" and node.arguments else None
 
 
 _CHANGES = {"increment_dsd_offset": "base", "set_dsd_base_addr": "base", "set_dsd_length": "extent", "set_dsd_stride": "stride"}
@@ -176,9 +207,9 @@ def _parts(name: str, value: syntax.Expression) -> set[str]:
 
 
 def root_of(node: syntax.Node) -> str | None:
-    """The variable of ``x``, ``x.y``, ``x[i]``; None behind a pointer or a call."""
-    while isinstance(node, (syntax.Member, syntax.Index)):
-        node = node.of
+    """The variable of ``x``, ``x.y``, ``x[i]``, ``@field(x, "y")``; None behind a pointer or a call."""
+    while (below := _below(node)) is not None:
+        node = below
     return node.name if isinstance(node, syntax.Name) else None
 
 

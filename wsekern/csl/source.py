@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from wsekern.errors import InputError
 
+MAX_ERRORS = 20
+"""After so many no others are looked for."""
 MAX_BYTES = 16 << 20
 """A source file longer than this is a mistake: the longest public one has 0.1 MB."""
 
@@ -103,6 +105,8 @@ def _said(severity: str, message: str, span: Span | None) -> str:
 
 class CslError(InputError):
     """A program is not CSL, or not CSL that can be built: ``diagnostics``, the first of them an error."""
+
+    in_lines = True
 
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
         super().__init__("\n".join(diagnostic.text() for diagnostic in diagnostics))

@@ -219,6 +219,8 @@ def zero_of(kind: Type) -> Value:
         return Value(kind, 0.0)
     if kind == t.BOOL:
         return Value(kind, False)
+    if kind == t.MEM1D:  # of no elements
+        return Value(kind, Dsd(kind.kind, Value(t.Pointer(t.U16), 0), Value(t.U16, 0), Value(t.COMPTIME_INT, 1), 2))
     if isinstance(kind, (t.Pointer, t.FunctionType, t.DsdType, t.Void)):
         return Value(kind, None)
     return Value(kind, 0)

@@ -16,6 +16,7 @@ from wsekern.sdk.runtime import MemcpyDataType, MemcpyOrder, SdkRuntime
 from wsekern.validation import formulas
 from wsekern.validation.csl_collectives import collective_rows
 from wsekern.validation.csl_products import product_rows
+from wsekern.validation.csl_vectors import vector_rows
 from wsekern.validation.rows import Row, summarise
 
 GROUP = "csl chain-reduce wse2"
@@ -59,6 +60,7 @@ def _rows() -> Iterator[Row]:
         yield _row("HPDC24", pes, words, formulas.chain(pes, words), formulas.SOURCE, NOTE)
     yield from collective_rows()
     yield from product_rows()
+    yield from vector_rows()
 
 
 def _row(name: str, pes: int, words: int, published: float, source: str, note: str) -> Row:
