@@ -15,12 +15,13 @@ PATIENCE = 2
 
 def with_blocks(candidate: Candidate, names: Iterable[str], score: Callable[[Candidate], float]) -> Candidate:
     """The candidate with the numbers of ``names`` that make it quickest, found one after the other, more as long as that helps;
-    where it gathers scores of routers, with sums of them too: a gather takes room for its code. ``score`` is infinite where
-    there is no room."""
+    where it gathers scores of routers, with sums of them too (a gather takes room for its code), and where it deals biases,
+    with biases everywhere (it looks none up). ``score`` is infinite where there is no room."""
     names = tuple(names)
     ways = [candidate]
-    if "router_copies" in names and candidate.programs.router == "gathered":
-        ways.append(_changed(candidate, router="summed"))
+    if "router_copies" in names:
+        ways += [_changed(candidate, router="summed")] if candidate.programs.router == "gathered" else []
+        ways += [_changed(way, biases="everywhere") for way in ways if way.programs.biases == "dealt"]
     return min((_more(way, names, score) for way in ways), key=score)
 
 
