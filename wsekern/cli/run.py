@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -71,6 +72,11 @@ if TYPE_CHECKING:
               help="With --save: how often at most; 0 is behind every token. Default: as often as takes 5 % of the time.")
 @click.option("--resume", "resume_path", metavar="FILE", type=Renewed("--save"),
               help="Go on from what --save of the same run kept in FILE, to the same end. Both may name one file.")
+@click.option("--wafers", type=COUNT, default=1, show_default=True,
+              help="Wafers among which the layers are dealt, each with a grid of its own: chunks and tokens go from one to the "
+                   "next.")
+@click.option("--dask", "dask_address", metavar="ADDRESS",
+              help="Step each wafer on a worker of this Dask scheduler, such as tcp://host:8786: the same values and clocks.")
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Threads of the simulation.")
 @MEMORY
 @watch_options
@@ -78,7 +84,7 @@ if TYPE_CHECKING:
 def run(model: str | None, prompt: str | None, chat: str | None, system: str | None, tokens: int, engine: str, check: str,
         seed: int, threads: int, memory: int | None, plan_path: str | None, json_path: str | None, speculate: int | None,
         draft: str | None, regions: int | None, save_path: str | None, save_seconds: float | None, resume_path: str | None,
-        **options: Any) -> None:
+        wafers: int, dask_address: str | None, **options: Any) -> None:
     """Execute MODEL (a Hugging Face folder, a GGUF file, 'smollm2-135m' if it is installed, or the bundled 'sample') on a
     simulated wafer, or the model of a plan file on PEs as many as one of its regions has."""
     watching = watching_of(options, engine)
@@ -93,9 +99,11 @@ def run(model: str | None, prompt: str | None, chat: str | None, system: str | N
     sampler = choose_sampler(checkpoint, seed, **sampling)
     tell_notes(checkpoint, sampler, any(value is not None for value in sampling.values()))
     streamed = sys.stdout.isatty() and json_path != "-"
-    executed = _execute("" if prompt is None else text, streamed, len(ids) + tokens, json_path, lambda **seen: dict(
-        checkpoint=checkpoint, prompt=text, count=tokens, sampler=sampler, threads=threads, engine=engine, prompt_tokens=ids,
-        check=check, memory=memory, drafting=drafting, keeping=keeping, **watching.arguments(), **placed, **seen))
+    with _workers(dask_address) as client:
+        executed = _execute("" if prompt is None else text, streamed, len(ids) + tokens, json_path, lambda **seen: dict(
+            checkpoint=checkpoint, prompt=text, count=tokens, sampler=sampler, threads=threads, engine=engine,
+            prompt_tokens=ids, check=check, memory=memory, drafting=drafting, keeping=keeping, wafers=wafers, client=client,
+            **watching.arguments(), **placed, **seen))
     data = {"model": checkpoint.config.name, **executed.to_dict(), "sampling": sampler.describe(),
             "notes": list(checkpoint.notes)}
     watching.show(executed, text, data)
@@ -104,6 +112,15 @@ def run(model: str | None, prompt: str | None, chat: str | None, system: str | N
         from wsekern.report import execution_view
 
         open_console().print(execution_view(executed, None if streamed else "" if prompt is None else text))
+
+
+def _workers(address: str | None) -> AbstractContextManager[Any]:
+    """A client of the Dask scheduler at ``address``, if there is one."""
+    if address is None:
+        return nullcontext()
+    from wsekern.sweep.many import connected
+
+    return connected(address, default=True)
 
 
 def _keeping(save: str | None, seconds: float | None, resume: str | None) -> "Keeping | None":

@@ -7,6 +7,7 @@ import msgspec
 
 from wsekern.cluster import Cluster, deploy, load_cluster
 from wsekern.cluster.checkpoint import served_precision
+from wsekern.cluster.scoped import kept_while_shipped
 from wsekern.cluster.systems import network_rate
 from wsekern.compare.apart import apart, readers_of
 from wsekern.compare.beside import attempt, refuse_all
@@ -90,29 +91,34 @@ class Pairing:
     def deployed(self, request: Request) -> Deployed:
         """How the cluster serves ``request``, prompts read elsewhere as in :meth:`placement`; :class:`InputError` if it
         cannot."""
-        return self._deployed(request, self.engine_level)
-
-    def _deployed(self, request: Request, engine_level: str) -> Deployed:
         request = self.load(request)
         cached = None if self.serving.prefill_cluster is None else request.prompt - 1
-        return deployed(self.config, request, self.cluster, engine_level, self.serving, cached)
+        return deployed(self.config, request, self.cluster, self.engine_level, self.serving, cached)
 
     def gpus(self, request: Request) -> Side:
         """How the cluster serves ``request``; :class:`InputError` if it cannot."""
-        return self._gpus(request, self.engine_level)
+        return self._served(request, self.engine_level)
 
     def ideal_gpus(self, request: Request) -> Side:
         """The same cluster with ideal software: the bound of :meth:`gpus`."""
-        return self._gpus(request, IDEAL)
+        return self._served(request, IDEAL)
 
-    def _gpus(self, request: Request, engine_level: str) -> Side:
-        request, serving = self.load(request), self.serving
-        writers = self._deployed(request, engine_level)
-        if serving.prefill_cluster is None:
-            return writers.side(serving.think_seconds)
-        rate = writers.copies * network_rate(writers.deployment)
-        readers = readers_of(self.config, request, load_cluster(serving.prefill_cluster), engine_level, serving, rate)
-        return apart(writers.side, readers, serving.think_seconds)
+    def _served(self, request: Request, engine_level: str) -> Side:
+        """A copy of the cluster's side, which no wafer changes: beside other wafers it is known."""
+        side = _gpu_side(self.config, self.load(request), self.cluster, engine_level, self.serving)
+        return replace(side, facts=dict(side.facts), shares=dict(side.shares), assumptions=list(side.assumptions))
+
+
+@kept_while_shipped(maxsize=256)
+def _gpu_side(config: ModelConfig, request: Request, cluster: Cluster, engine_level: str, serving: Serving) -> Side:
+    """How ``cluster`` serves ``request`` with software of ``engine_level``."""
+    cached = None if serving.prefill_cluster is None else request.prompt - 1
+    writers = deployed(config, request, cluster, engine_level, serving, cached)
+    if serving.prefill_cluster is None:
+        return writers.side(serving.think_seconds)
+    rate = writers.copies * network_rate(writers.deployment)
+    readers = readers_of(config, request, load_cluster(serving.prefill_cluster), engine_level, serving, rate)
+    return apart(writers.side, readers, serving.think_seconds)
 
 
 def check_all(pairings: Sequence[Pairing]) -> None:

@@ -1,8 +1,9 @@
 """One model, executed on the simulated wafer and checked against the plain reference."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import msgspec
 
@@ -20,12 +21,14 @@ from wsekern.inference.generate import (
 from wsekern.inference.kept_run import Keeping
 from wsekern.inference.kept_weights import KeptWeights, share_rounded
 from wsekern.inference.layer import check_formats
+from wsekern.inference.many_wafers import ManyWafers, cut
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs, program_set
 from wsekern.inference.reference import Activations
 from wsekern.inference.run_log import RunLog, corners
 from wsekern.inference.sampling import Sampler
-from wsekern.inference.speculative import Speculated, speculator
+from wsekern.inference.speculative import Speculated, Speculator, speculator
+from wsekern.inference.spread import on_workers
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import Machine
 from wsekern.ops import FlowEngine
@@ -33,6 +36,7 @@ from wsekern.ops.engines.both import BothEngines, OnLinks
 from wsekern.ops.local.rows import Form
 from wsekern.shown import Shown
 from wsekern.workload.checkpoint import Checkpoint, load_checkpoint
+from wsekern.workload.config import ModelConfig
 from wsekern.workload.sample import SAMPLE_PROMPT, sample_path
 from wsekern.workload.speculation import check_drafted, check_vocabulary, layers_of
 from wsekern.workload.weights.weights import Weights
@@ -78,6 +82,8 @@ class Execution(Shown):
     """Every operation and its clocks, where that was asked for."""
     rounded: float | None = None
     """Share of the weights of the first layer's packed matrices that were rounded anew; None: none is packed."""
+    wafers: int = 1
+    """Each with some of the layers, on a grid of its own."""
 
     @property
     def cycles_per_token(self) -> float:
@@ -96,7 +102,8 @@ class Execution(Shown):
         return {"prompt": self.prompt, "text": self.text, "prompt_tokens": len(steps.prompt_tokens),
                 "prompt_token_ids": steps.prompt_tokens,
                 "output_tokens": len(steps.tokens), "tokens": steps.tokens, "machine": self.machine.name,
-                "grid": f"{self.mapping.width}x{self.mapping.height}", "precision": self.mapping.precision,
+                "grid": f"{self.mapping.width}x{self.mapping.height}", "wafers": self.wafers,
+                "precision": self.mapping.precision,
                 "activations": self.mapping.form, "programs": asdict(self.mapping.programs),
                 "weight_precision": self.mapping.weight_precision or self.mapping.precision,
                 "cache_precision": self.mapping.cache_precision or self.mapping.precision, "share_rounded": self.rounded,
@@ -119,7 +126,7 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
             check: CheckedTokens = "first", memory: int | None = None, drafting: Drafting | None = None,
             programs: Programs | None = None, weight_precision: str = "", cache_precision: str = "",
             keeping: Keeping | None = None, logged: bool = False, on_links: OnLinks | None = None,
-            feed_width: int = 0) -> Execution:
+            feed_width: int = 0, wafers: int = 1, client: Any = None) -> Execution:
     """Generate up to ``count`` tokens after ``prompt``, and let the plain reference ``check`` them.
 
     ``engine``: ``flow`` runs whole operations; ``cycle`` also moves every wavelet of every operation that sends.
@@ -130,7 +137,9 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
     computes with the weights as PEs keep them, and with a cache in float32. ``keeping``: the file that keeps the run as it
     goes, and the one from which it goes on to the same end, whatever ``threads``, ``memory`` and ``check`` are. ``logged``:
     keep the clocks of every operation; ``on_links`` sees what each sends over the links of every PE, by the ``cycle`` engine.
-    ``feed_width``: columns beside the grid for feed-forward parts alone, as in :class:`Grid`.
+    ``feed_width``: columns beside the grid for feed-forward parts alone, as in :class:`Grid`. ``wafers``: how many the layers
+    are dealt to, each stepped here or by a worker of a Dask ``client``; several go without drafts, ``keeping``, ``logged``,
+    ``on_links`` and ``feed_width``.
     """
     sampler, logged = sampler or Sampler(), check_flag(logged, "logged of a run")
     ids = checkpoint.encode(prompt) if prompt_tokens is None else prompt_tokens
@@ -142,22 +151,33 @@ def execute(checkpoint: Checkpoint, machine: Machine, prompt: str, count: int, *
     context, drafted = check_length(checkpoint, ids, count), drafting.drafted if drafting else 1
     chunk = max(min(len(ids), PREFILL_CHUNKS[0]), drafted)  # windows keep what so many tokens look back to
     log = RunLog() if logged else None
-    model = place(checkpoint, machine, context, chunk, precision, grid, engine, profile, threads, activations, memory=memory,
-                  programs=programs, weight_precision=weight_precision, cache_precision=cache_precision, log=log,
-                  feed_width=feed_width)
-    _watch(model, log, on_links)
-    speculating = None
-    if drafting is not None:
-        drafter = _drafter(drafting.draft, checkpoint, model, machine, prompt, profile, threads)
-        speculating = speculator(model, machine, profile, drafter, drafting.drafted, drafting.regions)
-        speculating.start(ids, count)
+    placed: dict[str, Any] = dict(
+        context=context, chunk=chunk, precision=precision, grid=grid, engine=engine, profile=profile, threads=threads,
+        activations=activations, memory=memory, programs=programs, weight_precision=weight_precision,
+        cache_precision=cache_precision)
+    if wafers > 1 or client is not None:
+        _check_alone(drafting, keeping, log, on_links, feed_width)
+        model: WaferModel | ManyWafers = place_on_wafers(checkpoint, machine, wafers, client=client, **placed)
+        speculating = None
+    else:
+        model = place(checkpoint, machine, log=log, feed_width=feed_width, **placed)
+        _watch(model, log, on_links)
+        speculating = _speculator(drafting, checkpoint, model, ids, count, prompt, profile, threads)
     generation = generate(checkpoint, model, ids, count, sampler, on_token, on_chunk, on_text, decoder=speculating,
                           keeper=keeping)
+    whole = replace(model.mapping, config=checkpoint.config)
     checked = check_generation(checkpoint, generation, sampler, check, Activations.of(model.mapping.form, precision),
-                               KeptWeights(checkpoint.weights, model.mapping) if weight_precision else None)
+                               KeptWeights(checkpoint.weights, whole) if weight_precision else None)
     return Execution(machine, model.mapping, prompt, checkpoint.text.continuation(ids, generation.tokens), generation, checked,
-                     _by_both(model.engines), speculating.finish() if speculating else None, log,
-                     share_rounded(checkpoint.weights, model.mapping) if weight_precision else None)
+                     model.both_engines, speculating.finish() if speculating else None, log,
+                     share_rounded(checkpoint.weights, whole) if weight_precision else None, wafers)
+
+
+def _check_alone(*without: object) -> None:
+    """Refuse what runs on one wafer alone."""
+    if any(without):
+        raise InputError("several wafers go without --speculate, --save, --resume, --timeline, --animation and a plan with "
+                         "columns for feed-forward parts: leave these out, or run on one wafer")
 
 
 def _watch(model: WaferModel, log: RunLog | None, on_links: OnLinks | None) -> None:
@@ -166,16 +186,6 @@ def _watch(model: WaferModel, log: RunLog | None, on_links: OnLinks | None) -> N
         log.pes = corners(model.mapping.width, model.mapping.height)
     if isinstance(model.engine, BothEngines):
         model.engine.on_links = on_links
-
-
-def _by_both(engines: tuple[FlowEngine, ...]) -> dict[str, int] | None:
-    """What both engines did, where both did."""
-    both = [engine for engine in engines if isinstance(engine, BothEngines)]
-    if not both:
-        return None
-    return {"operations_by_wavelet": sum(engine.operations_by_wavelet for engine in both),
-            "local_work": sum(engine.local_work for engine in both),
-            "largest_clock_difference_cycles": max(engine.clock_difference for engine in both)}
 
 
 def _identity(checkpoint: Checkpoint, machine: Machine, sampler: Sampler, drafting: Drafting | None,
@@ -189,6 +199,17 @@ def _identity(checkpoint: Checkpoint, machine: Machine, sampler: Sampler, drafti
     found = {"the model's files": checkpoint.digest(), "machine": machine.name, "the machine's description": described,
              **options, **asdict(sampler), **drafts}
     return {name.replace("_", " "): str(value) for name, value in found.items() if value is not None}
+
+
+def _speculator(drafting: Drafting | None, checkpoint: Checkpoint, model: WaferModel, ids: list[int], count: int, prompt: str,
+                profile: str, threads: int) -> Speculator | None:
+    """What decodes in the place of ``model``, if anybody drafts."""
+    if drafting is None:
+        return None
+    drafter = _drafter(drafting.draft, checkpoint, model, model.engine.machine, prompt, profile, threads)
+    found = speculator(model, model.engine.machine, profile, drafter, drafting.drafted, drafting.regions)
+    found.start(ids, count)
+    return found
 
 
 def _drafter(draft: str | Checkpoint, checkpoint: Checkpoint, model: WaferModel, machine: Machine, prompt: str, profile: str,
@@ -217,19 +238,52 @@ def place(checkpoint: Checkpoint, machine: Machine, context: int, chunk: int = P
     ``chunk``: tokens of a prompt that pass together, fewer (:data:`PREFILL_CHUNKS`) where the grid has no room for their
     buffers. ``weights``: other ones; ``memory`` and ``log`` as in :class:`WaferModel`.
     """
-    if engine not in ENGINES:
-        raise InputError(f"no engine {engine!r}: use one of {', '.join(ENGINES)}")
+    made = _engine(engine)
+    (mapping,) = _mappings([checkpoint.config], machine, context, chunk, precision, grid, activations, programs,
+                           weight_precision, cache_precision, feed_width)
+    return WaferModel(checkpoint.config, weights or checkpoint.weights, machine, mapping, profile, threads, made, memory, log)
+
+
+def place_on_wafers(checkpoint: Checkpoint, machine: Machine, wafers: int, context: int, chunk: int = PREFILL_CHUNKS[0],
+                    precision: str = "fp16", grid: tuple[int, int] | None = None, engine: str = "flow",
+                    profile: str = "silicon", threads: int = 1, activations: Form | None = None, memory: int | None = None,
+                    programs: Programs | None = None, weight_precision: str = "", cache_precision: str = "",
+                    client: Any = None) -> ManyWafers:
+    """As :func:`place`, with the layers dealt to grids on several ``wafers``, each stepped here, or by a worker of a Dask
+    ``client``."""
+    mappings = _mappings(cut(checkpoint.config, wafers), machine, context, chunk, precision, grid, activations, programs,
+                         weight_precision, cache_precision)
+    more: dict[str, Any] = {} if client is None else {"make": on_workers(client)}
+    return ManyWafers(checkpoint.config, checkpoint.weights, machine, mappings, profile, threads, _engine(engine), memory,
+                      **more)
+
+
+def _engine(name: str) -> type[FlowEngine]:
+    """The engine that goes by this name."""
+    if name not in ENGINES:
+        raise InputError(f"no engine {name!r}: use one of {', '.join(ENGINES)}")
+    return ENGINES[name]
+
+
+def _mappings(configs: Sequence[ModelConfig], machine: Machine, context: int, chunk: int, precision: str,
+              grid: tuple[int, int] | None, activations: Form | None, programs: Programs | None, weight_precision: str,
+              cache_precision: str, feed_width: int = 0) -> list[Mapping]:
+    """Where the layers of each of ``configs`` lie, with the longest chunks that all of them have room for."""
     chunks = [chunk, *(fewer for fewer in PREFILL_CHUNKS if fewer < chunk)]
-    width, height = grid or default_grid(checkpoint, machine, precision, context, chunks[-1], weight_precision, cache_precision)
-    mappings = [Mapping(checkpoint.config, width, height, precision, context, some, activations=activations,
+    width, height = grid or max(default_grid(config, machine, precision, context, chunks[-1], weight_precision, cache_precision)
+                                for config in configs)
+
+    def of(some: int) -> list[Mapping]:
+        return [Mapping(config, width, height, precision, context, some, activations=activations,
                         programs=program_set("default").programs if programs is None else programs,
                         weight_precision=weight_precision, cache_precision=cache_precision, feed_width=feed_width)
-                for some in chunks]
-    check_formats(mappings[0])
-    mapping = next((one for one in mappings if one.fits(machine)), mappings[-1])
-    mapping.check(machine)  # before the weights are read
-    return WaferModel(checkpoint.config, weights or checkpoint.weights, machine, mapping, profile, threads, ENGINES[engine],
-                      memory, log)
+                for config in configs]
+
+    check_formats(of(chunk)[0])
+    found = next((each for each in map(of, chunks) if all(one.fits(machine) for one in each)), of(chunks[-1]))
+    for mapping in found:
+        mapping.check(machine)  # before the weights are read
+    return found
 
 
 def execute_sample(machine: Machine, count: int = SAMPLE_TOKENS, precision: str = "fp16",

@@ -1,5 +1,6 @@
 """Generation: a prompt in, text out, with the cycles of every token."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -13,9 +14,9 @@ from wsekern.inference.reference import Activations, ReferenceModel
 from wsekern.inference.sampling import Choice, Sampler
 from wsekern.inference.saved_model import SavedModel
 from wsekern.inference.speculative import SavedSpeculation, Speculator
-from wsekern.inference.wafer import WaferModel
 from wsekern.machine import Machine
 from wsekern.workload.checkpoint import Checkpoint
+from wsekern.workload.config import ModelConfig
 from wsekern.workload.weights.weights import Weights
 
 CheckedTokens = Literal["every", "first", "none"]
@@ -55,11 +56,51 @@ class Check:
     """Largest difference of a logit after the prompt."""
 
 
-def default_grid(checkpoint: Checkpoint, machine: Machine, precision: str, context: int, chunk: int, weight_precision: str = "",
+class Model(Protocol):
+    """What text is generated on: a :class:`WaferModel`, or several wafers."""
+
+    @property
+    def config(self) -> ModelConfig:
+        """Its shape."""
+
+    @property
+    def length(self) -> int:
+        """Tokens in the cache."""
+
+    @property
+    def cycles(self) -> int:
+        """Of everything so far."""
+
+    @property
+    def cycles_by_part(self) -> Counter[str]:
+        """Cycles so far by part of the model."""
+
+    @property
+    def breakdown(self) -> dict[str, int]:
+        """Cycles so far by cause."""
+
+    @property
+    def link_traversals(self) -> int:
+        """Words over links so far, hop by hop."""
+
+    def prefill(self, tokens: list[int], on_chunk: Callable[[int], None] | None = None) -> np.ndarray:
+        """Feed a prompt, of which ``on_chunk`` sees the lengths of chunks; logits (vocab,) behind its last token."""
+
+    def decode(self, token: int) -> np.ndarray:
+        """Feed one token; logits (vocab,) behind it."""
+
+    def saved(self) -> SavedModel:
+        """What :meth:`restore` goes on from."""
+
+    def restore(self, saved: SavedModel) -> None:
+        """Be where :meth:`saved` was."""
+
+
+def default_grid(config: ModelConfig, machine: Machine, precision: str, context: int, chunk: int, weight_precision: str = "",
                  cache_precision: str = "") -> tuple[int, int]:
     """A grid for a small model: about eight residual elements per PE, or the smallest square that fits."""
-    side = max(2, min(64, checkpoint.config.hidden // 8))
-    mapping = Mapping(checkpoint.config, side, side, precision, context, chunk, weight_precision=weight_precision,
+    side = max(2, min(64, config.hidden // 8))
+    mapping = Mapping(config, side, side, precision, context, chunk, weight_precision=weight_precision,
                       cache_precision=cache_precision)
     if not mapping.fits(machine):
         side = mapping.smallest_grid(machine) or side
@@ -98,7 +139,7 @@ class Keeper(Protocol):
         """Called wherever a run could go on from what ``reached`` gives, which need not be asked for but at the ``last``."""
 
 
-def generate(checkpoint: Checkpoint, model: WaferModel, prompt: list[int], count: int, sampler: Sampler,
+def generate(checkpoint: Checkpoint, model: Model, prompt: list[int], count: int, sampler: Sampler,
              on_token: Callable[[int], None] | None = None, on_chunk: Callable[[int], None] | None = None,
              on_text: Callable[[str], None] | None = None, stop: Callable[[], bool] = lambda: False,
              decoder: Speculator | None = None, keeper: Keeper | None = None) -> Generation:
@@ -137,7 +178,7 @@ def generate(checkpoint: Checkpoint, model: WaferModel, prompt: list[int], count
     choice.go_on(result.tokens)
     if not result.tokens:
         logits = result.prompt_logits = model.prefill(prompt[model.length:], read)
-        result.prefill_cycles = model.engine.cycles - start
+        result.prefill_cycles = model.cycles - start
     while not ended:
         if result.tokens:
             last = source.cycles
@@ -149,20 +190,20 @@ def generate(checkpoint: Checkpoint, model: WaferModel, prompt: list[int], count
     return _counted(result, model, before)
 
 
-def _counted(result: Generation, model: WaferModel, before: dict[str, int]) -> Generation:
+def _counted(result: Generation, model: Model, before: dict[str, int]) -> Generation:
     """``result`` with what the engine counted, by part of the model since ``before``."""
     result.cycles_by_part = {part: cycles - before.get(part, 0) for part, cycles in model.cycles_by_part.items()}
-    result.breakdown = dict(model.engine.breakdown)
-    result.link_traversals = int(model.engine.link_traversals)
+    result.breakdown = dict(model.breakdown)
+    result.link_traversals = model.link_traversals
     return result
 
 
-def _begun(model: WaferModel, decoder: Speculator | None, prompt: list[int], count: int,
+def _begun(model: Model, decoder: Speculator | None, prompt: list[int], count: int,
            found: SavedRun | None) -> tuple[Generation, int, dict[str, int]]:
     """A generation that begins on ``model``, or what was ``found`` of one, from which ``model`` and ``decoder`` then go on; the
     cycles when it began, and those by part."""
     if found is None:
-        return Generation(prompt, read_tokens=len(prompt) - model.length), model.engine.cycles, dict(model.cycles_by_part)
+        return Generation(prompt, read_tokens=len(prompt) - model.length), model.cycles, dict(model.cycles_by_part)
     done, vocab = found.generation, model.config.vocab
     if not all(0 <= token < vocab for token in done.tokens):
         raise InputError(f"saved with tokens beyond the {vocab:,} that {model.config.name} has")

@@ -24,6 +24,7 @@ from wsekern.inference.steps import Values, refuse_timed_only
 from wsekern.machine import Machine
 from wsekern.number_formats import widen
 from wsekern.ops import FlowEngine
+from wsekern.ops.engines.both import BothEngines
 from wsekern.ops.repeated import Repeated
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block, Recurrent
@@ -100,6 +101,26 @@ class WaferModel:
         return self.engine.cycles
 
     @property
+    def breakdown(self) -> dict[str, int]:
+        """Cycles so far by cause, along the PE that is done last."""
+        return self.engine.breakdown
+
+    @property
+    def both_engines(self) -> dict[str, int] | None:
+        """What both engines did, where both did."""
+        both = [engine for engine in self.engines if isinstance(engine, BothEngines)]
+        if not both:
+            return None
+        return {"operations_by_wavelet": sum(engine.operations_by_wavelet for engine in both),
+                "local_work": sum(engine.local_work for engine in both),
+                "largest_clock_difference_cycles": max(engine.clock_difference for engine in both)}
+
+    @property
+    def link_traversals(self) -> int:
+        """Words over links so far, hop by hop."""
+        return int(self.engine.link_traversals)
+
+    @property
     def cycles_by_part(self) -> Counter[str]:
         """Cycles so far by part of the model."""
         return self._clocks.cycles_by_part
@@ -149,7 +170,7 @@ class WaferModel:
         """Feed a prompt in chunks (``on_chunk`` sees the length of each); return the logits (vocab,) after its last token."""
         for values in self._chunks(tokens, on_chunk):
             last = values
-        return self._logits(last)[0]
+        return self.logits(last)[0]
 
     def read(self, tokens: list[int], on_chunk: Callable[[int], None] | None = None) -> Iterator[np.ndarray]:
         """As :meth:`prefill`, with the logits (tokens, vocab) that follow every token of a chunk, chunk by chunk.
@@ -158,13 +179,13 @@ class WaferModel:
         """
         for values in self._chunks(tokens, on_chunk):
             count = Repeated.of(values["x"]).tiles.shape[2]
-            yield np.concatenate([self._logits(dict(values), start, min(self._heads_together, count - start))
+            yield np.concatenate([self.logits(dict(values), start, min(self._heads_together, count - start))
                                   for start in range(0, count, self._heads_together)])
 
     def decode(self, token: int, on_layer: OnLayer | None = None) -> np.ndarray:
         """Feed one token; return the logits (vocab,) that follow it. ``on_layer`` is called behind the embedding and behind
         each layer."""
-        return self._logits(self._forward([token], on_layer))[0]
+        return self.logits(self._forward([token], on_layer))[0]
 
     # -- one forward pass ---------------------------------------------------------------------------------------------
     def _chunks(self, tokens: list[int], on_chunk: Callable[[int], None] | None) -> Iterator[Values]:
@@ -177,11 +198,10 @@ class WaferModel:
 
     def _forward(self, tokens: list[int], on_layer: OnLayer | None = None) -> Values:
         """Residual stream ``x`` (height, width, tokens, hidden) after the last layer."""
+        return self.through(self.enter(tokens), tokens, on_layer)
 
-        def tell(passed: int) -> None:
-            if on_layer is not None:
-                on_layer(passed, lambda: self._logits(dict(values))[0])
-
+    def enter(self, tokens: list[int]) -> Values:
+        """Residual stream ``x`` of ``tokens`` behind the embedding."""
         m, total = self.mapping, self.length + len(tokens)
         if total > m.context:
             raise InputError(f"{total} tokens do not fit the KV cache of {m.context} tokens; "
@@ -189,7 +209,16 @@ class WaferModel:
         if self._log is not None:
             self._log.begin_pass(self.length, len(tokens))
         embedding = Plan.of(embedding_steps(m, tokens, self.length), ["x"])
-        values = self._runs.execute(embedding, dict(self._model), comes_again=False)
+        return self._runs.execute(embedding, dict(self._model), comes_again=False)
+
+    def through(self, values: Values, tokens: list[int], on_layer: OnLayer | None = None) -> Values:
+        """``x`` of ``values`` behind all layers, which keep what ``tokens`` leave in the cache."""
+
+        def tell(passed: int) -> None:
+            if on_layer is not None:
+                on_layer(passed, lambda: self.logits(dict(values))[0])
+
+        m, total = self.mapping, self.length + len(tokens)
         slots = -(-total // m.height)
         tables = [layer_tables(m, block, self.length, len(tokens), slots) | self._positions(len(tokens))
                   for block in self._kinds]
@@ -208,7 +237,7 @@ class WaferModel:
         self.length, self._furthest = total, max(self._furthest, total)
         return values
 
-    def _logits(self, values: Values, start: int | None = None, count: int = 1) -> np.ndarray:
+    def logits(self, values: Values, start: int | None = None, count: int = 1) -> np.ndarray:
         """Logits (count, vocab) of tokens of ``x`` as in :func:`head_steps`, read from a line of PEs by the host."""
         values |= self._model
         if (start, count) not in self._heads:

@@ -150,7 +150,8 @@ def execution_view(execution: Execution, opening: str | None) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     kept = {"weights": data["weight_precision"], "cache": data["cache_precision"]}
     packed = "".join(f", {name} {form}" for name, form in kept.items() if form != data["precision"])
-    table.add_row("grid", f"{data['grid']} PEs of {execution.machine.title}, {data['precision']}{packed}")
+    several = f"{execution.wafers} wafers with " if execution.wafers > 1 else ""
+    table.add_row("grid", f"{several}{data['grid']} PEs of {execution.machine.title}, {data['precision']}{packed}")
     if execution.rounded is not None:
         share = f"{100 * execution.rounded:.0f} % of them rounded anew"
         told = share if execution.rounded else "as the checkpoint has them"

@@ -1,6 +1,6 @@
 """Predictions and validation as tables."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-from wsekern.report.words import amount
+from wsekern.report.words import amount, seconds, size
 
 
 def facts_view(title: str, facts: dict[str, Any]) -> RenderableType:
@@ -19,26 +19,51 @@ def facts_view(title: str, facts: dict[str, Any]) -> RenderableType:
     return table
 
 
-def fact_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Name and value of each fact."""
+def fact_rows(facts: Mapping[str, Any], shown: Callable[[str, Any], str] = lambda key, value: _fact(value)
+              ) -> list[tuple[str, str]]:
+    """Name and value of each fact, as ``shown`` writes them: unless told, numbers in the units that the names carry."""
     factors, rows = facts.get("time_factors") if facts.get("not_measured") else None, list[tuple[str, str]]()
     for key, value in facts.items():
         if isinstance(value, dict):
-            rows += [(key, ""), *((f"  {name}", _fact(item)) for name, item in value.items())]
+            rows += [(key, ""), *((f"  {name}", shown(_inner(facts, key, name), item)) for name, item in value.items())]
         elif isinstance(value, list):
-            rows += [(key if index == 0 else "", _fact(item)) for index, item in enumerate(value)]
+            rows += [(key if index == 0 else "", shown(key, item)) for index, item in enumerate(value)]
         else:
-            rows.append((key, _fact(value) if factors is None else _ranged(key, value, *factors)))
+            rows.append((key, shown(key, value) if factors is None else _ranged(shown, key, value, *factors)))
     return rows
 
 
-def _ranged(key: str, value: Any, least: float, most: float) -> str:
+def _inner(facts: Mapping[str, Any], key: str, name: str) -> str:
+    """A fact inside another, with the name that carries the unit: parts of a breakdown are cycles on a wafer and else
+    seconds."""
+    return f"{name} {('cycles' if 'cycles' in facts else 'seconds') if key == 'breakdown' else key}"
+
+
+def quantity(key: str, value: Any) -> str:
+    """A fact for people: three digits, and the unit that its name carries."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return _fact(value)
+    for ending, written in _UNITS.items():
+        if key.endswith(ending):
+            return written(float(value))
+    return f"{value:,}" if isinstance(value, int) else amount(value)
+
+
+_UNITS: dict[str, Callable[[float], str]] = {
+    "seconds": seconds, "bytes": size, "watts": lambda value: f"{amount(value)} W",
+    "hertz": lambda value: f"{value / 1e9:.3g} GHz",
+    "joules_per_token": lambda value: f"{amount(value)} J", "usd_per_million_tokens": lambda value: f"{amount(value)} USD",
+    "usd_per_hour": lambda value: f"{amount(value)} USD", "cycles": lambda value: f"{value:,.0f}"}
+"""How values are written whose names end so."""
+
+
+def _ranged(shown: Callable[[str, Any], str], key: str, value: Any, least: float, most: float) -> str:
     """A predicted time or rate whose machine was not measured, between its bounds; any other fact as it is."""
     if isinstance(value, float) and key.endswith("seconds") and key not in ("roofline_seconds", "think_seconds"):
-        return f"{_fact(value * least)} to {_fact(value * most)}"
+        return f"{shown(key, value * least)} to {shown(key, value * most)}"
     if isinstance(value, float) and "_per_second" in key:
-        return f"{_fact(value / most)} to {_fact(value / least)}"
-    return _fact(value)
+        return f"{shown(key, value / most)} to {shown(key, value / least)}"
+    return shown(key, value)
 
 
 def _fact(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
@@ -20,6 +21,7 @@ from wsekern.errors import InputError
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.machine import check_machine
 from wsekern.sweep.axes import Value
+from wsekern.sweep.load import LOAD, AskedLoad, load_of, sides_of, trace_hash
 from wsekern.workload import Request, load_config
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.popularity import parse_expert_law
@@ -31,19 +33,20 @@ DEFAULTS: dict[str, Value | None] = {
     "precision": "fp16", "weight_precision": "", "cache_precision": "", "program_set": "default", "expert_law": "zipf:0.9",
     "profile": "silicon", "engine_level": "stock", "think": 0.0, "tp": None, "pp": None, "dp": None, "ep": None,
     "gpu_precision": None, "kv_precision": None, "chunked_prefill": True, "speculate": None, "acceptance": None, "draft": None,
-    "shared_prefix": 0.0, "prefill_cluster": None, "slo_ttft": None, "slo_tpot": None,
+    "shared_prefix": 0.0, "prefill_cluster": None, "slo_ttft": None, "slo_tpot": None, **LOAD,
 }
 """Inputs with what they are unless said, as options of ``wsekern compare``. ``slo_ttft`` and ``slo_tpot`` are objectives in
-seconds for which each side says whether it keeps them."""
+seconds for which each side says whether it keeps them; with ``rate`` or ``trace`` requests are served one by one."""
 
-WHOLE = ("prompt", "output", "batch", "tp", "pp", "dp", "ep", "speculate")
+WHOLE = ("prompt", "output", "batch", "tp", "pp", "dp", "ep", "speculate", "requests")
 TEXT = ("model", "wafer", "cluster", "precision", "weight_precision", "cache_precision", "program_set", "expert_law", "profile",
-        "engine_level", "gpu_precision", "kv_precision", "draft", "prefill_cluster")
+        "engine_level", "gpu_precision", "kv_precision", "draft", "prefill_cluster", "trace")
+NUMBERS = ("think", "acceptance", "shared_prefix", "slo_ttft", "slo_tpot", "rate", "trace_scale", "slo_share")
 PLACES = ("machine.", "gpu.")
 """What stands before the place of a number in the description of the wafer, and of the chips beside it."""
 
 LAST = ("machine.clock", "machine.system.price", "machine.system.power", "machine.system.idle_fraction",
-        "machine.system.half_load_fraction", "gpu.price.", "gpu.power.", "slo_")
+        "machine.system.half_load_fraction", "gpu.price.", "gpu.power.", "slo_", "rate", "trace_scale", "seed", "systems")
 """How inputs begin that change no layout of a model: points that differ in nothing else are answered one after the other."""
 
 MOST_WAFERS = 2048
@@ -66,12 +69,14 @@ class Case:
     request: Request
     slo: tuple[float | None, float | None]
     inputs: tuple[tuple[str, Value], ...]
+    load: AskedLoad | None = None
 
     @cached_property
     def hashes(self) -> dict[str, str]:
         """Of the wafer, the chips beside it, the model's shape, and of all data that predictions stand on."""
         return {"machine": machine_hash(self.pairing.machine), "cluster": cluster_hash(self.pairing.cluster),
-                "model": model_hash(dict(self.inputs)["model"]), "data": data_hash()}
+                "model": model_hash(dict(self.inputs)["model"]), "data": data_hash(),
+                **({} if self.load is None or self.load.trace is None else {"trace": trace_hash(self.load.trace)})}
 
     @cached_property
     def key(self) -> str:
@@ -135,10 +140,13 @@ def case_of(inputs: Mapping[str, Value]) -> Case:
     pairing = _pairing(tuple(given[name] for name in _OF_PAIRING), changes)
     request = Request(given["prompt"], given["output"], given["batch"], given["precision"])
     slo = tuple(None if given[name] is None else _seconds(name, given[name]) for name in ("slo_ttft", "slo_tpot"))
-    return Case(pairing, request, slo, tuple(inputs.items()))
+    load = load_of(inputs)
+    if load is not None:
+        sides_of(pairing, request, load)
+    return Case(pairing, request, slo, tuple(inputs.items()), load)
 
 
-_OF_PAIRING = tuple(name for name in DEFAULTS if name not in ("prompt", "output", "batch", "slo_ttft", "slo_tpot"))
+_OF_PAIRING = tuple(name for name in DEFAULTS if name not in ("prompt", "output", "batch", "slo_ttft", "slo_tpot", *LOAD))
 
 
 MOST = 10**9
@@ -154,8 +162,12 @@ def _check_kind(name: str, value: Value) -> None:
         raise InputError(f"{name} is {value!r}, expected a name in quotes")
     if name == "chunked_prefill" and not flag:
         raise InputError(f"{name} is {value!r}, expected true or false")
-    if name in ("think", "acceptance", "shared_prefix", "slo_ttft", "slo_tpot") and not number:
+    if name in NUMBERS and not number:
         raise InputError(f"{name} is {value!r}, expected a number")
+    if name in ("rate", "trace_scale", "slo_share") and not 0.0 < value < (1.0 + 1e-12 if name == "slo_share" else math.inf):
+        raise InputError(f"{name} is {value!r}, expected a finite number above 0{', at most 1' if name == 'slo_share' else ''}")
+    if name == "seed" and not (isinstance(value, int) and not flag and value >= 0):
+        raise InputError(f"seed is {value!r}, expected a whole number of at least 0")
 
 
 def _seconds(name: str, value: Any) -> float:

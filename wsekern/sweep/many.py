@@ -32,19 +32,25 @@ async def _reach(address: str) -> None:
     (await connect(address, timeout=TIMEOUT)).abort()
 
 
+def connected(address: Any, default: bool = False) -> Any:
+    """A client of the scheduler at ``address``, such as tcp://host:8786 (or a cluster object of Dask); actors want the
+    ``default`` client of this process."""
+    need_dask()
+    from distributed import Client
+
+    try:
+        if isinstance(address, str):
+            asyncio.run(_reach(address))  # a Client that finds nobody leaves threads that complain for a minute
+        return Client(address, timeout=TIMEOUT, set_as_default=default)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"no Dask scheduler answers at {address}: {error}") from None
+
+
 class Dask:
-    """The workers of the scheduler at ``address``, such as tcp://host:8786 (or a cluster object of Dask)."""
+    """The workers of the scheduler at ``address``, as in :func:`connected`."""
 
     def __init__(self, address: Any) -> None:
-        need_dask()
-        from distributed import Client
-
-        try:
-            if isinstance(address, str):
-                asyncio.run(_reach(address))  # a Client that finds nobody leaves threads that complain for a minute
-            self._client = Client(address, timeout=TIMEOUT, set_as_default=False)
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"no Dask scheduler answers at {address}: {error}") from None
+        self._client = connected(address)
 
     @property
     def workers(self) -> int:

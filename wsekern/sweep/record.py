@@ -6,6 +6,7 @@ from wsekern.compare import Side
 from wsekern.compare.comparison import compare_pairings
 from wsekern.errors import InputError
 from wsekern.sweep.inputs import Case, version
+from wsekern.sweep.load import AskedLoad, load_figures, load_ratios, serve
 
 FACTS = ("wafers", "grid", "regions", "layers_per_region", "prompt_chunk_tokens", "users_inside", "busy_share", "gpus",
          "copies", "tp", "pp", "dp", "ep", "gpu_precision", "confidence")
@@ -21,9 +22,22 @@ def answer(case: Case) -> dict[str, Any]:
     record: dict[str, Any] = {"key": case.key, "inputs": dict(case.inputs), "version": version(), "hashes": case.hashes,
                               **dict.fromkeys(SIDES), "wafer_better_by": {}, "not_served": {}, "refused": None}
     try:
-        found = compare_pairings([case.pairing], case.request)
+        return record | (_plain(case) if case.load is None else _loaded(case, case.load))
     except InputError as error:
         return record | {"refused": str(error)}
+
+
+def _loaded(case: Case, load: AskedLoad) -> dict[str, Any]:
+    """Of requests one by one; software without overheads is not looked at."""
+    found = serve(case.pairing, case.request, load, case.slo)
+    sides = {name: load_figures(report) for name, report in found.reports().items()}
+    return {**sides, "wafer_better_by": load_ratios(found.wafer, found.cluster), "not_served": found.not_served,
+            **({"systems_needed": {name: needed.systems for name, needed in found.needed.items()}} if found.needed else {})}
+
+
+def _plain(case: Case) -> dict[str, Any]:
+    """Of whole requests of users who take turns."""
+    found, record = compare_pairings([case.pairing], case.request), dict[str, Any]()
     for name, side in found.sides().items():
         if side is not None:
             record[name] = {**_figures(side), **_kept(case, side)}

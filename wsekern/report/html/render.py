@@ -29,7 +29,7 @@ def _text(name: str) -> str:
 def _environment() -> Environment:
     made = Environment(loader=FunctionLoader(_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                        lstrip_blocks=True)
-    made.filters |= {"percent": _percent, "slug": _slug, "numeric": _numeric, "sentence": _sentence}
+    made.filters |= {"percent": _percent, "slug": _slug, "numeric": _numeric, "sentence": _sentence, "letter": _letter}
     made.tests["kind"] = _is_kind
     return made
 
@@ -47,6 +47,11 @@ def _percent(value: float) -> str:
 def _sentence(text: str) -> str:
     """With a capital, unless it begins with a name such as h100x8."""
     return text[:1].upper() + text[1:] if re.match(r"[a-z]+\b", text) else text
+
+
+def _letter(number: int) -> str:
+    """A, B, ... for what is counted from 1."""
+    return chr(ord("A") + (number - 1) % 26)
 
 
 def _slug(title: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from wsekern.report.html import Lines, Page, Part, Section, Table, parts_of, render
-from wsekern.report.tables import fact_rows
+from wsekern.report.tables import fact_rows, quantity
 
 
 def view_page(title: str, answer: str, views: Sequence[RenderableType], data: Mapping[str, Any],
@@ -30,8 +30,8 @@ def facts_page(title: str, answer: str, facts: Mapping[str, Any], pictures: Sequ
 
 
 def facts_table(facts: Mapping[str, Any]) -> Table:
-    """A fact a line."""
-    return Table(["fact", "value"], fact_rows(facts))
+    """A fact a line, in words and with its unit."""
+    return Table(["fact", "value"], [(name.replace("_", " "), shown) for name, shown in fact_rows(facts, quantity)])
 
 
 def _listed(values: Sequence[Any]) -> list[Part]:

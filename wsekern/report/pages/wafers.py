@@ -33,7 +33,8 @@ def limits(placement: Placement) -> list[str]:
     speed = 1.0 / Journey(placement).token_seconds
     fullest = max(filled_share(placement, region) for region in placement.rectangles)
     return [f"What limits: {binding(placement, most).sentence()}.",
-            f"A lone user sees {amount(speed)} tokens/s; no placement of this model on such wafers passes "
+            f"With {placement.token_position:,} tokens in the cache a lone user sees {amount(speed)} tokens/s; no placement "
+            "of this model on such wafers passes "
             f"{amount(most.tokens_per_second)} ({100 * speed / most.tokens_per_second:.0f} % reached).",
             f"The fullest PE has {100 * fullest:.0f} % of its {int(machine.core.sram):,} B of SRAM in use."]
 
