@@ -1,8 +1,14 @@
-"""Two builds side by side, in one run: python bench/beside.py OLD NEW [--only WORD] [--rounds 5] [--json FILE]
+"""Two builds side by side, in one run: python bench/beside.py OLD NEW [--only WORD] [--rounds 5] [--keep FILE.json]
 
 OLD and NEW are source folders whose extensions were built in place. A process of each waits for work; they take turns, round by
-round, so that what else the machine does meets both. Printed per case: the rate or time of both (best round), and the ratio of
-the medians. Cases are those of the benchmarks beside this file; the builds may be as old as commit 9a58329.
+round, with one thread and with two, so that what else the machine does meets all. Printed per case: the rate or time of both
+(best round), the ratio of the medians, what two threads are over one (best rounds), and what was to be reached. One thread is
+timed by processor time, more by the clock. In the same run the new build measures what this machine allows: bytes read and
+multiply-adds a second. Cases are those of the benchmarks beside this file; the builds may be as old as commit 9a58329.
+
+--keep docs/performance.json writes the figures and what bounds each case into that file (with --only, beside those of other
+cases), from which ``python -m wsekern.docs``
+renders docs/performance.md. Where a round of a case is long it has fewer, so that everything takes some eight minutes.
 """
 
 import argparse
@@ -10,13 +16,14 @@ import dataclasses
 import importlib.util
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 HERE = Path(__file__).parent
@@ -42,7 +49,7 @@ def fabric(make: str, size: int, cycles: int) -> Callable[[int], float]:
     def run(threads: int) -> float:
         fabric.restore(saved)
         fabric.state.threads = threads
-        return hops / timed(lambda: fabric.step(cycles))
+        return hops / timed(lambda: fabric.step(cycles), threads)
 
     return run
 
@@ -66,7 +73,7 @@ def example(name: str, size: tuple[int, ...], array: tuple[str, int], entry: str
         simulation.reset()
         simulation.memcpy_h2d(array[0], values)
         simulation.launch(entry)
-        seconds = timed(simulation.run)
+        seconds = timed(simulation.run, threads)
         return int(simulation.clock.sum()) / seconds
 
     return run
@@ -80,7 +87,7 @@ def cycle_layer(pes: int, groups: int) -> Callable[[int], float]:
 
     def run(threads: int) -> float:
         engine = CycleEngine("wse2", pes, pes, "silicon", "fp16", threads)
-        return timed(lambda: layer.run(engine))
+        return timed(lambda: layer.run(engine), threads)
 
     return run
 
@@ -108,34 +115,160 @@ def layer(prefill: bool) -> Callable[[int], float]:
     def run(threads: int) -> float:
         model.engine.threads = threads
         model.length = 1024 if prefill else CACHED
-        return timed(lambda: model.prefill(list(range(CHUNK))) if prefill else model.decode(3))
+        return timed(lambda: model.prefill(list(range(CHUNK))) if prefill else model.decode(3), threads)
 
     return run
 
 
-CASES: dict[str, tuple[Callable[[], Callable[[int], float]], tuple[int, ...], str]] = {
-    "dense rows 512": (lambda: fabric("broadcast_rows", 512, 60), (1, 2), "hops/s"),
-    "dense rows 1024": (lambda: fabric("broadcast_rows", 1024, 40), (1, 2), "hops/s"),
-    "mixed colors 512": (lambda: fabric("crossing_colors", 512, 20), (1, 2), "hops/s"),
-    "scattered words 512": (lambda: fabric("scattered_words", 512, 40), (1, 2), "hops/s"),
-    "sparse rows 512": (lambda: fabric("streaming_rows", 512, 400), (1, 2), "hops/s"),
-    "flow engine, 8B decode layer": (lambda: layer(False), (1, 2), "s"),
-    "cycle engine, decode layer 96x96": (lambda: cycle_layer(96, 8), (1, 2), "s"),
-    "flow engine, chunk of 64 tokens": (lambda: layer(True), (2,), "s"),
-    "cycle engine, decode layer 660x660": (lambda: cycle_layer(660, 22), (2,), "s"),
-    "stencil 64x64": (lambda: example("stencil_7pt", (64, 64, 16, 2), ("u", 16), "run"), (1, 2), "PE-cycles/s"),
-    "stencil 128x512": (lambda: example("stencil_7pt", (128, 512, 16, 2), ("u", 16), "run"), (1, 2), "PE-cycles/s"),
-    "conjugate gradient 64x64": (lambda: example("conjugate_gradient", (64, 64, 16, 20, 1e-9), ("b", 16), "solve"), (1, 2),
-                                 "PE-cycles/s"),
+class Stopwatch:
+    """Stands for the fixture of a benchmark: runs the work, and keeps how long it took, in processor time."""
+
+    def __init__(self) -> None:
+        self.extra_info: dict[str, Any] = {}
+        self.times: list[float] = []
+
+    def pedantic(self, work: Callable[..., Any], setup: Callable[[], Any] = lambda: None, rounds: int = 1,
+                 warmup_rounds: int = 0) -> Any:
+        """So many rounds of the work."""
+        for number in range(rounds + warmup_rounds):
+            setup()
+            start = time.process_time()
+            found = work()
+            if number >= warmup_rounds:
+                self.times.append(time.process_time() - start)
+        return found
+
+    @property
+    def stats(self) -> SimpleNamespace:
+        """Of the rounds."""
+        return SimpleNamespace(stats=SimpleNamespace(median=statistics.median(self.times), min=min(self.times)))
+
+
+def mesh_gemv(pes: int) -> Callable[[int], float]:
+    """PE-cycles by a second of a MeshGEMV, every wavelet."""
+    test = benchmarks("test_bench_engine", Path(os.environ["BENCH"])).test_meshgemv_wavelet_by_wavelet
+
+    def run(threads: int) -> float:
+        watch = Stopwatch()
+        test(watch, pes, 7, 8)
+        return float(watch.extra_info["pe_cycles_per_s"])
+
+    return run
+
+
+def first_clocks() -> Callable[[int], float]:
+    """Seconds of the slowest operation's first clocks on 750 x 994 PEs."""
+    test = benchmarks("test_bench_engine", Path(os.environ["BENCH"])).test_clocks_at_first
+    names = next(mark.args[1] for mark in test.pytestmark if mark.name == "parametrize")
+
+    def run(threads: int) -> float:
+        slowest = 0.0
+        for name in names:
+            watch = Stopwatch()
+            test(watch, name)
+            slowest = max(slowest, watch.stats.stats.median)
+        return slowest
+
+    return run
+
+
+def crowded(make: str, size: int, cycles: int) -> Callable[[int], float]:
+    """As :func:`fabric`, by the clock, while every core has other work."""
+    fabric = getattr(benchmarks("test_bench_fabric"), make)(size)
+    saved = fabric.snapshot()
+    before = int(fabric.totals()["hops"].sum())
+    fabric.step(cycles)
+    hops = int(fabric.totals()["hops"].sum()) - before
+
+    def run(threads: int) -> float:
+        others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
+        try:
+            fabric.restore(saved)
+            fabric.state.threads = threads
+            return hops / timed(lambda: fabric.step(cycles), threads=2)
+        finally:
+            for other in others:
+                other.kill()
+                other.wait()
+
+    return run
+
+
+def limit(name: str, function: str) -> Callable[[int], float]:
+    """What this machine allows, as a benchmark measures it."""
+    measure = getattr(benchmarks(name, Path(os.environ["BENCH"])), function)
+    return lambda threads: measure(threads) if function == "memory_rate" else measure()
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What makes a case, its unit (seconds are better when less, rates when more), what is to be reached (at least ``rate``, at
+    most ``seconds``, ``ratio`` times the old build, ``two`` times one thread), and what bounds it."""
+
+    make: Callable[[], Callable[[int], float]]
+    unit: str = "hops/s"
+    threads: tuple[int, ...] = (1, 2)
+    rate: float = 0
+    seconds: float = 0
+    ratio: float = 0
+    two: float = 0
+    bound: str = ""
+    moves: float = 0
+    """Bytes that cannot but be read, once."""
+    multiplies: float = 0
+    """Multiply-adds that cannot but be done."""
+
+    def goals(self, new: float, ratio: float, two: float) -> dict[str, bool]:
+        """What is to be reached, and whether these figures do: of one thread, beside the old build, of two beside one."""
+        told = f"two threads {self.two:g} times one" if self.two > 1 else f"two at most {1 / (self.two or 1):.2g} times as long"
+        found = [(self.rate, f">= {self.rate / 1e6:,.0f} M {self.unit}", new >= self.rate),
+                 (self.seconds, f"<= {1000 * self.seconds:.0f} ms", new <= self.seconds),
+                 (self.ratio, f"{self.ratio:g} times the old build", ratio >= self.ratio), (self.two, told, two >= self.two)]
+        return {words: met for asked, words, met in found if asked}
+
+
+WIRES = "instructions of a block of 64 PEs in a row: bit planes, and copies of its words to the links and back; on larger " \
+        "fabrics misses of the second-level cache as well"
+MIXED = "misses of the second-level cache: a lane in use touches 1.5 KB a cycle, 50 MB on this fabric"
+ALONE = "cache misses of counters, one a hop north or south; the start and end of a word's straight way"
+CORES = "misses of the caches on the state of the PE that wakes, and the branches of its instruction"
+CASES: dict[str, Case] = {
+    "dense rows 512": Case(lambda: fabric("broadcast_rows", 512, 60), rate=1000e6, two=1.8, bound=WIRES),
+    "dense rows 1024": Case(lambda: fabric("broadcast_rows", 1024, 40), rate=1000e6, two=1.8, bound=WIRES),
+    "mixed colors 512": Case(lambda: fabric("crossing_colors", 512, 20), rate=200e6, two=1.8, bound=MIXED),
+    "scattered words 512": Case(lambda: fabric("scattered_words", 512, 40), rate=150e6, two=1.8, bound=ALONE),
+    "sparse rows 512": Case(lambda: fabric("streaming_rows", 512, 400), two=1.8, bound=WIRES),
+    "dense rows 128, both cores busy with other work": Case(
+        lambda: crowded("broadcast_rows", 128, 2000), two=1 / 1.3, bound="a thread that waits gives its core away"),
+    "flow engine, 8B decode layer": Case(lambda: layer(False), "s", ratio=5, two=1.8, moves=436e6,
+                                         bound="reading the weights and the cache once"),
+    "flow engine, chunk of 64 tokens": Case(lambda: layer(True), "s", (2,), ratio=4, multiplies=64 * 218e6,
+                                            bound="multiply-adds, and conversion of fp16"),
+    "cycle engine, decode layer 96x96": Case(lambda: cycle_layer(96, 8), "s", bound=CORES),
+    "cycle engine, decode layer 660x660": Case(lambda: cycle_layer(660, 22), "s", (2,), ratio=5, bound=CORES),
+    "stencil 64x64": Case(lambda: example("stencil_7pt", (64, 64, 16, 2), ("u", 16), "run"), "PE-cycles/s", bound=CORES),
+    "stencil 128x512": Case(lambda: example("stencil_7pt", (128, 512, 16, 2), ("u", 16), "run"), "PE-cycles/s", rate=14e6,
+                            two=1.8, bound=CORES),
+    "conjugate gradient 64x64": Case(lambda: example("conjugate_gradient", (64, 64, 16, 20, 1e-9), ("b", 16), "solve"),
+                                     "PE-cycles/s", (1,), ratio=1, bound=CORES),
+    "MeshGEMV 64x64, every wavelet": Case(lambda: mesh_gemv(64), "PE-cycles/s", (1,), ratio=1, bound=CORES),
+    "first clocks of the slowest operation, 750x994": Case(first_clocks, "s", (1,), seconds=0.008,
+                                                           bound="the interpreter, some microseconds a step of a line"),
 }
-"""Name: what makes the case, threads, unit. Those in seconds are better when less."""
+LIMITS: dict[str, Case] = {
+    "bytes read a second": Case(lambda: limit("whole_token", "memory_rate"), "bytes/s"),
+    "multiply-adds a second from registers, fp32": Case(lambda: limit("test_bench_tiles", "peak_macs_per_s"), "multiply-adds/s",
+                                                        (1,)),
+}
+"""What the machine allows, measured in the same run."""
 
 
-def timed(work: Callable[[], Any]) -> float:
-    """Seconds of ``work``."""
-    start = time.perf_counter()
+def timed(work: Callable[[], Any], threads: int) -> float:
+    """Seconds of ``work``: on one thread of its processor time, so that other work of the machine counts less."""
+    clock = time.process_time if threads == 1 else time.perf_counter
+    start = clock()
     work()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def serve() -> None:
@@ -146,9 +279,9 @@ def serve() -> None:
         try:
             if name not in made:
                 made.clear()
-                made[name] = CASES[name][0]()
+                made[name] = (CASES | LIMITS)[name].make()
             answer = str(made[name](int(threads)))
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, FileNotFoundError) as error:
             answer = f"not in this build: {error}"
         print("=", answer, flush=True)
 
@@ -170,14 +303,79 @@ def ask(worker: subprocess.Popen[str], name: str, threads: int) -> float | None:
     raise SystemExit(f"a build ended in {name}: see above")
 
 
-def row(name: str, threads: int, workers: list[subprocess.Popen[str]], rounds: int) -> dict[str, Any]:
-    """Figures of both builds, in turn."""
-    found = [[ask(worker, name, threads) for worker in workers] for _ in range(rounds + 1)][1:]     # the first warms up
-    unit, best = CASES[name][2], min if CASES[name][2] == "s" else max
-    sides = [None if None in side else (best(side), statistics.median(side)) for side in zip(*found, strict=True)]
-    old, new = sides
-    ratio = None if not (old and new) else old[1] / new[1] if unit == "s" else new[1] / old[1]
-    return {"case": name, "threads": threads, "unit": unit, "old": old and old[0], "new": new and new[0], "ratio": ratio}
+Figures = list[list[list[float | None]]]
+"""By build, number of threads and round."""
+
+
+def figures(name: str, case: Case, workers: list[subprocess.Popen[str]], rounds: int, most: float) -> Figures:
+    """The figures of some rounds, in turn; the first only warms up where there is time for more."""
+    found: Figures = [[[] for _ in case.threads] for _ in workers]
+    start = time.perf_counter()
+    for number in range(rounds + 1):
+        for worker, by_threads in zip(workers, found, strict=True):
+            for threads, so_far in zip(case.threads, by_threads, strict=True):
+                figure = ask(worker, name, threads)
+                if number == 1:
+                    so_far.clear()
+                so_far.append(figure)
+        if time.perf_counter() - start > most:
+            break
+    return found
+
+
+def row(name: str, case: Case, found: Figures, machine: dict[str, float]) -> dict[str, Any]:
+    """Of a case: best figures and ratios of the medians, and whether they reach what is asked."""
+    less = case.unit == "s"
+    best = [[None if None in some else (min if less else max)(some) for some in side] for side in found]
+    middle = [[None if None in some else statistics.median(some) for some in side] for side in found]
+
+    def times(new: float | None, old: float | None) -> float | None:
+        return None if new is None or old is None else old / new if less else new / old
+
+    ratios = [times(new, old) for old, new in zip(*middle, strict=True)]
+    two = times(best[1][1], best[1][0]) if case.threads == (1, 2) else None
+    least = max(case.moves / machine["bytes read a second, 2 threads"],
+                case.multiplies / (2 * machine["multiply-adds a second from registers, fp32, 1 thread"]))
+    bound = f"{case.bound}: {1000 * least:.0f} ms on this machine" if least else case.bound
+    return {"case": name, "unit": case.unit, "threads": list(case.threads), "old": best[0], "new": best[1], "ratio": ratios,
+            "two_over_one": two, "goals": case.goals(best[1][0] or 0, ratios[-1] or 0, two or 0), "bound": bound}
+
+
+def limits(worker: subprocess.Popen[str]) -> dict[str, float]:
+    """By name and threads, the best of three."""
+    return {f"{name}, {threads} thread{'s' * (threads > 1)}": max(ask(worker, name, threads) for _ in range(3))
+            for name, case in LIMITS.items() for threads in case.threads}
+
+
+def kept(path: Path) -> dict[str, Any]:
+    """What stands in a file of figures, by command."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def keep(path: Path, name: str, found: Any) -> None:
+    """Figures into a file of figures, beside those of other commands."""
+    before = kept(path)
+    path.write_text(json.dumps({**before, name: found}, indent=1) + "\n", encoding="utf-8")
+
+
+def machine_name() -> str:
+    """The processor, and how many cores this process may use."""
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] \
+        if info.is_file() else []
+    return f"{names[0] if names else platform.processor()}, {len(os.sched_getaffinity(0))} cores"
+
+
+def show(found: dict[str, Any]) -> str:
+    """A row of the printed table, a line for each number of threads."""
+    def told(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3g}"
+
+    goals = ", ".join(found["goals"])
+    return "\n".join(
+        f"| {found['case']} | {threads} | {told(old)} | {told(new)} {found['unit']} | {told(ratio)} | "
+        f"{told(found['two_over_one']) if threads > 1 else ''} | {goals if threads == found['threads'][-1] else ''} |"
+        for threads, old, new, ratio in zip(*(found[key] for key in ("threads", "old", "new", "ratio")), strict=True))
 
 
 def main() -> None:
@@ -186,21 +384,27 @@ def main() -> None:
     parser.add_argument("builds", nargs=2, type=Path, metavar="OLD NEW")
     parser.add_argument("--only", default="")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--most", type=float, default=20, help="seconds after which a case has no further round")
+    parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
     workers = [start(build.resolve()) for build in given.builds]
+    machine = limits(workers[1])
+    for name, value in machine.items():
+        print(f"{name}: {value:.3g}")
+    print("\n| case | threads | old | new | ratio | two / one | goal |\n|---|---|---|---|---|---|---|")
     rows = []
-    print("| case | threads | old | new | ratio |\n|---|---|---|---|---|")
-    for name, (_, counts, _unit) in CASES.items():
-        for threads in counts if given.only in name else ():
-            rows.append(found := row(name, threads, workers, given.rounds))
-            old, new, ratio = (("-" if found[key] is None else f"{found[key]:.3g}") for key in ("old", "new", "ratio"))
-            print(f"| {name} | {threads} | {old} {found['unit']} | {new} {found['unit']} | {ratio} |", flush=True)
+    for name, case in CASES.items():
+        if given.only in name:
+            rows.append(row(name, case, figures(name, case, workers, given.rounds, given.most), machine))
+            print(show(rows[-1]), flush=True)
     for worker in workers:
         worker.stdin.close()
         worker.wait()
-    if given.json:
-        given.json.write_text(json.dumps(rows, indent=1) + "\n")
+    if given.keep:
+        others = kept(given.keep).get("beside", {}).get("rows", []) if given.only else []
+        by_name = {found["case"]: found for found in [*others, *rows]}
+        keep(given.keep, "beside", {"machine": machine_name(), "limits": machine,
+                                    "rows": [by_name[name] for name in CASES if name in by_name]})
 
 
 if __name__ == "__main__":

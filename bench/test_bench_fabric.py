@@ -6,8 +6,8 @@ What bounds it (callgrind and cachegrind for instructions and misses, perf for w
   (`copy_words.h`); rows are finished while they are cached, and what the next block needs is asked for before its turn.
 * mixed load: misses of the second-level cache. A lane in use touches 1.5 KB in each cycle, so 8 colors on 512x512 PEs go
   through 50 MB; a fifth of the time goes to words that enter, whose streams lie anywhere.
-* scattered words (`scattered`): 180 instructions a hop: words that meet nobody are listed one by one (`lone.c`), each looks for
-  others at its router and asks whether the next one listens.
+* scattered words (`scattered`): a cache miss a hop on the counters of links north and south, and the two ends of each word's
+  straight way (`flight.c`); words that turn or fork soon cost 180 instructions a hop (`lone.c`).
 
 BookSim2's rates stand in shared/data/noc-peers-measured.csv (its tuned build, one core, router-to-router link crossings).
 """

@@ -13,6 +13,7 @@ import json
 import resource
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -109,6 +110,7 @@ def main() -> None:
     parser.add_argument("--model", default="llama3-8b")
     for name, default in (("layers", 0), ("vocab", 0), ("grid", 660), ("cached", 4000), ("threads", 2), ("tokens", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--keep", type=Path, help="a file of figures, docs/performance.json, to write these into as well")
     asked = parser.parse_args()
     whole = load_config(asked.model)
     config = dataclasses.replace(whole, blocks=whole.blocks[:asked.layers or None], vocab=asked.vocab or whole.vocab)
@@ -120,10 +122,14 @@ def main() -> None:
     found = measured(model, asked.cached, asked.tokens)
     slots, rate = -(-(asked.cached + 1) // asked.grid), memory_rate(asked.threads)
     predicted = time_layer(model.engine.machine, mapping, 1, slots, "silicon", config.blocks[0]).cycles
-    print(json.dumps({
+    figures = {
         "model": asked.model, "layers": config.layers, "grid": asked.grid, "threads": asked.threads, "drawn_in_seconds": made,
         **found, "cycles_per_layer_of_predict": predicted, "bytes_read": size, "memory_bytes_per_second": rate,
-        "memory_seconds": size / rate, "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}, indent=2))
+        "memory_seconds": size / rate, "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+    print(json.dumps(figures, indent=2))
+    if asked.keep:
+        before = json.loads(asked.keep.read_text(encoding="utf-8")) if asked.keep.is_file() else {}
+        asked.keep.write_text(json.dumps({**before, "whole_token": figures}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

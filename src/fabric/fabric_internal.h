@@ -6,11 +6,7 @@
 
 #include "wsekern_fabric.h"
 #include "common/wsekern_status.h"
-
-typedef uint64_t u64;
-typedef uint32_t u32;
-typedef uint16_t u16;
-typedef uint8_t u8;
+#include "planes.h"
 
 enum { SIDES = 4, PORTS = 5, STRIP_ROWS = 64, COUNTER_BITS = 24, ROW_PAD = 16, RUN_BITS = 4, COUNT_BITS = 3, LOW_BITS = 8,
        RING = WSK_MAX_LATENCY + 1 };
@@ -98,6 +94,8 @@ typedef struct {
 } wsk_lone;
 enum { LONE_STORED = 1, LONE_PLACED = 2 };   /* now in its router's queue, no more alone; has a place in that queue, not there */
 typedef struct { wsk_lone *of; int n; } wsk_lones;
+/* Lone words that fly one way: as they land, when, and chains of those that may be over the same router in the same cycle. */
+typedef struct { wsk_lone *of; int64_t *lands; int32_t *next, *first; u32 mask; int n; } wsk_flights;
 /* Per block: by which ports lone words leave that came for a cycle, and where two of them met. */
 typedef struct { u64 out[PORTS], met; u32 cycle, unused[3]; } wsk_meeting;
 
@@ -143,7 +141,9 @@ typedef struct {
     wsk_delivery *out[RING]; int n_out[RING];             /* by arrival cycle: off-ramp, edge, teardown */
     wsk_lones lone[RING][SIDES];      /* by arrival cycle and direction */
     wsk_lones over[SIDES];            /* lone words that left for the strip above (north) and below (south) in this cycle */
-    int room_lone;                    /* more than that of one cycle and direction do not travel alone */
+    wsk_flights flights[SIDES];       /* only in a run */
+    u32 flying[RING][WSK_COLORS];     /* flights by cycle modulo hop in which they leave routers, and color */
+    int room_lone;                    /* more than that of one cycle and direction do not travel alone; as many fly */
     int n_landing;                    /* words that came off on-ramps and edges in this cycle */
     int capacity_pending, capacity_out;
     wsk_totals totals;
@@ -172,6 +172,7 @@ struct wsk_fabric {
     int failed;                       /* status of the step that broke a rule: only reset or a snapshot help */
     u64 not_full[COUNT_BITS];         /* complement of the depth, a word per binary digit */
     int64_t cycle;
+    int64_t flies_until;              /* in a run that nobody looks into: its end, else 0 */
     u8 sinks[WSK_COLORS];             /* by color index */
     void *arena; size_t arena_bytes;
     u64 *row_active;                  /* [height]: blocks with stored words */
@@ -191,6 +192,8 @@ struct wsk_fabric {
     u64 *counter;                     /* [lanes][PORTS + 1][COUNTER_BITS]: bit-sliced counts, above the low bits */
     u8 *simple;                       /* [n_colors][height][width]: 1 + route that never changes and that lone words may take, or 0 */
     u16 *simple_lane;                 /* [height][blocks][n_colors]: its ports (wsk_simple_ports) if all PEs have the same, or 0 */
+    u64 *ways[2];                     /* routers of `simple` that go straight and hear it: [lanes][west, east] of a block's PEs, and
+                                       * [strips][n_colors][width][north, south] of a strip's rows */
     u16 simple_ports[256];            /* by simple: mask of ports out, shifted above it that of ports in; [0] is 0 */
     wsk_meeting *meeting;             /* [height][blocks] */
     u8 *credits;                      /* [height][n_colors][width], only with a CORE sink */
@@ -210,21 +213,6 @@ struct wsk_fabric {
         __asm__ volatile("");               \
     } while (0)
 
-static inline int wsk_ctz(u64 m) { return __builtin_ctzll(m); }
-/* In line, for CPUs whose compilers may not assume the instruction. */
-static inline int wsk_popcount(u64 m)
-{
-#ifdef __POPCNT__
-    return __builtin_popcountll(m);
-#else
-    if (!(m & (m - 1)))
-        return m != 0;
-    m -= m >> 1 & 0x5555555555555555u;
-    m = (m & 0x3333333333333333u) + (m >> 2 & 0x3333333333333333u);
-    return (int)(((m + (m >> 4)) & 0x0f0f0f0f0f0f0f0fu) * 0x0101010101010101u >> 56);
-#endif
-}
-
 static inline size_t wsk_block_at(const wsk_fabric *f, int y, int k) { return (size_t)y * f->blocks + k; }
 static inline size_t wsk_lane_at(const wsk_fabric *f, int y, int k, int c)
 {
@@ -239,6 +227,14 @@ static inline int wsk_simple_ports(const wsk_fabric *f, size_t lane, int x, int 
 {
     int whole = f->simple_lane[lane];
     return whole ? whole : f->simple_ports[*wsk_simple_at(f, x, y, c)];
+}
+static inline u64 *wsk_row_ways(const wsk_fabric *f, int x, int y, int c, int d)
+{
+    return f->ways[0] + 2 * wsk_lane_at(f, y, x / 64, c) + (d == WSK_EAST);
+}
+static inline u64 *wsk_column_ways(const wsk_fabric *f, int x, int y, int c, int d)
+{
+    return f->ways[1] + 2 * (((size_t)(y / STRIP_ROWS) * f->n_colors + c) * f->width + x) + (d == WSK_SOUTH);
 }
 static inline wsk_wire *wsk_wire_at(const wsk_fabric *f, int slot, size_t lane)
 {
@@ -302,36 +298,6 @@ static inline void wsk_count_any(wsk_fabric *f, size_t lane, int which, u64 m)
     if (m)
         wsk_count_from(f, lane, which, m, 4);
 }
-static inline void wsk_binary_add(u64 *planes, int bits, u64 m)
-{
-    for (int i = 0; m && i < bits; i++) {
-        u64 carry = planes[i] & m;
-        planes[i] ^= m;
-        m = carry;
-    }
-}
-static inline void wsk_binary_subtract(u64 *planes, int bits, u64 m)
-{
-    for (int i = 0; m && i < bits; i++) {
-        u64 borrow = ~planes[i] & m;
-        planes[i] ^= m;
-        m = borrow;
-    }
-}
-static inline u64 wsk_binary_equals(const u64 *planes, int bits, int value)
-{
-    u64 m = ~(u64)0;
-    for (int i = 0; i < bits; i++)
-        m &= (value >> i & 1) ? planes[i] : ~planes[i];
-    return m;
-}
-static inline int wsk_bits_at(const u64 *planes, int n, int bit)
-{
-    int value = 0;
-    for (int i = 0; i < n; i++)
-        value |= (int)(planes[i] >> bit & 1) << i;
-    return value;
-}
 /* Queues without room: occupied as often as they are deep. */
 static inline u64 wsk_full(const wsk_fabric *f, const wsk_lane *lane)
 {
@@ -345,7 +311,6 @@ static inline u64 wsk_arrived(const wsk_fabric *f, const wsk_lane *lane)
 {
     return lane->arrived_at == (u32)(f->cycle + 1) ? lane->arrived : 0;
 }
-static inline void wsk_assign_bit(u64 *plane, u64 bit, int on) { *plane = on ? *plane | bit : *plane & ~bit; }
 
 /* Words on their way into one lane: who gets one, which are control words; words[b] for bit b, or `word` for a single one. */
 typedef struct { u64 to, control; const u32 *words; u32 single, word; } wsk_inbound;
@@ -380,6 +345,10 @@ static inline void wsk_note_odd(wsk_fabric *f, size_t lane)
 /* Where filters and overrides of a router and color are looked up. */
 static inline u64 wsk_key_of(const wsk_fabric *f, int x, int y, int c) { return ((u64)y * f->width + x) * WSK_COLORS + c; }
 
+static inline int wsk_has_flights(const wsk_strip *s)
+{
+    return (s->flights[0].n | s->flights[1].n | s->flights[2].n | s->flights[3].n) != 0;
+}
 static inline wsk_strip *wsk_strip_of(const wsk_fabric *f, int y) { return f->strip + y / STRIP_ROWS; }
 
 /* The index of a color, if it has a route anywhere and the PE is on the fabric; else -1. */
@@ -446,6 +415,16 @@ void wsk_fabric_no_credit(wsk_fabric *f, uint32_t pe, int color);
 /* deliver.c: words leave for cores, past filters; a word is listed that leaves for a core, an edge or a teardown handler. */
 LEVELED void wsk_deliver(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 m, const u32 *words, u64 control);
 LEVELED void wsk_emit(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port, int latency);
+
+/* flight.c: lone words that go straight on for long. take_off: whether w does, leaving by side d in this cycle. fly_on: those
+ * that fly leave routers. land_due: for the next cycle. land_all: as they land next, in cycle `now` at the earliest.
+ * clear_ways: before those that land in the next cycle go on. */
+LEVELED int wsk_may_fly(const wsk_fabric *f, const wsk_strip *s);
+LEVELED int wsk_take_off(wsk_fabric *f, wsk_strip *s, const wsk_lone *w, int d);
+LEVELED void wsk_fly_on(const wsk_fabric *f, wsk_strip *s);
+LEVELED void wsk_land_due(wsk_fabric *f, wsk_strip *s);
+LEVELED void wsk_land_all(wsk_fabric *f, wsk_strip *s, int64_t now);
+LEVELED void wsk_clear_ways(wsk_fabric *f, wsk_strip *s);
 
 /* lone.c: both phases of words that meet nobody. */
 LEVELED int wsk_go_alone(wsk_fabric *f, const wsk_row *r, int k);

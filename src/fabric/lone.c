@@ -135,6 +135,7 @@ static inline void depart_side(wsk_fabric *f, wsk_strip *s, const int d)
     const int border = STRIP_ROWS * (int)(s - f->strip) + (d == WSK_SOUTH ? STRIP_ROWS : -1);
     const u64 *busy = f->row_busy;
     const u16 *simple = f->simple_lane;
+    const int flies = wsk_may_fly(f, s);
     u32 step = (u32)(dy[d] * f->blocks), hops[WSK_COLORS] = { 0 };
     for (int i = 0; i < n; i++) {
         wsk_lone *w = here->of + i;
@@ -157,11 +158,13 @@ static inline void depart_side(wsk_fabric *f, wsk_strip *s, const int d)
             leave_otherwise(f, s, w);
             continue;
         }
+        hops[c]++;
+        if (flies && (across || y != border) && wsk_take_off(f, s, w, d))
+            continue;
         if (!across)
             wsk_count_any(f, (size_t)w->block * n_colors + c, d, (u64)1 << (w->x % 64));
         wsk_lones *list = !across && y == border ? s->over + d : sent;
         list->of[list->n++] = (wsk_lone){ block, w->word, (u16)x, (u16)y, (u16)(across ? w->run + 1 : 0), (u8)c, 0, (u8)(d ^ 2), 0 };
-        hops[c]++;
     }
     here->n = 0;
     for (int c = 0; c < n_colors; c++) {
@@ -175,6 +178,7 @@ void wsk_depart_lone(wsk_fabric *f, wsk_strip *s)
 {
     if (!wsk_has_lone(f, s))
         return;
+    wsk_fly_on(f, s);
     depart_side(f, s, WSK_NORTH);
     depart_side(f, s, WSK_EAST);
     depart_side(f, s, WSK_SOUTH);
@@ -352,6 +356,7 @@ int wsk_arrive_lone(wsk_fabric *f, wsk_strip *s)
         pull(f, s, s - 1, WSK_SOUTH);
     if (i + 1 < f->strips)
         pull(f, s, s + 1, WSK_NORTH);
+    wsk_clear_ways(f, s);
     int status = land(f, s);
     for (int ahead = 2; ahead <= f->hop; ahead++)
         for (int d = 0; d < SIDES; d++)
@@ -365,6 +370,7 @@ int wsk_arrive_lone(wsk_fabric *f, wsk_strip *s)
 /* All words where the queues show them. */
 void wsk_keep_lone(wsk_fabric *f, wsk_strip *s)
 {
+    wsk_land_all(f, s, f->cycle);
     for (int d = 0; d < SIDES; d++) {
         wsk_lones *here = s->lone[f->cycle % f->ring] + d;
         for (int i = 0; i < here->n; i++)

@@ -4,7 +4,7 @@
 int wsk_has_lone(const wsk_fabric *f, const wsk_strip *s)
 {
     const wsk_lones *here = s->lone[f->cycle % f->ring];
-    return (here[0].n | here[1].n | here[2].n | here[3].n) != 0;
+    return (here[0].n | here[1].n | here[2].n | here[3].n) != 0 || wsk_has_flights(s);
 }
 
 /* Whether a lone word comes, in the next cycle, to the router (x, y) by a port. */

@@ -185,11 +185,18 @@ static void work(wsk_team *team, int rank, void *context)
     }
 }
 
+/* Words may fly while nobody looks at them. When a rule was broken, the words have left for the next cycle already. */
 int wsk_run_rounds(wsk_running *run, int threads, void (*work)(wsk_team *, int, void *))
 {
-    int strips = run->fabric->strips;
+    wsk_fabric *f = run->fabric;
+    int strips = f->strips;
+    f->flies_until = run->hosted ? 0 : run->end;
     run->phase = run->any_source ? WSK_PHASE_FEED : WSK_PHASE_DEPART;
-    return wsk_team_rounds(threads < strips ? threads : strips, strips, work, next_phase, run->hosted, run);
+    int status = wsk_team_rounds(threads < strips ? threads : strips, strips, work, next_phase, run->hosted, run);
+    for (int i = 0; i < strips; i++)
+        wsk_land_all(f, f->strip + i, f->cycle + (f->failed < 0));
+    f->flies_until = 0;
+    return status;
 }
 
 void wsk_begin_run(wsk_running *run, wsk_fabric *f, int64_t end)

@@ -194,13 +194,22 @@ static void move_lone(wsk_bytes *b, wsk_fabric *f, wsk_strip *s, wsk_lone *w, in
         wsk_take_place(b, f, w->x, w->y, w->index);
 }
 
+static int by_place(const void *a, const void *b)
+{
+    const wsk_lone *v = a, *w = b;
+    return v->y != w->y ? v->y - w->y : v->x != w->x ? v->x - w->x : v->index - w->index;
+}
+
+/* In the order of rows and columns, however they came to be listed: one state has one form. */
 static void move_lones(wsk_bytes *b, wsk_fabric *f, wsk_strip *s)
 {
     for (int ahead = 0; ahead < f->hop; ahead++)
         for (int d = 0; d < SIDES; d++) {
             wsk_lones *list = s->lone[(f->cycle + ahead) % f->ring] + d;
             int64_t n = list->n;
-            wsk_bytes_count(b, &n, s->room_lone + f->width, 11);
+            if (!b->from)
+                qsort(list->of, (size_t)list->n, sizeof *list->of, by_place);
+            wsk_bytes_count(b, &n, 2 * s->room_lone + f->width, 11);
             for (int64_t i = 0; i < n && !b->bad; i++)
                 move_lone(b, f, s, list->of + i, d, ahead == 0);
             list->n = (int)n;

@@ -41,6 +41,8 @@ static size_t lay_out(wsk_fabric *f, char *base, int with_credits)
     PLACE(counter, lanes * (PORTS + 1) * COUNTER_BITS)
     PLACE(simple, f->lone ? pes * f->n_colors : 0)
     PLACE(simple_lane, f->lone ? lanes : 0)
+    PLACE(ways[0], f->lone ? 2 * lanes : 0)
+    PLACE(ways[1], f->lone ? 2 * (size_t)f->strips * f->n_colors * f->width : 0)
     PLACE(meeting, f->lone ? blocks : 0)
     PLACE(credits, with_credits ? rows * f->n_colors * f->width : 0)
     PLACE(source_of, pes + SIDES * (size_t)(f->width > f->height ? f->width : f->height))
@@ -206,19 +208,42 @@ static void clear_strip(wsk_strip *s, int n_colors)
     s->unsorted = 0;
 }
 
-/* The lists of lone words, in one piece: those of a cycle and direction, and what comes from beside. */
+/* The flights of a strip, at most `room` each way; chains so few that they stay in the cache, of at most eight on average. */
+static int make_flights(wsk_strip *s, size_t room)
+{
+    size_t chains = 64;
+    while (8 * chains < room)
+        chains *= 2;
+    int64_t *lands = wsk_alloc(SIDES * (room * sizeof *lands + (room + chains) * sizeof(int32_t)));
+    int32_t *chain = (int32_t *)(lands + SIDES * room);
+    if (!lands)
+        return WSK_ERR_NO_MEMORY;
+    for (int d = 0; d < SIDES; d++, chain += room + chains) {
+        s->flights[d].lands = lands + (size_t)d * room;
+        s->flights[d].first = chain;
+        s->flights[d].next = chain + chains;
+        s->flights[d].mask = (u32)chains - 1;
+        memset(chain, -1, chains * sizeof *chain);
+    }
+    return 0;
+}
+
+/* The lists of lone words, in one piece: those of a cycle and direction, which may all have flown, what comes from beside, and
+ * those that fly. */
 static int make_lists(const wsk_fabric *f, wsk_strip *s)
 {
-    size_t room = (size_t)STRIP_ROWS * f->width / LONE_SHARE, with_others = room + f->width;
+    size_t room = (size_t)STRIP_ROWS * f->width / LONE_SHARE, with_others = 2 * room + f->width;
     s->room_lone = (int)room;
-    wsk_lone *of = wsk_alloc(((size_t)f->ring * SIDES * with_others + 2 * (size_t)f->width) * sizeof *of);
+    wsk_lone *of = wsk_alloc(((size_t)f->ring * SIDES * with_others + 2 * (size_t)f->width + SIDES * room) * sizeof *of);
     if (!of)
         return WSK_ERR_NO_MEMORY;
     for (int i = 0; i < f->ring * SIDES; i++, of += with_others)
         s->lone[i / SIDES][i % SIDES].of = of;
     s->over[WSK_NORTH].of = of;
     s->over[WSK_SOUTH].of = of + f->width;
-    return 0;
+    for (int d = 0; d < SIDES; d++)
+        s->flights[d].of = of + 2 * (size_t)f->width + (size_t)d * room;
+    return make_flights(s, room);
 }
 
 /* What follows from the rules, the same in every state of a plan. */
@@ -322,6 +347,7 @@ int wsk_fabric_free(wsk_fabric *f)
             wsk_free(s->out[b]);
         }
         wsk_free(s->lone[0][0].of);
+        wsk_free(s->flights[0].lands);
     }
     wsk_free(f->strip);
     wsk_free(f->arena);

@@ -65,7 +65,12 @@ static int arrive_strip(wsk_fabric *f, int i)
     if (!is_near_awake(f, i))
         return 0;
     wsk_turn_landed(f, s);
-    for (u64 rows = wsk_outer_arrivals(f, i); rows; rows &= rows - 1) {
+    u64 outer = wsk_outer_arrivals(f, i);
+    if (s->rows_active || outer)
+        wsk_land_all(f, s, f->cycle + 1);
+    else
+        wsk_land_due(f, s);
+    for (u64 rows = outer; rows; rows &= rows - 1) {
         int status = wsk_arrive_row(f, s, STRIP_ROWS * i + wsk_ctz(rows));
         if (status < 0)
             return status;

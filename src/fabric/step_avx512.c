@@ -3,6 +3,7 @@
 #define LEVEL_CODE 2
 #include "queue.c"
 #include "deliver.c"
+#include "flight.c"
 #include "lone.c"
 #include "depart.c"
 #include "depart_plain.c"

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import RoutingError
-from wsekern.fabric import Fabric, FabricPlan, Port, Route, _host, _routing
+from wsekern.fabric import Fabric, FabricPlan, Port, Route, Rules, _host, _routing
+from wsekern.fabric.reference import OPPOSITE
 from wsekern.soak.fabrics import compare, lines_plan, mask, random_plan, random_tree, random_words, wild_plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*the route is replaced:wsekern.errors.ProgramWarning")
@@ -37,6 +38,74 @@ def test_words_that_seldom_meet(seed):
     rng = random.Random(seed)
     plan, entries = lines_plan(rng)
     compare(plan, entries, rng, meddle=rng.choice([0, 0, 0.1]))
+
+
+@settings(FAST, max_examples=40)
+@given(st.integers(0, 2**63))
+def test_words_that_fly_many_cycles_at_a_time(seed):
+    """Runs of many cycles take lone words over many routers at once (flight.c), steps do not."""
+    rng = random.Random(seed)
+    plan, entries = lines_plan(rng)
+    compare(plan, entries, rng, meddle=rng.choice([0, 0, 0.3]), cycles=100, stride=rng.choice([8, 21, 50]), period=50)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_runs_and_steps_of_scattered_words(seed):
+    """Words in two strips of rows that turn, fork and end: the same after a run, on any threads, as after single steps."""
+    rng = random.Random(seed)
+    plan, entries = lines_plan(rng, (130, 70))
+    fabrics = [Fabric(plan, "count", threads=threads) for threads in (1, 1, 2)]
+    for length in (30, 75):
+        expected = None
+        places = rng.sample(entries, min(len(entries), 40))
+        for i, fabric in enumerate(fabrics):
+            for n, (x, y, color, _) in enumerate(places):
+                fabric.offer(x, y, color, n)
+            broken = None
+            try:
+                for cycles in [1] * length if i == 0 else [length]:
+                    fabric.step(cycles)
+            except RoutingError as error:
+                broken = error.report
+            seen = broken or (fabric.to_bytes(), *(fabric.link_counts(port).tobytes() for port in Port))
+            expected = expected or seen
+            assert seen == expected
+        if broken:
+            return
+
+
+@pytest.mark.parametrize("hop", [1, 2])
+@pytest.mark.parametrize("ahead", ["EAST", "WEST", "NORTH", "SOUTH"])
+def test_a_word_that_turns_into_the_way_of_one_that_flies(ahead, hop):
+    """Whoever comes a cycle earlier or later: one of two that want a link in the same cycle waits, as in single steps."""
+    size, cross = 60, 25
+    waits = 0
+
+    def place(along: int, across: int) -> dict[str, int]:
+        along = along if ahead in ("EAST", "SOUTH") else size - 1 - along
+        return {"x": along, "y": across} if ahead in ("EAST", "WEST") else {"x": across, "y": along}
+
+    back, (side, far) = OPPOSITE[Port[ahead]].name, ("NORTH", "SOUTH") if ahead in ("EAST", "WEST") else ("WEST", "EAST")
+    plan = FabricPlan(size, size, Rules(hop_latency=hop, ramp_latency=2, buffer_depth=4))
+    for i in range(size):
+        plan.paint(0, "RAMP" if i == 0 else back, "RAMP" if i == size - 1 else ahead, **place(i, cross))
+        if i < cross:
+            plan.paint(1, "RAMP" if i == 0 else side, far, **place(cross, i))
+        else:
+            plan.paint(1, side if i == cross else back, "RAMP" if i == size - 1 else ahead, **place(i, cross))
+    for delay in range(-2, 3):
+        seen = []
+        for piece in (1, 180):
+            fabric = Fabric(plan, "count")
+            for color in (0, 1) if delay > 0 else (1, 0):
+                start = place(0, cross) if color == 0 else place(cross, 0)
+                fabric.offer(start["x"], start["y"], color, 7)
+                for _ in range(abs(delay) if color == (delay <= 0) else 180 // piece):
+                    fabric.step(1 if color == (delay <= 0) else piece)
+            seen.append((fabric.cycle, fabric.to_bytes(), int(fabric.totals()["stalls"].sum())))
+        assert seen[0] == seen[1]
+        waits += seen[0][2]
+    assert waits
 
 
 IMAGES = {

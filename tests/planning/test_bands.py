@@ -21,7 +21,7 @@ from wsekern.planning.placement import place_model, search_for
 from wsekern.planning.plan_file import load_plan, plan_text
 from wsekern.planning.regions import RegionShape, pack
 from wsekern.planning.service import Offer, Service
-from wsekern.planning.strips import Strip, Strips
+from wsekern.planning.strips import Strip, Strips, dealt
 from wsekern.workload import Request, load_config
 
 REQUEST = Request(128, 32)
@@ -45,6 +45,27 @@ def test_strips_are_the_quickest_of_all_sums():
             chosen = found.chosen(layers, length)
             assert sum(strip.cycles for strip in chosen) == min(sums) and sum(strip.size for strip in chosen) <= length
     assert found.most(13) == 5 and found.most(4) == 1 and found.most(2) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_layers_are_dealt_to_wafers_as_the_best_of_all_ways_is(seed):
+    random = np.random.default_rng(seed)
+    layers, crossing = int(random.integers(1, 8)), float(random.choice([0.7, 1.0]))
+    wafers = [np.append(0.0, np.where(random.random(6) < 0.2, np.inf, random.integers(1, 6, 6))) for _ in range(4)]
+
+    def cycles(way):
+        before = [sum(way[:number]) for number in range(len(way))]
+        return sum(own[count] + crossing * bool(count and first) for own, count, first in zip(wafers, way, before, strict=True))
+
+    ways = [(cycles(way), way) for way in product(range(7), repeat=4) if sum(way) == layers]
+    least, best = min(ways)
+    found = dealt(wafers, layers, crossing)
+    if not np.isfinite(least):
+        assert found == ()
+    elif crossing == 1.0:  # sums are exact
+        assert found == best
+    else:
+        assert sum(found) == layers and cycles(found) == pytest.approx(least)
 
 
 def bands(machine, halves=True, programs="default") -> Bands:

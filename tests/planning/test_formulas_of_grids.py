@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from wsekern.inference.mapping import BlockSizes, Mapping
 from wsekern.inference.programs import program_set
+from wsekern.inference.region_bytes import RegionBytes
 from wsekern.inference.step_times import layer_lists
 from wsekern.machine import load_machine
 from wsekern.machine.machine import in_cycles
@@ -33,4 +34,16 @@ def test_formulas_give_the_cycles_and_bytes_of_the_lists(model, width, height, c
              for one, (block, count) in zip(grid.single_layers, grid.config.kinds, strict=True))
     whole = sum(count * share * BY_LISTS.steps(steps, width, height) for count, found in lists for steps, share in found)
     assert BY_FORMULAS.layers(grid, tokens, slots) == pytest.approx(whole, rel=1e-12)
+    assert [one.needed_bytes for one in (grid, replace(grid, users=3))] == [
+        RegionBytes(grid).needed(width, height, 8, users) for users in (1, 3)]
     assert grid._sizes == [BlockSizes.of(one, one.config.blocks[0]) for one in grid.single_layers]
+
+
+def test_few_formulas_serve_all_grids():
+    """Sizes of tiles stay numbers of formulas: one that is fixed would need others for each size."""
+    quick, grid = Estimator(WSE3, "silicon", "fp16"), Mapping(load_config("llama3-8b"), 1, 1, layers=1, with_head=False,
+                                                              programs=program_set("default").programs)
+    for width in range(100, 400, 25):
+        for height in range(100, 400, 50):
+            quick.layers(replace(grid, width=width, height=height, context=4 * width, chunk=8), 8, width // 50)
+    assert max(len(formulas._ways) for formulas in quick._formulas.values()) <= 24

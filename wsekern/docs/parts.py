@@ -13,6 +13,7 @@ from wsekern.docs.hosts import hosts
 from wsekern.docs.journey import PICTURE as JOURNEY
 from wsekern.docs.machines import machine_efficiency, machine_families, validation_machines
 from wsekern.docs.pages import Picture
+from wsekern.docs.performance import performance
 from wsekern.docs.picture import draw_overview, labels_of
 from wsekern.docs.planning import PICTURES as FLOORS
 from wsekern.docs.planning import bounds, floor_dense, floor_mixture, lever_table, service_front
@@ -66,7 +67,7 @@ PARTS: dict[str, Callable[[], str]] = {
 
 def parts_of(root: Path) -> dict[str, Callable[[], str]]:
     """All parts of the pages of the source folder ``root``: those of the package, and of what lies in the folder."""
-    return {**PARTS, **hosts(root), **reliability(root)}
+    return {**PARTS, **hosts(root), **reliability(root), **performance(root)}
 
 
 SLOW = ("levers", "contract")

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.formulas import largest
@@ -92,28 +93,21 @@ class Mapping(Grid):
     @cached_property
     def _sizes(self) -> list[BlockSizes]:
         """Of each kind of block, in the order of :attr:`ModelConfig.kinds`."""
-        return [_sizes_of(kind, self.width, self.height, self.slots * self.height, self.chunk, self.expert_load)
+        return [sizes_of(kind, self.width, self.height, self.slots * self.height, self.chunk, self.expert_load)
                 for kind in self.kinds]
 
     @cached_property
     def single_layers(self) -> tuple["Mapping", ...]:
         """The grid with one layer and one user, for each kind of block in the order of :attr:`ModelConfig.kinds`: its steps and
         sizes are those of that layer here, and for all requests alike for which rows have as many slots."""
-        alone = {"context": self.slots * self.height, "shared": 0, "layers": 1, "users": 1, "with_head": False}
+        alone: dict[str, Any] = {"context": self.slots * self.height, "shared": 0, "layers": 1, "users": 1, "with_head": False}
         return tuple(replace(self, config=kind.grid.config, **alone) for kind in self.kinds)
 
     @cached_property
     def _regions(self) -> list[tuple[int, float, float]]:
         """(weights, slot, state) in bytes of the layers together that can lie on the grid: one for each run of consecutive
         layers."""
-        sizes, runs = self._sizes, _runs(self.config, self.held_layers)
-        if len(sizes) == 1:
-            count, one = runs[0][0], sizes[0]
-            return [(count * one.weights, count * one.slot, count * one.state)]
-        return [(sum(count * size.weights for count, size in zip(run, sizes, strict=True)),
-                 sum(count * size.slot for count, size in zip(run, sizes, strict=True)),
-                 sum(count * size.state for count, size in zip(run, sizes, strict=True)))
-                for run in runs]
+        return bytes_of_runs(self._sizes, runs_of(self.config, self.held_layers))
 
     def _kept(self, slot: float, state: float) -> float:
         """Bytes of the cache: of all positions, and of all sequences."""
@@ -204,15 +198,9 @@ class Mapping(Grid):
         """Sequences of the whole context for which every row has room beside weights, buffers and code."""
         if self.feed_width:
             return min(half.most_users(machine) for half in self.halves)
-        have = int(machine.core.sram) - self._buffers - code_bytes(self)
-        shared = -(-self.shared // self.height)
+        have = int(machine.core.sram) - self._buffers - code_bytes(self) - self._tables
         own = -(-(self.context - self.shared) // self.height)
-
-        def users(weights: int, slot: float, state: float) -> int:
-            room, each = have - weights - self._tables - slot * shared, slot * own + state
-            return int(room // each) if each else MOST_SLOTS
-
-        return min(users(*run) for run in self._regions)
+        return users_with_room(self._regions, have, -(-self.shared // self.height), own)
 
     def smallest_grid(self, machine: Machine) -> int | None:
         """Side of the smallest square grid on ``machine`` on which the model fits, or None."""
@@ -223,6 +211,26 @@ class Mapping(Grid):
     def at(self, width: int, height: int) -> "Mapping":
         """The same model on another rectangle."""
         return replace(self, width=width, height=height)
+
+
+def bytes_of_runs(sizes: list[BlockSizes], runs: tuple[tuple[int, ...], ...]) -> list[tuple[int, float, float]]:
+    """(weights, slot, state) in bytes of the layers of each of ``runs`` together, which are as many of each kind as it says."""
+    if len(sizes) == 1:
+        count, one = runs[0][0], sizes[0]
+        return [(count * one.weights, count * one.slot, count * one.state)]
+    return [(sum(count * size.weights for count, size in zip(run, sizes, strict=True)),
+             sum(count * size.slot for count, size in zip(run, sizes, strict=True)),
+             sum(count * size.state for count, size in zip(run, sizes, strict=True)))
+            for run in runs]
+
+
+def users_with_room(runs: list[tuple[int, float, float]], have: int, shared: int, own: int) -> int:
+    """Sequences of ``own`` slots each, and ``shared`` ones of all, for which ``have`` bytes of weights and cache have room."""
+    def users(weights: int, slot: float, state: float) -> int:
+        room, each = have - weights - slot * shared, slot * own + state
+        return int(room // each) if each else MOST_SLOTS
+
+    return min(users(*run) for run in runs)
 
 
 def most_that(bound: int, holds: Callable[[int], bool]) -> int:
@@ -238,7 +246,7 @@ _SIZES = GridFormulas(lambda grid: tuple(vars(BlockSizes.of(grid, grid.config.bl
 
 
 @lru_cache(maxsize=65536)
-def _sizes_of(kind: LayerKind, *numbers: int) -> BlockSizes:
+def sizes_of(kind: LayerKind, *numbers: int) -> BlockSizes:
     """Of one layer; regions that differ in numbers of layers and users alone have them once."""
     return BlockSizes(*_SIZES.of(kind.grid)(*numbers, *kind.blocks))
 
@@ -252,7 +260,7 @@ def _check_parts(config: ModelConfig) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _runs(config: ModelConfig, layers: int) -> tuple[tuple[int, ...], ...]:
+def runs_of(config: ModelConfig, layers: int) -> tuple[tuple[int, ...], ...]:
     """How many layers of each of :attr:`ModelConfig.kinds` each run of ``layers`` consecutive layers has, the last run what is
     left; of alike ones one."""
     numbers = {block: number for number, (block, _) in enumerate(config.kinds)}

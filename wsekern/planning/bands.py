@@ -17,6 +17,7 @@ from wsekern.inference.grid import Columns
 from wsekern.inference.halves import feeds_alone, has_halves, mixers_alone
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
+from wsekern.inference.region_bytes import RegionBytes
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
 from wsekern.planning.breakpoints import breakpoints
@@ -26,7 +27,7 @@ from wsekern.planning.head_part import with_share
 from wsekern.planning.head_room import head_room
 from wsekern.planning.layout import filled, sides_of
 from wsekern.planning.regions import RegionShape, pack
-from wsekern.planning.strips import Strip, Strips
+from wsekern.planning.strips import Strip, Strips, dealt
 from wsekern.workload.config import ModelConfig
 
 MOST_IN_REGION = (12, 8, 5, 3)
@@ -79,12 +80,19 @@ class Bands:
     @cached_property
     def _layers_held(self) -> Callable[[int, int, Columns], int]:
         """Layers for which PEs of a region have room, by its width and height, once for each."""
+        room, users = int(self.machine.core.sram), self.service.request.batch
+
         @cache
         def held(width: int, height: int, part: Columns) -> int:
-            memory = self._grid(width, height, 1, part).memory
-            each = memory["weights"] + memory["kv_cache"] + self._code_of_layer(part)
-            return max(0, int((int(self.machine.core.sram) - sum(memory.values())) // each) + 1)
+            weights, kept, beside = self._bytes_of(part).by_use(width, height, self.chunk, users)
+            each = weights + kept + self._code_of_layer(part)
+            return max(0, int((room - weights - kept - beside) // each) + 1)
         return held
+
+    @cache  # noqa: B019 - lives as long as the search that asks
+    def _bytes_of(self, part: Columns) -> RegionBytes:
+        """Of regions with one layer."""
+        return RegionBytes(self._grid(1, 1, 1, part))
 
     @cache  # noqa: B019 - lives as long as the search that asks
     def _code_of_layer(self, part: Columns) -> int:
@@ -200,18 +208,7 @@ class Bands:
     def _shapes_on(self, bands: Strips[Band], lengths: list[int]) -> tuple[RegionShape, ...]:
         """Regions for all layers on wafers of these heights, wafer by wafer; none where there is no room."""
         step = float(self.machine.system.io_latency) * float(self.machine.clock)
-        known: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
-        for length in lengths:
-            own = bands.cycles[:, length]
-            found: dict[int, tuple[float, tuple[int, ...]]] = {}
-            for before, (cycles, counts) in known.items():
-                for layers in range(min(len(own) - 1, self.config.layers - before) + 1):
-                    crossing = step if layers and before else 0.0
-                    one = (cycles + crossing + float(own[layers]), (*counts, layers))
-                    if math.isfinite(one[0]) and one < found.get(before + layers, (math.inf, ())):
-                        found[before + layers] = one
-            known = found
-        _, counts = known.get(self.config.layers, (math.inf, ()))
+        counts = dealt([bands.cycles[:, length] for length in lengths], self.config.layers, step)
         return tuple(_grouped(region.what for layers, length in zip(counts, lengths, strict=False)
                               for band in bands.chosen(layers, length) for region in band.what))
 

@@ -23,7 +23,7 @@ from wsekern.inference.step_times import handover_steps
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
-from wsekern.ops import AllGather, AllReduce, FlowEngine, Operation
+from wsekern.ops import AllGather, AllReduce, Broadcast, FlowEngine, Operation
 from wsekern.ops._timing import CAUSE_NAMES
 from wsekern.ops.engines.flow import TimingEngine
 from wsekern.ops.operation import LocalOperation
@@ -94,6 +94,7 @@ class Estimator:
         self._layers: dict[Hashable, float] = {}
         self._beside: dict[Hashable, list[tuple[int, float]]] = {}
         self._heads: dict[Mapping, int] = {}
+        self._spread: dict[tuple[int, int], int] = {}
 
     def operation(self, operation: Operation, width: int, height: int) -> int:
         """One operation on a grid whose PEs are ready at once."""
@@ -169,15 +170,18 @@ class Estimator:
             ways = sum(count * self.steps(arriving_steps(half, block, tokens), half.width, half.height)
                        for half in mapping.halves for block, count in half.config.kinds)
             return ways + sum(self.layers(half, tokens, slots) for half in mapping.halves)
-        return sum(kind.count * self._layer(kind, mapping, tokens, max(1, slots)) for kind in mapping.kinds)
+        sides, slots = (mapping.width, mapping.height), max(1, slots)
+        return sum(kind.count * self.layer(kind, sides, mapping.slots, mapping.chunk, mapping.expert_load, tokens, slots)
+                   for kind in mapping.kinds)
 
-    def _layer(self, kind: LayerKind, mapping: Mapping, tokens: int, slots: int) -> float:
-        """One layer; all regions of a size share it, however many layers they have, and all requests and chunks for which its
-        steps are the same."""
-        width, height, context, chunk = mapping.width, mapping.height, mapping.slots * mapping.height, mapping.chunk
+    def layer(self, kind: LayerKind, sides: tuple[int, int], most: int, chunk: int, load: int, tokens: int,
+              slots: int) -> float:
+        """One layer on a region of ``sides`` with room for ``most`` positions in a row and ``chunk`` tokens at once, ``load``
+        as its grid has it; all regions of a size share it, however many layers they have, and all requests and chunks for which
+        its steps are the same."""
+        (width, height), context = sides, most * sides[1]
         if kind.looks_back_over_all:
-            context, chunk = min(mapping.slots, kind.blocks[0]) * height, 1
-        load = mapping.expert_load
+            context, chunk = min(most, kind.blocks[0]) * height, 1
         key = kind, width, height, context, chunk, load, tokens, slots
         found = self._layers.get(key)
         if found is None:
@@ -213,8 +217,18 @@ class Estimator:
     def handover(self, mapping: Mapping, tokens: int) -> int:
         """Residual stream from one region to all columns of the next one, as
         :func:`wsekern.inference.step_times.time_handover` does."""
-        grid, steps = handover_steps(mapping, tokens)
-        return self.steps(steps, grid.width, grid.height)
+        if mapping.feed_width:
+            grid, steps = handover_steps(mapping, tokens)
+            return self.steps(steps, grid.width, grid.height)
+        return self.spread(tokens * mapping.hidden, mapping.width)
+
+    def spread(self, elements: int, width: int) -> int:
+        """So many elements over ``width`` columns."""
+        key = elements, width
+        found = self._spread.get(key)
+        if found is None:
+            found = self._spread[key] = self.operation(Broadcast(elements, "x"), width, 1)
+        return found
 
     def head(self, mapping: Mapping) -> int:
         """One token's embedding, and from its residual stream to its logits."""

@@ -25,9 +25,11 @@ def may_be_halved(config: ModelConfig) -> bool:
 def halved(quickest: Candidate, cuts: Iterable[Candidate], score: Callable[[Candidate], float],
            with_blocks: Callable[[Candidate], Candidate], descend: Callable[[Candidate], list[Candidate]]) -> list[Candidate]:
     """What is met on the ways from ``quickest``, and from ``cuts`` with as many layers, with mixers on so few columns as is
-    quickest, and with as many blocks; ``score`` is infinite where there is no room."""
-    alike = [replace(cut, programs=quickest.programs) for cut in cuts
-             if (cut.layers, cut.expert_wafers) == (quickest.layers, 1)]
+    quickest, and with as many blocks at first; ``score`` is infinite where there is no room."""
+    known = quickest.programs
+    alike = [replace(cut, programs=replace(cut.programs, expert_blocks=known.expert_blocks, router_copies=known.router_copies,
+                                           position_blocks=known.position_blocks))
+             for cut in cuts if (cut.layers, cut.expert_wafers) == (quickest.layers, 1)]
     starts = sorted((min(_shares(one), key=score) for one in dict.fromkeys((quickest, *alike))), key=score)[:STARTS]
     found: list[Candidate] = []
     for start in starts:

@@ -9,9 +9,10 @@ the others have to spare is idle.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import accumulate, pairwise
 from math import ceil
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -33,7 +34,7 @@ from wsekern.machine.machine import in_cycles
 from wsekern.ops.local.rows import Form
 from wsekern.planning.drafting import DraftCosts
 from wsekern.planning.head_part import head_region, with_share
-from wsekern.planning.regions import PlacedRegion, RegionShape, Size, pack
+from wsekern.planning.regions import PlacedRegion, RegionShape, Size, layers_of, pack
 from wsekern.queueing import LineCosts, SteadyLine, steady_line
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
@@ -153,8 +154,8 @@ class Placement:
                                min(shape.layers, self.config.layers - first), feed_width=shape.feed_width)
                   for (wafer, x, y), shape, first in zip(self.places, sizes, starts, strict=False)
                   for beside in range(self.expert_wafers)]
-        wafer, *corner = self.places[-1]
-        return (*placed, *(PlacedRegion(wafer - before, *corner, *self.head, self.config.layers, 0, "head")
+        wafer, x, y = self.places[-1]
+        return (*placed, *(PlacedRegion(wafer - before, x, y, *self.head, self.config.layers, 0, "head")
                            for before in reversed(range(self.head_wafers))))
 
     @property
@@ -478,17 +479,13 @@ def turned(machine: Machine) -> Machine:
         fabric, width=fabric.height, height=fabric.width, user_width=fabric.user_height, user_height=fabric.user_width))
 
 
-@lru_cache(maxsize=4096)
-def layers_of(config: ModelConfig, first: int, count: int) -> ModelConfig:
-    """A model of ``count`` layers of ``config`` from ``first`` on, as many as there are."""
-    return config if not first and count >= config.layers else replace(config, blocks=config.blocks[first:first + count])
-
+AnyPlacement = TypeVar("AnyPlacement", bound=Placement)
 
 LEAST_INSIDE = 0.75
 """Share of the users that a placement must hold at once to be tried."""
 
 
-def filled(placement: Placement, least: float = LEAST_INSIDE) -> Placement | None:
+def filled(placement: AnyPlacement, least: float = LEAST_INSIDE) -> AnyPlacement | None:
     """``placement`` with as many users inside as it has room for; None if that is less than the share ``least`` of them, or
     none."""
     whole = placement if placement.inside is None else replace(placement, inside=None)

@@ -6,7 +6,7 @@ overlap (Jukka Jylänki, "A thousand ways to pack the bin", 2010: maximal rectan
 or above the shelves takes whatever fits it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -163,6 +163,12 @@ def shapes_of(config: ModelConfig, width: int, height: int, layers: int, feed_wi
     first, together = _light_layers(config)
     light = equal_shapes(width, height, max(1, layers * together), first, feed_width) if first else ()
     return light + equal_shapes(width, height, layers, config.layers - first, feed_width)
+
+
+@lru_cache(maxsize=4096)
+def layers_of(config: ModelConfig, first: int, count: int) -> ModelConfig:
+    """A model of ``count`` layers of ``config`` from ``first`` on, as many as there are."""
+    return config if not first and count >= config.layers else replace(config, blocks=config.blocks[first:first + count])
 
 
 @lru_cache(maxsize=256)

@@ -12,24 +12,22 @@ from dataclasses import fields, replace
 from functools import cache, cached_property
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from wsekern.inference.formats import formats_of
 from wsekern.inference.programs import Programs, ProgramSet
 from wsekern.inference.step_times import CHUNKS
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
-from wsekern.machine.timing import Timing
 from wsekern.planning.blocks import with_blocks
 from wsekern.planning.bound import stored_bytes
-from wsekern.planning.breakpoints import breakpoints, first_from, moved, widths_of
+from wsekern.planning.breakpoints import moved
 from wsekern.planning.candidates import Candidate, Demand
 from wsekern.planning.causes import fewest_that
 from wsekern.planning.estimate import QuickPlacement, TimedRegions
 from wsekern.planning.halved import halved, may_be_halved
 from wsekern.planning.head_room import head_room
+from wsekern.planning.judge import Judge, Room, judges, mean_seconds
 from wsekern.planning.layout import LEAST_INSIDE, Placement, filled, sides_of
+from wsekern.planning.limits import Limits
 from wsekern.planning.regions import Size, expert_weights, shapes_of
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Recurrent
@@ -92,10 +90,12 @@ class Search:
         self.judged = 0
         self._scores, self._cuts = dict[Candidate, float](), set[Candidate]()
         self._tried, self._counts = dict[int, list[Candidate]](), dict[int, int]()
+        self.limits = Limits(self.config, machine, service.mix, load)
         self.held_bytes, self._light = cache(self._held_bytes), dict[int, list[Candidate]]()
-        self._holding = dict[int, bool]()
-        self._possible: dict[tuple[int, int], NDArray[np.bool_]] = {}
-        self._placements: dict[Candidate, QuickPlacement | None] = {}
+        self._holding, self._weights = dict[int, bool](), dict[int, float]()
+        self._rooms: dict[Candidate, Room | None] = {}
+        self.judge = Judge(config, machine, service.request, self.heads, load, load.get("cached"))
+        self._judges = judges(self.judge, service.mix)
         self.bands, self.asked = dict[Any, Any](), dict[Any, Any]()  # what is known of other regions, and requests
 
     # -- what a candidate is worth -------------------------------------------------------------------------------------
@@ -104,34 +104,52 @@ class Search:
         """Candidates whose time was estimated."""
         return len(self._scores)
 
-    def placement(self, candidate: Candidate) -> QuickPlacement | None:
-        """The candidate with the longest searched chunk and the most users for which it has room; None if it has none."""
-        if candidate not in self._placements:
-            self._placements[candidate] = self._placed(candidate)
-        return self._placements[candidate]
+    def room(self, candidate: Candidate) -> Room | None:
+        """With the longest searched chunk and the most users for which the candidate has room; None if it has none."""
+        if candidate not in self._rooms:
+            self._rooms[candidate] = self._room(candidate)
+        return self._rooms[candidate]
 
-    def _placed(self, candidate: Candidate) -> QuickPlacement | None:
+    def _room(self, candidate: Candidate) -> Room | None:
         chunk = min(SEARCHED_CHUNK, self.service.request.unread)
-        whole = filled(self._quick(candidate, chunk))
-        if whole is not None or (alone := filled(self._quick(candidate, 1))) is None:
+        whole = self._room_for(candidate, chunk)
+        if whole is not None or (alone := self._room_for(candidate, 1)) is None:
             return whole
-        tried = (filled(self._quick(candidate, chunk >> times)) for times in range(1, chunk.bit_length() - 1))
+        tried = (self._room_for(candidate, chunk >> times) for times in range(1, chunk.bit_length() - 1))
         return next((found for found in tried if found is not None), alone)
 
-    def _quick(self, candidate: Candidate, chunk: int) -> QuickPlacement:
+    def _room_for(self, candidate: Candidate, chunk: int) -> Room | None:
+        """With chunks of so many tokens; halves are not judged by numbers."""
+        if not candidate.mixer_width:
+            return self.judge.room(candidate, chunk)
+        found = filled(self._placed(candidate, Room(chunk, None)))
+        return None if found is None else Room(chunk, found.inside)
+
+    def placement(self, candidate: Candidate) -> QuickPlacement:
+        """The candidate with :meth:`room`, as a placement."""
+        room = self.room(candidate)
+        assert room is not None
+        return self._placed(candidate, room)
+
+    def _placed(self, candidate: Candidate, room: Room) -> QuickPlacement:
         feeds = candidate.mixer_width and candidate.width - candidate.mixer_width
         shapes = shapes_of(self.config, candidate.width, candidate.height, candidate.layers, feeds)
-        return QuickPlacement(self.config, self.machine, self.service.request, self.needed(candidate), shapes,
-                              self.heads.usual, chunk=chunk, programs=candidate.programs,
-                              expert_wafers=candidate.expert_wafers, **self.load)
+        return QuickPlacement(self.config, self.machine, self.service.request, self.needed(candidate), shapes, self.heads.usual,
+                              chunk=room.chunk, programs=candidate.programs, expert_wafers=candidate.expert_wafers,
+                              inside=room.inside, **self.load)
 
     def score(self, candidate: Candidate) -> float:
         """Estimated seconds of the mean request of the mix."""
         if candidate not in self._scores:
             self.judged += 1
-            placement = self.placement(candidate)
-            self._scores[candidate] = NEVER if placement is None else self.seconds(placement)
+            room = self.room(candidate)
+            self._scores[candidate] = NEVER if room is None else self._estimated(candidate, room)
         return self._scores[candidate]
+
+    def _estimated(self, candidate: Candidate, room: Room) -> float:
+        if self.load.get("speculation") is not None or candidate.mixer_width:
+            return self.seconds(self.placement(candidate))
+        return mean_seconds(self.judge, self._judges, candidate, room, self.needed(candidate))
 
     def seconds(self, placement: Placement) -> float:
         """Of the mean request of the mix."""
@@ -165,7 +183,7 @@ class Search:
         """Whether there is room for all regions and the head, and for a layer's bytes on every PE."""
         needed = self.count(candidate.layers)
         groups = wafers // candidate.expert_wafers
-        return self.regions(candidate.width, candidate.height, groups) >= needed and self.placement(candidate) is not None
+        return self.regions(candidate.width, candidate.height, groups) >= needed and self.room(candidate) is not None
 
     def cuts(self, wafers: int) -> Iterator[Candidate]:
         """The largest regions in columns and rows on wafers, with as few layers as leave room for the head."""
@@ -196,8 +214,11 @@ class Search:
     def holds_all(self, wafers: int) -> bool:
         """Whether some cut holds the caches of all users at once."""
         if wafers not in self._holding:
-            self._holding[wafers] = any(self._quick(cut, 1).fits() for cut in self._light_cuts(wafers))
+            self._holding[wafers] = any(self._all_fit(cut) for cut in self._light_cuts(wafers))
         return self._holding[wafers]
+
+    def _all_fit(self, cut: Candidate) -> bool:
+        return self.judge.holds(cut, 1, self.service.request.batch) and self.heads.holds(*self.heads.usual)
 
     def fewest(self, most: int, holds: Callable[[int], bool] | None = None) -> int:
         """The fewest wafers that do (or for which ``holds``), up to ``most``; 0 if these do not either."""
@@ -251,6 +272,12 @@ class Search:
         return self.layer_bytes(together) + size * kept / config.layers
 
     def layer_bytes(self, together: int) -> float:
+        """:meth:`_layer_bytes`, once for each."""
+        if together not in self._weights:
+            self._weights[together] = self._layer_bytes(together)
+        return self._weights[together]
+
+    def _layer_bytes(self, together: int) -> float:
         """Of the weights of a layer on average, not padded, on the first of the wafers that share it."""
         hidden, moved = self.config.hidden, 1 - 1 / together
         weights = sum(count * (block.parameters(hidden) - moved * expert_weights(block, hidden))
@@ -259,58 +286,19 @@ class Search:
         forms = formats_of(self.load.get("weight_precision", ""), precision)
         return min(map(stored_bytes, forms.values()), default=stored_bytes(precision)) * weights / self.config.layers
 
-    # -- what no candidate passes -----------------------------------------------------------------------------------------
-    @cached_property
-    def _areas(self) -> NDArray[np.float64]:
-        """PEs of a region of each width and height, (across, down)."""
-        return np.outer(self.across, self.down).astype(np.float64)
-
-    def possible(self, wafers: int, together: int) -> NDArray[np.bool_]:
-        """Whether regions of each number of layers, width and height, (layers, across, down), have room for the weights and
-        ``wafers`` groups of wafers for the regions, at best: bytes not padded, the head not counted."""
-        layers = np.arange(1, self.config.layers + 1)[:, None, None]
-        light = layers * self.layer_bytes(together) <= float(self.machine.core.sram) * self._areas
-        cells = np.outer(self.sides[0] // np.array(self.across), self.sides[1] // np.array(self.down))
-        self.judged += light.size
-        needed = np.array([self.count(count) for count in range(1, self.config.layers + 1)])[:, None, None]
-        return light & (wafers * cells >= needed)
-
-    @cached_property
-    def bound(self) -> NDArray[np.float64]:
-        """Seconds of the mean request at best, (across, down): a token multiplies all weights in use once, and every part of
-        a layer sums over a row and over a column, half of it there and half back. As a lone user has it, no software, no
-        prompt."""
-        timing = Timing(self.machine, self.load["profile"], self.service.request.precision)
-        rate = float(timing.rate(timing.instruction("fma")))
-        cycles = np.zeros_like(self._areas)
-        for block, count in self.config.kinds:
-            ways = (bool(block.mixers) + (block.feed is not None)) * timing.hop * np.add.outer(self.across, self.down)
-            cycles += count * (block.active_parameters(self.config.hidden) / rate / self._areas + ways)
-        speculation = self.load.get("speculation")
-        mix = self.service.mix
-        passes = sum(share * (request.output - 1) for request, share in mix) / sum(share for _, share in mix)
-        return cycles * passes / (speculation.kept if speculation else 1.0) / float(self.machine.clock)
-
     def _hopeless(self, candidate: Candidate, wafers: int, known: float) -> bool:
-        """Whether a candidate has no room or is not quicker than ``known`` at best."""
-        key = wafers // candidate.expert_wafers, candidate.expert_wafers
-        if key not in self._possible:
-            self._possible[key] = self.possible(*key)
-        x, y = first_from(self.across, candidate.width), first_from(self.down, candidate.height)
-        possible = self._possible[key][candidate.layers - 1, x, y]
-        return not possible or bool(not candidate.mixer_width and self.bound[x, y] >= known)  # sums of halves go less far
+        """Whether a candidate has no room for the weights or its regions at best, bytes not padded and the head not counted, or
+        is not quicker than ``known`` at best."""
+        width, height, layers, together = candidate.width, candidate.height, candidate.layers, candidate.expert_wafers
+        if self.count(layers) > wafers // together * self._cells(width, height) or (
+                not candidate.mixer_width and self.limits.seconds(width, height) >= known):  # sums of halves go less far
+            self.judged += 1
+            return True
+        heavy = layers * self.layer_bytes(together) > float(self.machine.core.sram) * width * height
+        self.judged += heavy
+        return heavy
 
     # -- the search ----------------------------------------------------------------------------------------------------
-    @cached_property
-    def across(self) -> list[int]:
-        """Widths that cut some vector into other pieces than one PE less does."""
-        return breakpoints(self.sides[0], widths_of(self.config))
-
-    @cached_property
-    def down(self) -> list[int]:
-        """Heights that do."""
-        return breakpoints(self.sides[1], [self.config.hidden])
-
     def best(self, wafers: int) -> Placement:
         """The quickest on at most so many wafers."""
         self.candidates(wafers)
@@ -330,9 +318,7 @@ class Search:
 
     def exact_score(self, candidate: Candidate) -> float:
         """As :meth:`score` with the best chunk, regions timed by the flow engine."""
-        quick = self.placement(candidate)
-        assert quick is not None
-        quick = min(self._chunked(quick), key=self.seconds)
+        quick = min(self._chunked(self.placement(candidate)), key=self.seconds)
         return self.seconds(TimedRegions(**{one.name: getattr(quick, one.name) for one in fields(quick)}))
 
     def _chunked(self, quick: QuickPlacement) -> list[QuickPlacement]:
@@ -360,8 +346,8 @@ class Search:
         tried = self._of_programs(wafers, self.programs)
         for _ in range(ROUNDS):
             quickest = min(tried, key=self.score, default=None)
-            blocks = quickest and self._with_blocks(quickest, wafers)
-            if not blocks or blocks.programs == quickest.programs:
+            blocks = None if quickest is None else self._with_blocks(quickest, wafers)
+            if blocks is None or quickest is None or blocks.programs == quickest.programs:
                 break
             tried += [*self.descend(blocks, wafers), *self._of_programs(wafers, blocks.programs)]
         if tried and may_be_halved(self.config):
@@ -410,7 +396,7 @@ class Search:
         for cut in sorted(cuts, key=lambda cut: -cut.width * cut.height):
             if ALIKE * cut.width * cut.height < most:
                 break
-            if self.placement(cut) is not None:
+            if self.room(cut) is not None:
                 most = max(most, cut.width * cut.height)
                 found.add(cut)
         return [cut for cut in cuts if cut in found]
@@ -435,7 +421,7 @@ class Search:
         while True:
             width, height = (max(1, round(side * SHRINK)) for side in (way[-1].width, way[-1].height))
             smaller = replace(way[-1], width=width, height=height)
-            if self.placement(smaller) is None or self.score(smaller) >= self.score(way[-1]):
+            if self.room(smaller) is None or self.score(smaller) >= self.score(way[-1]):
                 return way
             way.append(smaller)
             self._cuts.add(smaller)
@@ -468,14 +454,13 @@ class Search:
 
     def _moved(self, candidate: Candidate, x: int, y: int) -> Candidate:
         """The candidate with sides so many points longer."""
-        return replace(candidate, width=moved(self.across, candidate.width, x), height=moved(self.down, candidate.height, y))
+        return replace(candidate, width=moved(self.limits.across, candidate.width, x),
+                       height=moved(self.limits.down, candidate.height, y))
 
     # -- what is found -------------------------------------------------------------------------------------------------
     def finished(self, candidate: Candidate, wafers: int) -> Placement:
         """The candidate with its best head and chunk."""
-        quick = self.placement(candidate)
-        assert quick is not None
-        return self.exactly(replace(quick, wafers=wafers, head=self._head(candidate, wafers)))
+        return self.exactly(replace(self.placement(candidate), wafers=wafers, head=self._head(candidate, wafers)))
 
     def exactly(self, quick: QuickPlacement) -> Placement:
         """The placement with its best chunk, timed by the flow engine."""

@@ -51,3 +51,29 @@ class Strips(Generic[What]):
             found.append(self.strips[self._last[layers, length]])
             layers, length = layers - found[-1].layers, length - found[-1].size
         return sorted(found, key=lambda strip: (-strip.size, -strip.layers))
+
+
+def dealt(wafers: Sequence[NDArray[np.float64]], layers: int, crossing: float) -> tuple[int, ...]:
+    """How many of ``layers`` layers each of ``wafers`` has, so that all take least; a wafer takes so many cycles for 0, 1, ...
+    of them (inf: it has no room), and a ``crossing`` more where others have layers before it. Of equal ones those that give the
+    first wafers least; empty where there is no room."""
+    known, order, ways = np.full(layers + 2, np.inf), np.zeros(layers + 2, np.int64), list[NDArray[np.int64]]()
+    known[0] = 0.0
+    places = np.arange(layers + 1)
+    for own in wafers:
+        more = np.arange(int(np.flatnonzero(np.isfinite(own)).max()) + 1)
+        before = places[:, None] - more
+        before[before < 0] = layers + 1  # of which there is none
+        behind = known + crossing
+        behind[0] = known[0]
+        whole = behind[before] + own[more]
+        whole[:, 0] = known[:-1] + own[0]
+        known[:-1] = whole.min(axis=1)
+        ways.append(np.where(whole == known[:-1, None], order[before], layers + 2).argmin(axis=1))
+        order[np.lexsort((ways[-1], order[places - ways[-1]]))] = places
+    if not np.isfinite(known[layers]):
+        return ()
+    found: list[int] = []
+    for way in reversed(ways):
+        found.append(int(way[layers - sum(found)]))
+    return tuple(reversed(found))

@@ -19,12 +19,15 @@ LARGE = 0.02
 
 
 def fabric(rng: random.Random) -> None:
-    """A fabric cycle by cycle: trees of routes, any routes at all, or words that seldom meet."""
+    """A fabric cycle by cycle, or many at a time: trees of routes, any routes at all, or words that seldom meet."""
     large = rng.random() < LARGE
     size = None if large else (rng.randrange(1, 5), rng.randrange(1, 5))
     made = rng.choice([fabrics.random_plan, fabrics.wild_plan, fabrics.lines_plan])
+    if made is fabrics.lines_plan and not large and rng.random() < 0.5:            # long enough for words that fly
+        size = rng.choice([(rng.randrange(5, 24), 2), (2, rng.randrange(5, 24))])
     plan, entries = made(rng, size)
-    fabrics.compare(plan, entries, rng, meddle=rng.choice([0, 0, 0.1]), cycles=40 if large else 14, threads=THREADS)
+    fabrics.compare(plan, entries, rng, meddle=rng.choice([0, 0, 0.1]), cycles=40 if large else 14, threads=THREADS,
+                    stride=rng.choice([1, 1, 3, 14, 40]), period=rng.choice([10, 40]))
 
 
 def program(rng: random.Random) -> None:

@@ -189,10 +189,10 @@ def same_moves(fabric: Fabric, before: dict[tuple[int, int, Port], int], referen
     same(moved, sorted((x, y, int(port)) for (x, y, port), n in expected.items() if n), f"moves in cycle {reference.cycle}")
 
 
-def same_rule_broken(fabric: Fabric, broken: BrokenRule) -> None:
-    """The next cycle breaks one of the rules that the reference has found broken."""
+def same_rule_broken(fabric: Fabric, broken: BrokenRule, cycles: int = 1) -> None:
+    """The last of the next ``cycles`` cycles breaks one of the rules that the reference has found broken."""
     try:
-        fabric.step()
+        fabric.step(cycles)
     except RoutingError as error:
         report = error.report
         told = (report["status"], report["pe"], report["color"], report["cycle"])
@@ -215,8 +215,9 @@ def same_routers(fabric: Fabric, reference: ReferenceFabric) -> None:
 
 
 def compare(plan: FabricPlan, entries: Entries, rng: random.Random, meddle: float = 0, cycles: int = 40,
-            threads: Sequence[int] = (1, 1, 2)) -> None:
-    """The kernel beside the reference, for so many cycles or until both find the same broken rule."""
+            threads: Sequence[int] = (1, 1, 2), stride: int = 1, period: int = 10) -> None:
+    """The kernel beside the reference, for so many cycles or until both find the same broken rule. Words enter every ``period``
+    cycles; the kernel goes ``stride`` cycles at a time, or up to where words enter."""
     colors = {color for _, _, color, _ in entries}
     credit = {color: rng.randrange(4) for color in colors if rng.random() < 0.15}
     counted = {color for color in colors - set(credit) if rng.random() < 0.5}
@@ -225,17 +226,21 @@ def compare(plan: FabricPlan, entries: Entries, rng: random.Random, meddle: floa
     for (x, y, color), queue in reference.queues.items():
         if queue.credit:
             fabric.credit(x, y, color, queue.credit)
+    behind = 0
     for cycle in range(cycles):
-        for place in entries if cycle % 10 == 0 else []:
+        for place in entries if cycle % period == 0 else []:
             if rng.random() < 0.6:
                 inject(fabric, reference, place, random_words(rng))
-        before = dict(reference.crossings)
+        before, behind = dict(reference.crossings), behind + 1
         try:
             reference.step()
         except BrokenRule as broken:
-            same_rule_broken(fabric, broken)
+            same_rule_broken(fabric, broken, behind)
             return
-        fabric.step()
+        if (cycle + 1) % period % stride and cycle + 1 < cycles:
+            continue
+        fabric.step(behind)
+        behind = 0
         same_words(fabric, reference, counted)
         if not plan.open_edges:
             same_moves(fabric, before, reference)

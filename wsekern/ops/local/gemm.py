@@ -42,7 +42,7 @@ def check_product(product: Any) -> None:
     """Refuse sizes m, k, n of tiles that no memory holds."""
     if not all(is_whole(size) and size >= 0 for size in (product.m, product.k, product.n)):
         raise InputError(f"tiles of {product.m!r} x {product.k!r} x {product.n!r}: expected sizes that are not negative")
-    m, k, n = int(product.m), int(product.k), int(product.n)        # numpy's would overflow
+    m, k, n = (size if isinstance(size, int) else int(size) for size in (product.m, product.k, product.n))  # numpy's overflow
     for one, other in ((m, k), (k, n), (m, n)):
         check_count("the elements of a tile", one * other)
     check_flags(product)

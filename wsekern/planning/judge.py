@@ -1,0 +1,184 @@
+"""What candidates are worth, by numbers: whether their regions have room, and the estimate of their time.
+
+It says what :class:`wsekern.planning.estimate.QuickPlacement` says, which is its reference, without building a placement or a
+region for any candidate.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsekern.inference.mapping import Mapping, most_that
+from wsekern.inference.region_bytes import RegionBytes
+from wsekern.inference.step_times import expert_crossing_seconds
+from wsekern.machine import Machine
+from wsekern.machine.machine import in_cycles
+from wsekern.planning.candidates import Candidate
+from wsekern.planning.estimate import estimator
+from wsekern.planning.head_room import HeadRoom
+from wsekern.planning.layout import LEAST_INSIDE, TIMED
+from wsekern.planning.regions import layers_of, shapes_of
+from wsekern.queueing import LineCosts, steady_line
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.request import PRECISIONS, Request
+
+
+class Room(NamedTuple):
+    """How prompts are read and how many users are served at once where there is room: ``inside`` None stands for all."""
+
+    chunk: int
+    inside: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """``count`` regions of ``layers`` layers each; ``sample`` is one on a single PE."""
+
+    layers: int
+    count: int
+    sample: Mapping
+    bytes: RegionBytes
+
+
+class Judge:
+    """Candidates for ``config`` before ``request``, of which ``cached`` tokens need not be read (None: those that are shared);
+    ``load`` as of a search."""
+
+    def __init__(self, config: ModelConfig, machine: Machine, request: Request, heads: HeadRoom, load: dict[str, Any],
+                 cached: int | None) -> None:
+        self.config, self.machine, self.request, self.heads, self.load = config, machine, request, heads, load
+        self.cached = cached
+        self.unread = request.prompt - (request.shared if cached is None else cached)
+        speculation = load.get("speculation")
+        self._checked = speculation.checked if speculation else 1
+        self._sram, self._clock = int(machine.core.sram), float(machine.clock)
+        self._estimator = estimator(in_cycles(machine), load["profile"], request.precision)
+        self._known: dict[tuple[Any, ...], tuple[tuple[_Kept, ...], int]] = {}
+        self._zeros: dict[int, NDArray[np.float64]] = {}
+
+    # -- regions -------------------------------------------------------------------------------------------------------
+    def _regions(self, candidate: Candidate) -> tuple[tuple[_Kept, ...], int]:
+        """What the regions of a candidate keep, whatever their sides, and how many there are."""
+        key = candidate.layers, candidate.expert_wafers, candidate.programs
+        found = self._known.get(key)
+        if found is None:
+            shapes = shapes_of(self.config, 1, 1, candidate.layers)
+            starts = accumulate((shape.held for shape in shapes), initial=0)
+            kept = tuple(self._kept(layers_of(self.config, first, shape.held), shape.layers, shape.count, candidate)
+                         for first, shape in zip(starts, shapes, strict=False))
+            found = self._known[key] = kept, sum(one.count for one in kept)
+        return found
+
+    def _kept(self, config: ModelConfig, layers: int, count: int, candidate: Candidate) -> _Kept:
+        request, load = self.request, self.load
+        sample = Mapping(config, 1, 1, request.precision, context=request.context, layers=layers, with_head=False,
+                         shared=request.shared, activations=load.get("activations"), programs=candidate.programs,
+                         expert_wafers=candidate.expert_wafers,
+                         **{name: load[name] for name in ("weight_precision", "cache_precision", "expert_law") if name in load})
+        return _Kept(layers, count, sample, RegionBytes(sample))
+
+    # -- room ----------------------------------------------------------------------------------------------------------
+    def _together(self, inside: int, stages: int) -> int:
+        return min(inside, -(-inside * self._checked // stages))
+
+    def holds(self, candidate: Candidate, chunk: int, inside: int) -> bool:
+        """Whether there is room for chunks of so many tokens and the caches of so many users."""
+        kept, regions = self._regions(candidate)
+        chunk = max(chunk, self._together(inside, regions + 1))
+        return all([one.bytes.needed(candidate.width, candidate.height, chunk, inside) <= self._sram for one in kept])
+
+    def room(self, candidate: Candidate, chunk: int, least: float = LEAST_INSIDE) -> Room | None:
+        """As :func:`wsekern.planning.layout.filled`."""
+        batch = self.request.batch
+        if self.holds(candidate, chunk, batch):
+            return Room(chunk, None)
+        kept, regions = self._regions(candidate)
+        buffered = max(chunk, self._together(batch, regions + 1))
+        inside = min(one.bytes.most_users(candidate.width, candidate.height, buffered, self._sram) for one in kept)
+        if inside < 1:  # buffers for all of them are too large
+            inside = most_that(batch, lambda users: self.holds(candidate, chunk, users))
+        if inside < max(1.0, least * batch):
+            return None
+        return Room(chunk, min(inside, batch)) if self.holds(candidate, chunk, min(inside, batch)) else None
+
+    def serving(self, candidate: Candidate, chunk: int) -> Room | None:
+        """As :meth:`wsekern.planning.layout.Placement.serving` of a placement with chunks of so many tokens."""
+        chunk = min(chunk, self.request.prompt)
+        tried = (self.room(candidate, chunk >> times, 0.0) for times in range(chunk.bit_length()))
+        return next((found for found in tried if found is not None), None)
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+    def _seconds(self, candidate: Candidate, one: _Kept, chunk: int, tokens: int, position: int) -> float:
+        """Of so many tokens in a region, with so many cached positions before them."""
+        width, height, quick = candidate.width, candidate.height, self._estimator
+        slots, most, load = max(1, -(-position // height)), -(-one.bytes.context // height), one.bytes.load
+        cycles = sum([kind.count * quick.layer(kind, (width, height), most, chunk, load, tokens, slots)
+                      for kind in one.bytes.kinds])
+        work = cycles / one.sample.config.layers
+        return (work * one.layers + quick.spread(tokens * -(-self.config.hidden // height), width)) / self._clock
+
+    def _costs(self, candidate: Candidate, one: _Kept, chunk: int, most: int, position: int,
+               whole: bool) -> NDArray[np.float64]:
+        """Of 1 to ``most`` tokens."""
+        if most <= TIMED:
+            return np.full(most, self._seconds(candidate, one, chunk, most, position))
+        timed = [most] if whole else sorted({1, min(most, TIMED), most})
+        return np.interp(np.arange(1, most + 1), timed,
+                         [self._seconds(candidate, one, chunk, tokens, position) for tokens in timed])
+
+    def _no_slope(self, most: int) -> NDArray[np.float64]:
+        if most not in self._zeros:
+            self._zeros[most] = np.zeros(most)
+        return self._zeros[most]
+
+    def seconds(self, candidate: Candidate, room: Room, wafers: int) -> float:
+        """Of the request on so many wafers, as :meth:`wsekern.planning.layout.Placement.request_seconds`."""
+        request, load = self.request, self.load
+        kept, count = self._regions(candidate)
+        inside = request.batch if room.inside is None else min(room.inside, request.batch)
+        chunk = max(room.chunk, self._together(inside, count + 1))
+        token, prompt = request.prompt + request.output // 2, request.prompt - self.unread + self.unread // 2 + 1
+        own = [self._seconds(candidate, one, chunk, 1, token) for one in kept]
+        slowest, pace = kept[own.index(max(own))], max(own)
+        passed = sum(one.count * seconds for one, seconds in zip(kept, own, strict=True)) / pace
+        regions = max(1, math.ceil(passed - 1e-9))
+        group = self._costs(candidate, slowest, chunk, min(chunk, self._together(inside, count)), token, False)
+        read = self._costs(candidate, slowest, chunk, room.chunk, prompt, self.unread % room.chunk == 0)
+        none, one_more = (self._crossing(candidate, kept, wafers, tokens) for tokens in (0, 1))
+        head = self.heads.cycles(self.heads.usual, load["profile"]) / self._clock
+        line = LineCosts(regions=regions, group_base=group, group_slope=self._no_slope(len(group)), chunk_base=read,
+                         chunk_slope=self._no_slope(len(read)), head_seconds=head, crossing_seconds=none,
+                         crossing_token_seconds=one_more - none, last_share=passed - (regions - 1))
+        steady = steady_line(line, request.batch, self.unread, request.output, load.get("think_seconds", 0.0), room.inside)
+        return steady.time_to_first_token_seconds + (request.output - 1) * steady.time_per_output_token_seconds
+
+    def _crossing(self, candidate: Candidate, kept: tuple[_Kept, ...], wafers: int, tokens: int) -> float:
+        """In the links between wafers, all of which have regions."""
+        crossings, system = wafers // candidate.expert_wafers - 1, self.machine.system
+        size = self.config.hidden * PRECISIONS[self.request.precision] * tokens
+        links = (crossings + bool(crossings)) * float(system.io_latency) + crossings * size / float(system.io_bandwidth)
+        return links + sum(expert_crossing_seconds(self.machine, one.sample, tokens) for one in kept)
+
+
+def judges(first: Judge, mix: tuple[tuple[Request, float], ...]) -> tuple[tuple[Judge, float], ...]:
+    """Those of each request of a mix, before regions that are made for that of ``first``, and its share."""
+    def of(request: Request) -> Judge:
+        cached = first.cached if first.cached is None else min(first.cached, request.prompt - 1)
+        return Judge(first.config, first.machine, request, first.heads, first.load, cached)
+
+    return tuple((first if len(mix) == 1 and request == first.request else of(request), share) for request, share in mix)
+
+
+def mean_seconds(first: Judge, mix: tuple[tuple[Judge, float], ...], candidate: Candidate, room: Room, wafers: int) -> float:
+    """Of the mean request of a mix; :meth:`wsekern.planning.search.Search.seconds`."""
+    if mix[0][0] is first:
+        return first.seconds(candidate, room, wafers)
+    total, found = sum(share for _, share in mix), 0.0
+    for judge, share in mix:
+        served = judge.serving(candidate, room.chunk)
+        found += math.inf if served is None else share * judge.seconds(candidate, served, wafers)
+    return found / total
