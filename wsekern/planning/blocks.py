@@ -27,13 +27,14 @@ def with_blocks(candidate: Candidate, names: Iterable[str], score: Callable[[Can
 
 def _more(candidate: Candidate, names: Iterable[str], score: Callable[[Candidate], float]) -> Candidate:
     for name in names:
-        failed = 0
-        for blocks in BLOCKS:
-            other = _changed(candidate, **{name: blocks})
-            quicker = score(other) < score(candidate)
-            candidate, failed = (other, 0) if quicker else (candidate, failed + (other != candidate))
-            if failed == PATIENCE:
-                break
+        own = getattr(candidate.programs, name)
+        for way in ([blocks for blocks in BLOCKS if blocks > own], [blocks for blocks in BLOCKS[::-1] if blocks < own]):
+            failed = 0
+            for blocks in way:
+                other = _changed(candidate, **{name: blocks})
+                candidate, failed = (other, 0) if score(other) < score(candidate) else (candidate, failed + 1)
+                if failed == PATIENCE:
+                    break
     return candidate
 
 
