@@ -9,9 +9,11 @@ import pytest
 
 import wsekern
 from wsekern.cluster import load_cluster
-from wsekern.compare import compare
+from wsekern.compare import Serving, compare
 from wsekern.fabric import Fabric, FabricPlan
+from wsekern.fabric.wafers import Wafers
 from wsekern.machine import load_machine
+from wsekern.ops import Broadcast, FlowEngine
 from wsekern.program import Layout, Program
 from wsekern.shown import LINE, Shown
 from wsekern.workload import Request, load_config
@@ -28,7 +30,8 @@ def some_objects():
     plan.paint(0, rx="RAMP", tx="EAST")
     cluster = load_cluster("h100x8")
     return [machine, machine.core, machine.fabric, machine.system, machine.profiles["silicon"], model, comparison,
-            comparison.wafer, cluster, cluster.gpu, program, layout, layout.compile(), plan, Fabric(plan)]
+            comparison.wafer, cluster, cluster.gpu, program, layout, layout.compile(), plan, Fabric(plan),
+            Wafers([Fabric(plan)]), FlowEngine(machine, 4, 2), Request(8, 4), Serving(), Broadcast(4, "x")]
 
 
 def test_objects_are_one_short_line_and_a_table():

@@ -1,7 +1,8 @@
 """How objects look at a prompt and in a notebook: one short line, and a table of what they hold.
 
-A public class inherits :class:`Shown`. Dataclasses and :class:`msgspec.Struct` show their fields; others say in ``_facts`` what
-there is to see."""
+A public class inherits :class:`Shown`, or :class:`Tabled` where its line is short as Python writes it. Dataclasses and
+:class:`msgspec.Struct` show their fields; others say in ``_facts`` what there is to see.
+"""
 
 from dataclasses import fields, is_dataclass
 from html import escape
@@ -13,8 +14,8 @@ LINE = 160
 """Characters of a line at a prompt, about."""
 
 
-class Shown:
-    """Prints itself in one line of about :data:`LINE` characters; notebooks show a table (``_repr_html_``)."""
+class Tabled:
+    """Notebooks show a table (``_repr_html_``)."""
 
     __slots__ = ()
 
@@ -23,6 +24,18 @@ class Shown:
         names = getattr(type(self), "__struct_fields__", ()) or (
             [field.name for field in fields(self) if not field.name.startswith("_")] if is_dataclass(self) else ())
         return {name: getattr(self, name) for name in names}
+
+    def _repr_html_(self) -> str:
+        left = "style='text-align:left'"
+        rows = "".join(f"<tr><th {left}>{escape(name)}</th><td {left}>{_cell(value)}</td></tr>"
+                       for name, value in self._facts().items())
+        return f"<table><caption>{escape(type(self).__name__)}</caption>{rows}</table>"
+
+
+class Shown(Tabled):
+    """Prints itself in one line of about :data:`LINE` characters; notebooks show a table."""
+
+    __slots__ = ()
 
     def __repr__(self) -> str:
         shown, used = [], len(type(self).__name__) + 2
@@ -34,12 +47,6 @@ class Shown:
                 break
             shown.append(item)
         return f"{type(self).__name__}({', '.join(shown)})"
-
-    def _repr_html_(self) -> str:
-        left = "style='text-align:left'"
-        rows = "".join(f"<tr><th {left}>{escape(name)}</th><td {left}>{_cell(value)}</td></tr>"
-                       for name, value in self._facts().items())
-        return f"<table><caption>{escape(type(self).__name__)}</caption>{rows}</table>"
 
 
 def short(value: Any) -> str:

@@ -192,6 +192,15 @@ void wsk_team_fail(wsk_team *team, int64_t piece, int status)
         ;
 }
 
+void wsk_team_do(wsk_team *team, int rank, int (*piece)(void *context, int64_t i), void *context)
+{
+    for (int64_t i; (i = wsk_team_claim(team, rank)) >= 0;) {
+        int status = piece(context, i);
+        if (status < 0)
+            wsk_team_fail(team, i, status);
+    }
+}
+
 int wsk_team_failure(wsk_team *team)
 {
     uint64_t failed = atomic_load_explicit(&team->failed, memory_order_relaxed);

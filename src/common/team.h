@@ -51,6 +51,8 @@ int wsk_team_rounds(int size, int64_t pieces, void (*work)(wsk_team *, int, void
 /* The next piece for a member, which has done the one that it claimed before; -1: no more rounds. What context points to may be
  * gone, unless the member has a piece. */
 int64_t wsk_team_claim(wsk_team *team, int rank);
+/* All that a member does in rounds: claim pieces and do them, one by one; a negative status is that of a failure. */
+void wsk_team_do(wsk_team *team, int rank, int (*piece)(void *context, int64_t i), void *context);
 /* A piece failed: those after it need not be done in this round. For turn: the status of the first that failed since it was
  * asked last, or 0. */
 void wsk_team_fail(wsk_team *team, int64_t piece, int status);

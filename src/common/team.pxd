@@ -11,6 +11,4 @@ cdef extern from "team.h" nogil:
     int64_t wsk_team_share(const wsk_team *team, int rank, int64_t n)
     int wsk_team_rounds(int size, int64_t pieces, void (*work)(wsk_team *, int, void *) noexcept nogil,
                         int (*turn)(wsk_team *, void *) noexcept nogil, int on_caller, void *context)
-    int64_t wsk_team_claim(wsk_team *team, int rank)
-    void wsk_team_fail(wsk_team *team, int64_t piece, int status)
-    int wsk_team_failure(wsk_team *team)
+    void wsk_team_do(wsk_team *team, int rank, int (*piece)(void *, int64_t) noexcept nogil, void *context)

@@ -39,15 +39,12 @@ void wsk_tick(wsk_fabric *f, int status)
 
 int wsk_fabric_step(wsk_fabric *f)
 {
-    if (!f)
-        return WSK_ERR_BAD_ARGUMENT;
-    if (f->busy)
-        return WSK_ERR_BUSY;
-    if (f->failed)
-        return f->failed;
+    int status = wsk_refuse_to_move(f);
+    if (status)
+        return status;
     if (f->cycle >= WSK_LAST_CYCLE)
         return WSK_ERR_BAD_ARGUMENT;
-    int status = wsk_feed_strips(f, 0, f->strips);
+    status = wsk_feed_strips(f, 0, f->strips);
     if (!status)
         status = wsk_depart_strips(f, 0, f->strips);
     if (!status)

@@ -88,12 +88,9 @@ void wsk_skip_to(wsk_fabric *f, int64_t cycle)
 
 int wsk_fabric_skip(wsk_fabric *f, int64_t cycle)
 {
-    if (!f)
-        return WSK_ERR_BAD_ARGUMENT;
-    if (f->busy)
-        return WSK_ERR_BUSY;
-    if (f->failed)
-        return f->failed;
+    int status = wsk_refuse_to_move(f);
+    if (status)
+        return status;
     if (cycle < f->cycle || cycle > WSK_LAST_CYCLE || cycle > wsk_fabric_next_event(f))
         return WSK_ERR_BAD_ARGUMENT;
     if (cycle == f->cycle)

@@ -369,7 +369,8 @@ static inline void wsk_touch(wsk_fabric *f, u32 pe) { wsk_strip_of(f, (int)(pe /
 
 /* ---- What the C files offer each other, from the lowest layer up: calls go to a file further up in this list only ---- */
 
-/* fail.c: note a broken rule; returns the status. */
+/* fail.c: note a broken rule; returns the status. refuse_to_move: 0, or why the clock may not go on. */
+int wsk_refuse_to_move(const wsk_fabric *f);
 int wsk_fail(wsk_fabric *f, wsk_strip *s, int status, u32 pe, int color, int port, int other, int64_t cycle);
 
 /* simple.c: routers that lone words may take. */
@@ -409,7 +410,7 @@ int wsk_append_words(wsk_strip *s, wsk_source *source, int c, const u32 *data, c
 void wsk_start_feeding(wsk_strip *s, wsk_source *source);
 int wsk_feed_strip(wsk_fabric *f, wsk_strip *s);
 int wsk_accept(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, int port);
-/* The core takes no word of this color any more until it gives credit again. */
+u64 wsk_may_enter(const wsk_fabric *f, int y, int k, int color, u64 from);
 void wsk_fabric_no_credit(wsk_fabric *f, uint32_t pe, int color);
 
 /* deliver.c: words leave for cores, past filters; a word is listed that leaves for a core, an edge or a teardown handler. */

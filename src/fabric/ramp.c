@@ -82,6 +82,18 @@ int wsk_fabric_offer(wsk_fabric *f, uint32_t pe, int color, uint32_t data, int f
     return accepted;
 }
 
+/* Of the cores of a block that wait to offer a word of a color: those of which it may be taken now, or is an error. */
+u64 wsk_may_enter(const wsk_fabric *f, int y, int k, int color, u64 from)
+{
+    int c = f->plan->index_of[color];
+    if (c < 0 || f->plan->has_swap)       /* those are asked one by one */
+        return from;
+    size_t at = wsk_lane_at(f, y, k, c);
+    const wsk_lane *lane = f->lane + at;
+    u64 closed = from & ~lane->in[WSK_RAMP];
+    return (from & lane->in[WSK_RAMP] & ~lane->full) | (closed ? closed & ~f->rest[at].in_any[WSK_RAMP] : 0);
+}
+
 /* The edge link of a port at a router, or an error. */
 int wsk_check_edge(const wsk_fabric *f, u32 pe, int port)
 {
@@ -104,6 +116,7 @@ int wsk_fabric_credit(wsk_fabric *f, uint32_t pe, int color, int words)
     return 0;
 }
 
+/* The core takes no word of this color any more until it gives credit again. */
 void wsk_fabric_no_credit(wsk_fabric *f, uint32_t pe, int color)
 {
     int c = wsk_color_at(f, pe, color);

@@ -149,8 +149,10 @@ static void go_on(wsk_running *run)
 }
 
 /* One strip in this phase of the cycle. */
-static int run_piece(wsk_running *run, int strip)
+static int run_piece(void *context, int64_t piece)
 {
+    const wsk_running *run = context;
+    int strip = (int)piece;
     switch (run->phase) {
     case WSK_PHASE_FEED: return wsk_feed_strips(run->fabric, strip, strip + 1);
     case WSK_PHASE_DEPART: return wsk_depart_strip(run->fabric, strip);
@@ -176,14 +178,7 @@ static int next_phase(wsk_team *team, void *context)
 }
 
 /* What each member of the team does until the run stops: strips, in three phases per cycle. */
-static void work(wsk_team *team, int rank, void *context)
-{
-    for (int64_t i; (i = wsk_team_claim(team, rank)) >= 0;) {
-        int status = run_piece(context, (int)i);
-        if (status < 0)
-            wsk_team_fail(team, i, status);
-    }
-}
+static void work(wsk_team *team, int rank, void *context) { wsk_team_do(team, rank, run_piece, context); }
 
 /* Words may fly while nobody looks at them. When a rule was broken, the words have left for the next cycle already. */
 int wsk_run_rounds(wsk_running *run, int threads, void (*work)(wsk_team *, int, void *))

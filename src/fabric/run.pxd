@@ -5,11 +5,13 @@ from libc.stdint cimport int64_t
 
 from wsekern.fabric.fabric_internal cimport wsk_arrive_strip, wsk_depart_strip, wsk_fabric_inside, wsk_feed_strip
 from wsekern.fabric.running cimport WSK_PHASE_DEPART, WSK_PHASE_FEED, wsk_running
-from wsekern.team cimport wsk_team, wsk_team_claim, wsk_team_fail
+from wsekern.team cimport wsk_team, wsk_team_do
 
 
-cdef inline int run_strip(wsk_running *run, int i) noexcept nogil:
+cdef inline int run_strip(void *context, int64_t strip) noexcept nogil:
     """One strip in this phase of the cycle."""
+    cdef wsk_running *run = <wsk_running *>context
+    cdef int i = <int>strip
     if run.phase == WSK_PHASE_FEED:
         return wsk_feed_strip(run.fabric, (<wsk_fabric_inside *>run.fabric).strip + i)
     if run.phase == WSK_PHASE_DEPART:
@@ -19,10 +21,4 @@ cdef inline int run_strip(wsk_running *run, int i) noexcept nogil:
 
 cdef inline void work(wsk_team *team, int rank, void *context) noexcept nogil:
     """What each member of the team does until the run stops: strips that nobody has claimed, in three phases per cycle."""
-    cdef int64_t i = wsk_team_claim(team, rank)
-    cdef int status
-    while i >= 0:
-        status = run_strip(<wsk_running *>context, <int>i)
-        if status < 0:
-            wsk_team_fail(team, i, status)
-        i = wsk_team_claim(team, rank)
+    wsk_team_do(team, rank, run_strip, context)

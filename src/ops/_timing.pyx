@@ -6,7 +6,7 @@ the sum of its causes. Every operation is homogeneous in max-plus algebra (a lin
 later), so the clock of PE (y, x) stays row[y] + column[x] and one line stands for all lines that are alike.
 """
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 
 from wsekern.ops.feeds cimport (
     CAUSES, COMPUTE, CONTENDED, EARLY, FABRIC, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, SHALLOW, STAGES, TURNED, STREAM, Costs, Message,
@@ -478,7 +478,7 @@ def run_steps(int64_t[:, ::1] line, const int64_t[:, ::1] steps, const int64_t[:
     cdef Py_ssize_t messages = times.shape[0]
     cdef Costs c = costs.costs
     cdef int flags = 0
-    cdef Message *message = <Message *>malloc((messages + 1) * sizeof(Message))
+    cdef Message *message = <Message *>calloc(messages + 1, sizeof(Message))    # 0 of those that are not sent
     cdef const Step *step
     cdef const Take *take = <const Take *>&takes[0, 0] if takes.shape[0] else NULL
     cdef int64_t *pe

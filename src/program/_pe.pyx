@@ -19,7 +19,7 @@ from wsekern.fabric._routing import ROUTE
 from wsekern.fabric._routing cimport Plan
 from wsekern.fabric._routing cimport State as FabricState
 from wsekern.fabric.fabric_internal cimport wsk_arrive_strips, wsk_depart_strips, wsk_feed_strips
-from wsekern.team cimport wsk_team, wsk_team_claim, wsk_team_fail
+from wsekern.team cimport wsk_team, wsk_team_do
 from wsekern.fabric.wsekern_fabric cimport WSK_CONTROL, wsk_fabric, wsk_route
 from wsekern.wsekern_status cimport WSK_ERR_BAD_ARGUMENT, WSK_ERR_MEMORY_RANGE, WSK_OK
 from wsekern.program.pe_code cimport (PE_MAIN, PE_NONE, PE_QUEUES, PE_STACK, PE_TASKS, PE_THREADS, pe_descriptor,
@@ -36,9 +36,10 @@ from wsekern.program.pe_state cimport (PE_PATIENCE, PE_PHASE_ARRIVE, PE_PHASE_DE
                                        wsk_received)
 
 
-cdef int run_strip(pe_run *run, int i) noexcept nogil:
+cdef int run_strip(void *context, int64_t strip) noexcept nogil:
     """One strip in this phase of the cycle."""
-    cdef int status
+    cdef pe_run *run = <pe_run *>context
+    cdef int status, i = <int>strip
     if run.phase == PE_PHASE_DEPART:
         return wsk_depart_strips(run.fabric, i, i + 1)
     if run.phase == PE_PHASE_ARRIVE:
@@ -49,13 +50,7 @@ cdef int run_strip(pe_run *run, int i) noexcept nogil:
 
 cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
     """What each member of the team does until the run stops: strips that nobody has claimed, in three phases per cycle."""
-    cdef int64_t i = wsk_team_claim(team, rank)
-    cdef int status
-    while i >= 0:
-        status = run_strip(<pe_run *>context, <int>i)
-        if status < 0:
-            wsk_team_fail(team, i, status)
-        i = wsk_team_claim(team, rank)
+    wsk_team_do(team, rank, run_strip, context)
 
 
 cdef int run_cores(pe_grid *g, wsk_fabric *fabric, int64_t until, uint32_t stop, int64_t patience, int threads) noexcept nogil:

@@ -125,45 +125,98 @@ static int deliver_all(pe_grid *g, wsk_fabric *fabric, int strip)
     return WSK_OK;
 }
 
-/* One word onto the ramp, from the first output queue that can give one; where all are refused, again next cycle. */
+/* The first word of an output queue, which may leave now, onto the ramp: 1, or 0 where the router refuses it. */
+static int put_word(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, int k)
+{
+    pe_core *pe = g->pe + p;
+    pe_queue *q = pe_output(g, pe, k);
+    const pe_word *word = pe_queue_word(g, q, 0);
+    int color = head_color(g, q);
+    int status = wsk_fabric_offer(fabric, (uint32_t)pe->at, color, word->bits, (int)(word->mark & 3));
+    if (status < 0) {
+        s->fault_pe = pe->at;
+        s->fault_color = color;
+    }
+    if (status <= 0)
+        return status;
+    s->progress = g->cycle;
+    pe_queue_pop(q);
+    if (wake_all(g, pe, PE_WAIT_OUTPUT, k, g->cycle + 1))
+        pe_schedule(g, s, p, g->cycle + 1);
+    if (q->count == 0) {
+        if (flush_ends(g, pe, k))
+            pe_schedule(g, s, p, g->cycle + 1);
+        pe->filled &= (uint8_t)~(1 << k);
+    }
+    return 1;
+}
+
+/* One word onto the ramp, from the first output queue that can give one. Where the router refuses all of them, the core waits
+ * for it. */
 static int put(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p)
 {
     pe_core *pe = g->pe + p;
     int64_t again = INT64_MAX;
-    int sent = 0;
-    pe->sending = 0;
+    int sent = 0, refused = 1;
+    pe->sending = PE_SENDS_NOTHING;
     for (uint32_t filled = pe->filled; filled && !(sent && again == g->cycle + 1); filled &= filled - 1) {
         int k = pe_ctz(filled);
-        pe_queue *q = pe_output(g, pe, k);
-        const pe_word *word = pe_queue_word(g, q, 0);
-        if (!sent && pe_stamp_of(g, word) <= g->cycle) {
-            int color = *pe_word_color(g, q, 0);
-            color = color == PE_QUEUE_COLOR ? q->color : color;
-            int status = wsk_fabric_offer(fabric, (uint32_t)pe->at, color, word->bits, (int)(word->mark & 3));
-            if (status < 0) {
-                s->fault_pe = pe->at;
-                s->fault_color = color;
-                return status;
-            }
-            if (status) {
-                sent = 1;
-                s->progress = g->cycle;
-                pe_queue_pop(q);
-                if (wake_all(g, pe, PE_WAIT_OUTPUT, k, g->cycle + 1))
-                    pe_schedule(g, s, p, g->cycle + 1);
-                if (q->count == 0) {
-                    if (flush_ends(g, pe, k))
-                        pe_schedule(g, s, p, g->cycle + 1);
-                    pe->filled &= (uint8_t)~(1 << k);
-                    continue;
-                }
-                word = pe_queue_word(g, q, 0);
-            }
+        const pe_queue *q = pe_output(g, pe, k);
+        int ready = pe_stamp_of(g, pe_queue_word(g, q, 0)) <= g->cycle;
+        if (ready && !sent) {
+            sent = put_word(g, fabric, s, p, k);
+            if (sent < 0)
+                return sent;
+            if (q->count == 0)
+                continue;
         }
-        again = pe_min(again, pe_max(pe_stamp_of(g, word), g->cycle + 1));
+        refused &= ready && !sent;
+        again = pe_min(again, pe_max(pe_stamp_of(g, pe_queue_word(g, q, 0)), g->cycle + 1));
     }
-    if (again != INT64_MAX)
+    if (again == INT64_MAX)
+        return WSK_OK;
+    if (refused)
+        await_ramp(g, s, pe);
+    else
         pe_schedule_ramp(g, s, p, again);
+    return WSK_OK;
+}
+
+/* The cores of a block of 64 PEs that wait for their routers: words of those that take one now. */
+static int put_awaited(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int y, int k)
+{
+    size_t block = wsk_block_at(fabric, y, k);
+    uint64_t ready = 0;
+    for (uint32_t colors = g->awaited[block]; colors; colors &= colors - 1) {
+        int color = pe_ctz(colors);
+        ready |= wsk_may_enter(fabric, y, k, color, g->awaiting[block * PE_COLORS + color]);
+    }
+    for (; ready; ready &= ready - 1) {
+        int32_t p = g->slot_of[y * g->width + 64 * k + wsk_ctz(ready)];
+        forget_ramp(g, s, g->pe + p);
+        int status = put(g, fabric, s, p);
+        if (status < 0)
+            return status;
+    }
+    return WSK_OK;
+}
+
+static int put_all_awaited(pe_grid *g, wsk_fabric *fabric, int strip)
+{
+    pe_strip *s = g->strip + strip;
+    for (uint64_t rows = s->awaiting ? s->rows_awaited : 0; rows; rows &= rows - 1) {
+        int y = STRIP_ROWS * strip + wsk_ctz(rows), any = 0;
+        for (int k = 0; k < fabric->blocks; k++) {
+            if (!g->awaited[wsk_block_at(fabric, y, k)])
+                continue;
+            any = 1;
+            int status = put_awaited(g, fabric, s, y, k);
+            if (status < 0)
+                return status;
+        }
+        if (!any)
+            s->rows_awaited &= ~(rows & -rows);
+    }
     return WSK_OK;
 }
 
@@ -177,6 +230,8 @@ int pe_step_cores(pe_grid *g, wsk_fabric *fabric, int strip)
         pe_unschedule(g, s, p);
         status = act(g, fabric, s, p);
     }
+    if (status >= 0)
+        status = put_all_awaited(g, fabric, strip);
     int32_t p = s->ramp_slot[slot];
     s->ramp_slot[slot] = PE_NOBODY;
     while (p != PE_NOBODY && status >= 0) {

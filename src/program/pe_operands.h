@@ -23,7 +23,7 @@ static inline int64_t element_of(const pe_descriptor *d, const pe_place *place, 
         return k * place->stride;
     if (d->kind == PE_RING)
         return ring_element(d, place->at + k * place->stride);
-    for (int axis = 3; axis >= 0; axis--) {
+    for (int axis = 3; axis >= 0 && k; axis--) {
         element += k % d->shape[axis] * d->strides[axis];
         k /= d->shape[axis];
     }

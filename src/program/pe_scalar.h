@@ -243,6 +243,7 @@ static int use_router(pe_grid *g, wsk_fabric *fabric, pe_core *pe, const pe_thre
     case PE_BIND_OUTPUT:
         if (r[i->a] >= PE_COLORS)
             return WSK_ERR_BAD_ARGUMENT;
+        ask_anew(g, pe_strip_of(g, pe), (int32_t)(pe - g->pe));
         pe_output(g, pe, i->imm)->color = (int16_t)r[i->a];
         return WSK_OK;
     case PE_FLUSH:

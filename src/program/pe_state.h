@@ -18,6 +18,9 @@ enum {
     PE_ROUTER_ACCESS = 1,   /* what load_or_store answers of a place that is a register of the router */
 };
 
+/* Where a core's output queues stand: in no wheel, in that of the ramps, or marked as waiting for the router (pe_await.h). */
+enum { PE_SENDS_NOTHING, PE_SENDS_LATER, PE_AWAITS_ROUTER };
+
 /* What a thread does. STARTING: only as it is shown, READY in a task that has issued nothing yet. */
 enum pe_doing { PE_IDLE, PE_READY, PE_BULK, PE_WAIT_INPUT, PE_WAIT_OUTPUT, PE_WAIT_FIFO, PE_WAIT_THREAD, PE_STARTING };
 
@@ -88,6 +91,7 @@ typedef struct {
     int32_t out_slot[PE_QUEUES];
     int32_t thread_slot[PE_THREADS];
     int32_t color_queue[PE_COLORS];     /* input queue of a color, or PE_NONE */
+    uint32_t task_queues;               /* mask of input queues whose words may start a task */
 } pe_loaded;
 
 /* What is hardly meant. UNREAD: words that nobody has taken, when all is idle; REWRITTEN: a route that is replaced under words
@@ -116,6 +120,8 @@ typedef struct {                        /* rows whose PEs one thread steps */
     int32_t *core_slot;                 /* first PE of each slot of the wheel of core events */
     int32_t *ramp_slot;                 /* the same for output queues that put words on the ramp */
     int64_t core_events, ramp_events;
+    int64_t awaiting;                   /* of the ramp events: cores that wait for their routers */
+    uint64_t rows_awaited;              /* rows in which one may */
     int64_t progress;                   /* last cycle in which a core acted or a ramp took a word */
     int64_t live, ended;                /* PEs that are at work; cycle at which the last one stopped */
     int32_t status, fault_pe, fault_color, fault_pc;
@@ -124,7 +130,7 @@ typedef struct {                        /* rows whose PEs one thread steps */
     int64_t *edge_cycle;
     pe_found found[PE_RULES];
     pe_spent *spent;                    /* of each instruction of all programs; NULL: no profile is counted */
-    char pad[32];
+    char pad[16];
 } pe_strip;
 
 typedef struct pe_tape pe_tape;
@@ -151,6 +157,8 @@ typedef struct {                        /* all cores, and what they share */
     int32_t *core_next;
     int32_t *core_before;
     int32_t *ramp_next;
+    uint64_t *awaiting;                 /* [height][blocks][PE_COLORS]: of 64 PEs, those whose word the router refuses */
+    uint32_t *awaited;                  /* [height][blocks]: colors of which it does */
     int32_t *slot_of;                   /* record of each PE of the fabric, PE_NOBODY: it has no program */
     pe_strip *strip;
     const pe_instruction *code;
@@ -207,7 +215,7 @@ static inline void pe_schedule(pe_grid *g, pe_strip *s, int32_t p, int64_t cycle
 static inline void pe_schedule_ramp(pe_grid *g, pe_strip *s, int32_t p, int64_t cycle)
 {
     int32_t slot = (int32_t)(cycle % PE_WHEEL);
-    g->pe[p].sending = 1;
+    g->pe[p].sending = PE_SENDS_LATER;
     g->ramp_next[p] = s->ramp_slot[slot];
     s->ramp_slot[slot] = p;
     s->ramp_events++;

@@ -135,6 +135,8 @@ static void send_word(pe_grid *g, pe_strip *s, int32_t p, const pe_descriptor *d
 {
     pe_core *pe = g->pe + p;
     pe_queue *q = pe_output(g, pe, d->queue);
+    if (q->count == 0)
+        ask_anew(g, s, p);
     pe_set_word(pe_queue_word(g, q, q->count), bits, g->cycle + g->latency.output,
                 (d->control ? WSK_CONTROL : 0) | (d->advance_switch ? WSK_ADVANCE : 0));
     *pe_word_color(g, q, q->count) = d->color >= 0 ? (uint8_t)d->color : PE_QUEUE_COLOR;

@@ -38,9 +38,8 @@ static int32_t entry_of_word(const pe_grid *g, const pe_core *pe, int queue, con
 static int ready_queue(const pe_grid *g, const pe_core *pe, uint32_t among, int64_t *when)
 {
     const pe_loaded *program = g->program + pe->program;
-    for (int k = 0; k < PE_QUEUES; k++) {
-        if (program->in_slot[k] < 0 || !(among >> k & 1) || pe->blocked_queues >> k & 1)
-            continue;
+    for (among &= program->task_queues & ~(uint32_t)pe->blocked_queues; among; among &= among - 1) {
+        int k = pe_ctz(among);
         const pe_queue *q = pe_input(g, pe, k);
         if (q->count == 0 || entry_of_word(g, pe, k, pe_queue_word(g, q, 0)) == PE_NONE || is_read(g, pe, k))
             continue;

@@ -5,6 +5,7 @@
 
 #include "common/wsekern_status.h"
 #include "findings.h"
+#include "pe_await.h"
 #include "pe_math.h"
 #include "pe_operands.h"
 #include "profile.h"

@@ -16,7 +16,7 @@ static int delivering(const wsk_fabric *fabric)
 static int has_event(const pe_grid *g, int64_t cycle, int ramps_only)
 {
     for (int i = 0; i < g->strips; i++)
-        if (g->strip[i].ramp_slot[cycle % PE_WHEEL] != PE_NOBODY
+        if (g->strip[i].ramp_slot[cycle % PE_WHEEL] != PE_NOBODY || g->strip[i].awaiting
             || (!ramps_only && g->strip[i].core_slot[cycle % PE_WHEEL] != PE_NOBODY))
             return 1;
     return 0;
@@ -54,7 +54,8 @@ static int64_t next_of_cores(const pe_grid *g, int64_t limit)
         int64_t cycle = g->cycle;
         if (s->core_events + s->ramp_events == 0)
             continue;
-        while (cycle < limit && s->core_slot[cycle % PE_WHEEL] == PE_NOBODY && s->ramp_slot[cycle % PE_WHEEL] == PE_NOBODY)
+        while (cycle < limit && !s->awaiting && s->core_slot[cycle % PE_WHEEL] == PE_NOBODY
+               && s->ramp_slot[cycle % PE_WHEEL] == PE_NOBODY)
             cycle++;
         limit = pe_min(limit, cycle);
     }

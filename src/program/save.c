@@ -62,6 +62,9 @@ static int16_t *slots_of(const pe_grid *g)
     int16_t *slots = wsk_alloc(2 * pes * sizeof *slots);
     for (size_t p = 0; slots && p < 2 * pes; p++)
         slots[p] = PE_NOBODY;
+    for (size_t p = 0; slots && p < pes; p++)
+        if (g->pe[p].sending == PE_AWAITS_ROUTER)       /* it asks in every cycle */
+            slots[pes + p] = (int16_t)(g->cycle % PE_WHEEL);
     for (int i = 0; slots && i < g->strips; i++)
         for (int16_t slot = 0; slot < PE_WHEEL; slot++) {
             for (int32_t p = g->strip[i].core_slot[slot]; p != PE_NOBODY; p = g->core_next[p])

@@ -11,6 +11,9 @@ static void lay_out(pe_loaded *program)
 {
     const pe_program *code = &program->code;
     int n = 1;
+    int controls = 0;
+    for (int t = 0; t < PE_CONTROL_TASKS; t++)
+        controls |= code->control_entry[t] != PE_NONE;
     for (int c = 0; c < PE_COLORS; c++)
         program->color_queue[c] = PE_NONE;
     for (int q = 0; q < PE_QUEUES; q++) {
@@ -19,6 +22,7 @@ static void lay_out(pe_loaded *program)
             program->in_slot[q] = program->queues++;
             program->color_queue[code->in_color[q]] = q;
             program->words += code->in_depth[q];
+            program->task_queues |= controls || code->data_entry[q] != PE_NONE ? (uint32_t)1 << q : 0;
         }
     }
     for (int q = 0; q < PE_QUEUES; q++) {
@@ -113,12 +117,20 @@ static int make_room(pe_grid *g, const pools *used, int64_t n)
     return 1;
 }
 
+/* Blocks of 64 PEs of a row, in all rows. */
+static size_t blocks_of(const pe_grid *g)
+{
+    return (size_t)(g->fabric_pes / pe_max(1, g->width)) * (size_t)((g->width + 63) / 64);
+}
+
 /* One record per PE that has a program, and room for all that its program uses. */
 int pe_make_pools(pe_grid *g, const int32_t *program_of)
 {
     pools used = { 0 };
     g->slot_of = wsk_alloc_zero((size_t)g->fabric_pes + 1, sizeof *g->slot_of);
-    if (!g->slot_of)
+    g->awaiting = wsk_alloc_zero(blocks_of(g) * PE_COLORS, sizeof *g->awaiting);
+    g->awaited = wsk_alloc_zero(blocks_of(g), sizeof *g->awaited);
+    if (!g->slot_of || !g->awaiting || !g->awaited)
         return 0;
     g->pes = 0;
     for (int32_t p = 0; p < g->fabric_pes; p++) {
@@ -157,6 +169,8 @@ void pe_free_pools(pe_grid *g)
     wsk_free(g->written);
     wsk_free(g->span);
     wsk_free(g->slot_of);
+    wsk_free(g->awaiting);
+    wsk_free(g->awaited);
 }
 
 static int32_t reset_queue(pe_queue *q, int32_t slot, int32_t color, int32_t depth, int late)
@@ -200,12 +214,16 @@ void pe_lay_out_cores(pe_grid *g)
     g->quiet = 1;
     for (int i = 0; i < g->strips; i++) {
         pe_strip *s = g->strip + i;
+        s->rows_awaited = 0;
+        s->awaiting = 0;
         s->core_events = s->ramp_events = s->progress = s->live = s->ended = s->edge_count = 0;
         s->fault_pe = s->fault_color = s->fault_pc = PE_NOBODY;
         memset(s->found, 0, sizeof s->found);
         for (int k = 0; k < PE_WHEEL; k++)
             s->core_slot[k] = s->ramp_slot[k] = PE_NOBODY;
     }
+    memset(g->awaiting, 0, blocks_of(g) * PE_COLORS * sizeof *g->awaiting);
+    memset(g->awaited, 0, blocks_of(g) * sizeof *g->awaited);
     for (int32_t p = 0; p < g->pes; p++)
         slot = reset_pe(g, g->pe + p, slot);
 }

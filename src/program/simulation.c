@@ -138,8 +138,10 @@ int wsk_simulation_launch_all(wsk_simulation *s, const char *function)
 }
 
 /* One strip in this phase of the cycle. */
-static int run_strip(const pe_run *run, int i)
+static int run_strip(void *context, int64_t strip)
 {
+    const pe_run *run = context;
+    int i = (int)strip;
     if (run->phase == PE_PHASE_DEPART)
         return wsk_depart_strips(run->fabric, i, i + 1);
     if (run->phase == PE_PHASE_ARRIVE)
@@ -149,14 +151,7 @@ static int run_strip(const pe_run *run, int i)
 }
 
 /* What each member of the team does until the run stops: strips, in three phases per cycle. */
-static void work(wsk_team *team, int rank, void *context)
-{
-    for (int64_t i; (i = wsk_team_claim(team, rank)) >= 0;) {
-        int status = run_strip(context, (int)i);
-        if (status < 0)
-            wsk_team_fail(team, i, status);
-    }
-}
+static void work(wsk_team *team, int rank, void *context) { wsk_team_do(team, rank, run_strip, context); }
 
 /* `stop` as in wsk_run; what ended the run, or a status. */
 static int run_to(wsk_simulation *s, int64_t until, uint32_t stop, int64_t patience, int threads, uint32_t *why)

@@ -22,18 +22,16 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[2]))     # behind everything: the package that is tested is the installed one
 
-from tests.fuzz.figures import keep
+from wsekern.soak.figures import keep
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 FABRIC = {"save": 150, "forge": 20, "skip": 60, "run": 60, "host": 6, "memory": 1, "abuse": 600, "threads": 2, "clock": 200,
-          "connect": 40, "link": 20}
+          "connect": 40, "link": 20,
+          "registers": 100}
 """Tests of the fabric in C, and how many cases of each."""
-PROGRAMS = {"save": 2, "alter": 3, "memory": 1, "abuse": 3, "threads": 1}
+PROGRAMS = {"save": 2, "alter": 3, "memory": 1, "abuse": 3, "threads": 1, "profile": 2, "tape": 2}
 """Tests of programs in C, and how many seeds of each."""
-BY_PYTHON = tuple(f"src/program/{each}" for each in ("tape.c", "tape.h", "replay.h", "profile.c", "profile.h"))
-"""Reached from the Python extension alone, by no function of the C library: tests/ops and tests/program set their results
-beside the references, which this count does not see."""
 Lines = dict[str, dict[int, bool]]
 """Of each file, the lines that have code, and whether one was run."""
 
@@ -65,7 +63,7 @@ def lines_of(folder: Path) -> Lines:
         for document in said.stdout.splitlines():
             for file in json.loads(document)["files"]:
                 path = (data.parent / file["file"]).resolve()
-                if path.is_relative_to(SRC) and str(path.relative_to(ROOT)) not in BY_PYTHON:
+                if path.is_relative_to(SRC):
                     lines = found[str(path.relative_to(ROOT))]
                     for line in file["lines"]:
                         lines[line["line_number"]] = lines.get(line["line_number"], False) or line["count"] > 0
@@ -74,7 +72,7 @@ def lines_of(folder: Path) -> Lines:
 
 def of_c() -> Lines:
     """Lines of the C library of fabric and programs."""
-    from tests.fuzz.test_library import random_programs
+    from tests.fuzz.test_library import operations_on_lines, random_programs
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -83,7 +81,7 @@ def of_c() -> Lines:
         for what, cases in FABRIC.items():
             subprocess.run([fabric, what, str(cases), "0"], check=True, env={**os.environ, "LD_PRELOAD": ""})
         files = []
-        for number, (layout, state) in enumerate(random_programs()):
+        for number, (layout, state) in enumerate([*random_programs(), *operations_on_lines()]):
             for kind, content in (("program", layout.to_bytes()), ("state", state)):
                 files.append(folder / f"{number}.{kind}")
                 files[-1].write_bytes(content)

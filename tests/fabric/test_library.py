@@ -16,6 +16,7 @@ import pytest
     pytest.param("memory", 2, id="every allocation fails once: a status, and nothing leaks"),
     pytest.param("abuse", 1000, id="anything for any argument: a status"),
     pytest.param("threads", 8, id="fabrics of one plan and of several in several threads"),
+    pytest.param("registers", 200, id="registers of routers: what was written is read, or nothing was written"),
     pytest.param("clock", 1000, id="two clocks never drift"),
 ])
 def test_the_c_library(library: Path, what: str, cases: int):

@@ -34,6 +34,9 @@ BEGINNINGS = {
     "csl check": ("csl check",), "csl build": ("csl build",),
 }
 """How command lines begin, by command, with arguments that make sense and are quick; of others with their name alone."""
+SELDOM = {"compare": 0.1, "plan": 0.1}
+"""How often a command is drawn beside one of the others: a line of these, where it is valid, searches for seconds. The matrix
+has all their pairs."""
 
 VALUES: dict[str, tuple[str, ...]] = {
     "--wafer": ("wse2", "wse3"), "--machine": ("wse2", "wse3", "wse1"), "--wafers": ("auto", "2", "1:2"),
@@ -110,7 +113,8 @@ def odd_number(random: Random) -> str:
 
 def command_line(random: Random) -> list[str]:
     """A command with some of its options, most of them valid."""
-    name = random.choice(sorted(beginnings()))
+    names = sorted(beginnings())
+    name = random.choices(names, [SELDOM.get(each, 1.0) for each in names])[0]
     arguments = random.choice(beginnings()[name]).split()
     known = [option for option in options(commands()[name]) if good_values(option)]
     for option in random.sample(known, random.randrange(min(6, len(known) + 1))):

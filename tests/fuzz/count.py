@@ -5,7 +5,8 @@
 
 hands N inputs to each entrance (at most S seconds each), with the wsekern that this Python imports. An input is made of the
 entrance's name, the seed and its number, so a fault that is told comes again. Inputs go to child processes: one that crashes,
-takes 10 s of processor time or more than 2 GB is a fault like one that raises. ``--minutes`` goes on for as long, or until
+takes more than 2 GB, is refused after more than 10 s of processor time, or has no answer after 60 s of it (work that was asked
+for may take a while) is a fault like one that raises. ``--minutes`` goes on for as long, or until
 SIGTERM, in turn with the entrance that has had the fewest inputs and with the one that has had the least processor time: cheap
 inputs are many, and costly ones not few. ``--add`` adds the figures to a file, of which docs/reliability.md is written. Exit
 code 1 where there was a fault.
@@ -30,12 +31,12 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[2]))     # behind everything: the package that is tested is the installed one
 
 from tests.fuzz.entrances import BY_HAND, ENTRANCES, READY
-from tests.fuzz.figures import keep
+from wsekern.soak.figures import keep
 
 ALL = {**ENTRANCES, **BY_HAND}
-CPU_SECONDS, SECONDS, BYTES = 10, 3600, 2 << 30
-"""An input that takes more of the processor's time, or waits for longer (others may have the processor), hangs; memory of one
-process."""
+REFUSAL_SECONDS, CPU_SECONDS, SECONDS, BYTES = 10, 60, 3600, 2 << 30
+"""The processor's time in which a refusal is there; an input that takes so much of it, or waits for so long (others may have
+the processor), hangs; memory of one process."""
 BLOCK, BLOCK_SECONDS = 1000, 5.0
 """Inputs of a process, and the processor's time after which it tries no more."""
 
@@ -81,6 +82,8 @@ def child(name: str, seed: int, numbers: range, at: mmap.mmap, out: int) -> None
         was_refused, fault = attempt(ALL[name], Random(f"{name} {seed} {number}"))
         tried, refused, now = tried + 1, refused + was_refused, processor_time()
         slowest = max(slowest, now - began)
+        if was_refused and now - began > REFUSAL_SECONDS:
+            fault = fault or f"refused after more than {REFUSAL_SECONDS} s"
         if fault:
             faults.setdefault(fault, number)
     os.write(out, json.dumps([tried, refused, faults, slowest]).encode()[:60000])

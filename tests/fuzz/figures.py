@@ -4,28 +4,12 @@
 docs/reliability.json: of a run that was made elsewhere, and went on from what stands there.
 """
 
-import fcntl
 import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
-
-def keep(path: Path, part: str, figures: dict[str, Any], added: tuple[str, ...] = ()) -> None:
-    """Put ``figures`` under ``part`` of a file, by name; numbers named in ``added`` are added to those that are there. Several
-    counts may do so at once."""
-    with path.open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        text = file.read()
-        known = json.loads(text) if text else {}
-        table = known.setdefault(part, {})
-        for name, row in figures.items():
-            before = table.get(name, {})
-            table[name] = {key: value + before.get(key, 0) if key in added else value for key, value in row.items()}
-        file.truncate(0)
-        file.write(json.dumps(known, indent=1) + "\n")
+from wsekern.soak.figures import keep
 
 
 def keep_counts(name: str, inputs: int, refused: int) -> None:

@@ -5,6 +5,7 @@ modules that were imported before, and what they keep; imports and first reads a
 """
 
 import contextlib
+import gc
 import io
 import os
 import runpy
@@ -20,7 +21,7 @@ from typing import NoReturn
 from tests.fuzz.command_lines import beginnings, checked, command_line, outcome
 from wsekern.errors import WsekernError
 
-CPU_SECONDS, SECONDS = 10, 3600
+CPU_SECONDS, SECONDS = 60, 3600
 """A command that takes more of the processor's time, or waits for longer, hangs: a signal ends it."""
 ANSWER = "Hello\n"
 """What a command finds on its standard input."""
@@ -31,6 +32,8 @@ def prepare() -> None:
     for starts in beginnings().values():
         with contextlib.suppress(WsekernError, AssertionError):
             outcome(starts[0].split())
+    gc.collect()
+    gc.freeze()         # what is there for all forks, none of them looks through or copies
 
 
 def outcome_of_fork(arguments: list[str]) -> tuple[int | None, str, str]:

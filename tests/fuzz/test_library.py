@@ -15,8 +15,11 @@ import pytest
 
 from tests.fuzz.figures import keep_counts
 from tests.fuzz.objects import layout, saved_fabric, saved_simulation
+from wsekern.examples.life import life_layout
 from wsekern.fabric import Fabric, FabricPlan, RangeFilter
 from wsekern.fabric._host import plan_bytes
+from wsekern.ops import AllReduce, Gather, Gemm, Gemv, KTreeAllReduce, Local, RingAllReduce, TwoPhaseReduce
+from wsekern.ops.engines.programs import compile_operations
 from wsekern.program import Layout
 from wsekern.soak.authors import make_layout
 
@@ -80,7 +83,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def random_programs() -> list[tuple[Layout, bytes]]:
-    """Of the tests of programs, some cycles after their start."""
+    """Of the tests of programs, and an example whose tasks compute with registers, as they begin."""
     found = []
     for seed in range(16):
         made, entries = make_layout(random.Random(seed), "wse3" if seed < 10 else "wse2", "silicon", 2, 2)
@@ -88,6 +91,26 @@ def random_programs() -> list[tuple[Layout, bytes]]:
         for x, y, color, port in entries[:2]:
             simulation.send(color, np.arange(5, dtype=np.uint32), x, y, port)
         found.append((made, simulation.to_bytes()))
+    made = life_layout("wse2", "silicon", 2, 2)
+    simulation = made.compile()
+    for name, value in (("alive", 1), ("generations", 3)):
+        simulation.memcpy_h2d(name, np.full((2, 2, 1), value, np.uint32))
+    simulation.launch("generation")
+    return [*found, (made, simulation.to_bytes())]
+
+
+def operations_on_lines() -> list[tuple[Layout, bytes]]:
+    """Operations of the mesh on a line of PEs, of every number format: the clocks of these programs depend on no value."""
+    found = []
+    for operation, machine, precision, width, height in (
+            (AllReduce(6, "x", 2), "wse3", "fp16", 5, 1), (AllReduce(5, "x"), "wse2", "fp32", 4, 1),
+            (RingAllReduce(6, "y"), "wse3", "fp16", 1, 6), (Gather(3, "x"), "wse2", "fp32", 4, 1),
+            (KTreeAllReduce(4, "x", (2, 2)), "wse3", "bf16", 9, 1), (TwoPhaseReduce(6, "x", 2), "wse3", "fp16", 6, 1),
+            (Gemv(3, 4), "wse3", "fp16", 1, 1), (Gemm(2, 3, 4), "wse3", "bf16", 1, 1),
+            (Gemm(2, 3, 4), "wse3", "fp16_fp32", 1, 1), (Local("silu", 6), "wse2", "fp16", 1, 1),
+            (Local("sumsq", 6), "wse3", "fp32", 1, 1)):
+        made = compile_operations([operation], machine, width, height, "silicon", precision, True).simulation
+        found.append((made.layout, made.to_bytes()))
     return found
 
 

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
 from safetensors.numpy import load
 
 import wsekern
+from tests.fuzz.figures import keep
 from tests.inference.conftest import random_model
 from tests.inference.test_experts import MIXTURES
 from tests.inference.test_mapping import with_parts
@@ -229,6 +231,9 @@ def test_a_run_that_is_killed_at_any_moment_loses_one_token_at_most(tmp_path):
         assert {name for name in os.listdir(tmp_path) if not name.startswith(".wsekern.")} <= {"whole.run", "a.run"}
     done = subprocess.run([sys.executable, "-c", HOST, path, str(tokens)], capture_output=True, check=True)
     assert done.stdout == expected.stdout
+    if "WSEKERN_ADD" in os.environ:
+        figures = {"kills": KILLS, "survived": KILLS}
+        keep(Path(os.environ["WSEKERN_ADD"]), "kills", {"runs of a model": figures}, tuple(figures))
 
 
 def tokens_in(path) -> int:

@@ -29,7 +29,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2]))     # behind everything: the package that is tested is the installed one
 
-from tests.fuzz.figures import keep
+from wsekern.soak.figures import keep
 
 ROOT = Path(__file__).parents[2]
 LONGER = 5

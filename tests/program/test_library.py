@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.fuzz.test_library import operations_on_lines
 from wsekern.errors import InputError
 from wsekern.examples.stencil_7pt import stencil_layout
 from wsekern.program import Layout, Program, Simulation
@@ -80,9 +81,20 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     pytest.param("memory", 1, 5, id="every allocation fails once: a status, and nothing leaks"),
     pytest.param("abuse", 5, 25, id="anything for any argument: a status"),
     pytest.param("threads", 1, 25, id="three simulations of one program in three threads"),
+    pytest.param("profile", 2, 25, id="who counts cycles changes nothing, and no thread is at two instructions at once"),
 ])
 def test_the_c_library(library: Path, cases: list[Path], what: str, seeds: int, programs: int):
     run(library, what, seeds, *cases[:2 * programs])
+
+
+def test_a_tape_does_to_all_lines_what_a_run_does_to_one(library: Path, tmp_path: Path):
+    """And every allocation fails once."""
+    found = []
+    for number, (layout, state) in enumerate(operations_on_lines()):
+        for name, data in (("program", layout.to_bytes()), ("state", state)):
+            found.append(tmp_path / f"{number}.{name}")
+            found[-1].write_bytes(data)
+    run(library, "tape", 2, *found)
 
 
 def played(library: Path, folder: Path, layout: Layout, inputs: dict[str, np.ndarray],

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wsekern.queueing import LineCosts, SteadyLine, simulate_line, steady_line
@@ -140,7 +140,9 @@ def test_tokens_to_be_checked_follow_each_other(checked, kept):
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 8))
+@example(2566, 1)       # the estimate without drafts is 26 % below the events of the queue, that with them 12 %
+@example(276, 1)
 def test_drafts_that_are_never_kept_slow_a_line_down(seed, drafted):
     costs, users, prompt, output, think = random_settings(seed)
     plain, none = (steady_line(replace(costs, checked=checked), users, prompt, output, think) for checked in (1, drafted + 1))
-    assert rate(none, users, output, think) <= rate(plain, users, output, think) * 1.02
+    assert rate(none, users, output, think) <= rate(plain, users, output, think) * (1 + 1e-9)

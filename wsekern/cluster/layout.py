@@ -9,14 +9,14 @@ from wsekern.cluster.hardware import Cluster, Gpu
 from wsekern.cluster.parts import common_heads, parts_of
 from wsekern.cluster.precision import Precision
 from wsekern.errors import BudgetError, InputError
-from wsekern.shown import Shown
+from wsekern.shown import Shown, Tabled
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import LatentAttention
 from wsekern.workload.speculation import Speculation
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(Tabled):
     """Degrees of parallelism. ``dp`` copies of the attention (or of the whole model) share the batch.
 
     GPUs used: tp * pp * dp. Experts lie on ``ep`` of the tp * dp GPUs of a stage; the rest splits each expert.

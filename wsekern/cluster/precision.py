@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from wsekern.errors import InputError
+from wsekern.shown import Tabled
 
 PARTS = {"attention": "attention", "recurrent": "recurrent mixers", "shared": "shared experts", "dense": "feed-forward parts"}
 """Parts of a model that a checkpoint may store otherwise than the rest, in words."""
@@ -13,7 +14,7 @@ Format = tuple[float, str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Precision:
+class Precision(Tabled):
     """Bytes per weight, the arithmetic of the tensor cores, and bytes per cached element.
 
     ``other`` are the weights outside the experts (attention, LM head) where a checkpoint keeps them wider; ``kept`` are parts

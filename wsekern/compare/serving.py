@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from wsekern.cluster import Cluster
 from wsekern.errors import InputError, check_flags
 from wsekern.planning.layout import Placement
+from wsekern.shown import Shown
 from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.speculation import Speculation
 
@@ -22,8 +23,8 @@ class WaferChoices:
     plan: Placement | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Serving:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Serving(Shown):
     """Choices of a user; what is None is chosen or taken from the checkpoint, and printed.
 
     ``think_seconds`` pass between an answer and the next prompt of the same user. ``tp``, ``pp``, ``dp`` and ``ep`` lay the

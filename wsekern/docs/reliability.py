@@ -18,6 +18,8 @@ def reliability(root: Path) -> dict[str, Callable[[], str]]:
         return {}
     figures = json.loads(path.read_text(encoding="utf-8"))
     return {"reliability-inputs": partial(inputs, figures.get("fuzz", {})),
+            "reliability-soak": partial(soak, figures.get("soak", {}), figures.get("soak_seeds", {})),
+            "reliability-kills": partial(kills, figures.get("kills", {})),
             "reliability-mutants": partial(mutants, figures.get("mutants", {})),
             "reliability-coverage": partial(coverage, figures.get("coverage", {}))}
 
@@ -27,6 +29,23 @@ def inputs(rows: dict[str, dict[str, int]]) -> str:
     body = [[name, f"{row['inputs']:,}", f"{row['refused']:,}"] for name, row in rows.items()]
     total = [f"**{sum(row[key] for row in rows.values()):,}**" for key in ("inputs", "refused")]
     return table(["entrance", "inputs", "refused"], [*body, ["**all**", *total]])
+
+
+def soak(rows: dict[str, dict[str, int]], seeds: dict[str, dict[str, int]]) -> str:
+    """Random cases of long runs so far, by kind and SIMD level, and of which seeds."""
+    levels = list(dict.fromkeys(level for row in rows.values() for level in row))
+    body = [[kind, *(f"{row.get(level, 0):,}" for level in levels), f"{sum(row.values()):,}"] for kind, row in rows.items()]
+    sums = [sum(row.get(level, 0) for row in rows.values()) for level in levels]
+    total = [f"**{count:,}**" for count in [*sums, sum(sums)]]
+    of_seeds = ", ".join(f"{seed} ({row['cases']:,})" for seed, row in seeds.items())
+    return "\n".join([table(["cases without a difference", *levels, "all"], [*body, ["**all**", *total]]), "",
+                      f"Seeds, and their cases: {of_seeds or 'none'}."])
+
+
+def kills(rows: dict[str, dict[str, int]]) -> str:
+    """Moments at which what was killed, and how often it went on to the same end."""
+    return table(["killed", "at random moments", "went on to the same end"],
+                 [[name, f"{row['kills']:,}", f"{row['survived']:,}"] for name, row in rows.items()])
 
 
 def mutants(rows: dict[str, dict[str, Any]]) -> str:

@@ -80,7 +80,7 @@ class Fabric(Shown):
         self._hold(_routing.State(plan, sinks, min(threads, 64)), patience, strict)
 
     def _hold(self, state: _routing.State, patience: int, strict: bool = False) -> Self:
-        self.plan, self.state, self.patience, self.strict = state.plan, state, patience, strict
+        self.plan, self._state, self.patience, self.strict = state.plan, state, patience, strict
         self._told: set[tuple[int, int, int]] = set()
         self.height, self.width = self.plan.shape
         self._ports: dict[tuple[int, int, int], HostPort] = {}
@@ -88,6 +88,11 @@ class Fabric(Shown):
 
     def _facts(self) -> dict[str, Any]:
         return {"width": self.width, "height": self.height, "cycle": self.cycle, "in_flight": self.in_flight}
+
+    @property
+    def state(self) -> _routing.State:
+        """What C holds of it."""
+        return self._state
 
     @property
     def cycle(self) -> int:

@@ -1,6 +1,7 @@
 """Several wafers: links between the edges of fabrics, and fabrics that are stepped together."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +11,12 @@ from wsekern.fabric import _routing
 from wsekern.fabric._wafers import LINK_WORD, Lanes
 from wsekern.fabric.routes import Port, port_of
 from wsekern.fabric.simulation import NEVER, Fabric, Stop, check_color, words_of
+from wsekern.shown import Shown
 
 _MOST_LANES, _LONGEST, _MOST_WORDS, _LONGEST_FRAME = 65536, 1_000_000_000, 65536, 1_000_000
 
 
-class Link:
+class Link(Shown):
     """A link from one edge to another, one way: ``lanes`` rows or columns from ``first`` on of the edge that words leave by, to
     as many from ``enters_first`` on of the edge that they enter by.
 
@@ -37,6 +39,10 @@ class Link:
         self.enters_first = check_whole(enters_first, "as the first lane of a link", 0, _MOST_LANES - self.lanes)
         self._lanes = Lanes(self.leaves, self.first, self.enters, self.enters_first, self.lanes, self.latency, self.words,
                             self.frame)
+
+    def _facts(self) -> dict[str, Any]:
+        return {"leaves": self.leaves.name, "enters": self.enters.name, "lanes": self.lanes, "latency": self.latency,
+                "words": self.words, "frame": self.frame, "waiting": self.waiting}
 
     def check(self, fabric: Fabric, port: Port, first: int) -> None:
         """Refuse a fabric whose edge the lanes do not lie on, or whose edges are closed."""
@@ -92,7 +98,7 @@ class Link:
         self._lanes.reset()
 
 
-class Wafers:
+class Wafers(Shown):
     """Fabrics whose clocks go together, with links between their edges.
 
     >>> from wsekern.fabric import Fabric, FabricPlan, Wafers
@@ -118,6 +124,9 @@ class Wafers:
             raise InputError(f"wafers at cycles {', '.join(str(fabric.cycle) for fabric in self.fabrics)}: their clocks go "
                              "together, so begin at one cycle")
         self.links: list[tuple[int, int, Link]] = []
+
+    def _facts(self) -> dict[str, Any]:
+        return {"cycle": self.cycle, "fabrics": self.fabrics, "links": self.links}
 
     def link(self, source: int, leaves: Port | str, target: int, enters: Port | str, lanes: int, *, latency: int, words: int,
              frame: int = 1, first: int = 0, enters_first: int = 0) -> Link:

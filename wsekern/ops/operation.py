@@ -19,6 +19,7 @@ from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.repeated import Repeated
 from wsekern.program import Layout, Program
 from wsekern.program.operands import ElementType
+from wsekern.shown import Tabled
 
 Axis = Literal["x", "y"]
 MAX_COUNT = 10_000_000
@@ -169,7 +170,7 @@ class WaferProgram(ABC):
         return values
 
 
-class Operation(WaferProgram):
+class Operation(WaferProgram, Tabled):
     """A mesh operation. Subclasses are frozen dataclasses: equal sizes are equal operations."""
 
     elements: int | None

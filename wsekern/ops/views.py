@@ -10,7 +10,8 @@ from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.engines.flow import FlowEngine
 from wsekern.ops.engines.programs import run_on_cycle_engine
 from wsekern.ops.operation import Operation
-from wsekern.ops.schedule.schedule import Schedule, Step
+from wsekern.ops.schedule.schedule import Schedule
+from wsekern.ops.schedule.steps import Step
 
 
 def step_text(schedule: Schedule, step: Step) -> str:

@@ -4,6 +4,7 @@ Codes and records come from that header (:mod:`wsekern.program._pe`): here every
 
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import cache
 from math import ceil
 from typing import Any
 
@@ -52,6 +53,11 @@ def encode(program: Program, timing: Timing, banks: bool = True) -> Placed:
     """The records of ``program``. ``banks``: vector instructions slow down where their operands meet in a memory bank, where
     one is long, and where they reduce into a scalar; without, they take what the flow engine says."""
     return _Encoder(program, timing, banks).run()
+
+
+def task_ids(program: Program, timing: Timing) -> dict[str, int]:
+    """The ids of the local tasks of ``program``, by name."""
+    return _Encoder(program, timing, banks=False)._task_ids()
 
 
 class _Encoder:
@@ -425,7 +431,13 @@ def _list_of(field: str, values: dict[int, int], other: int = NONE) -> list[int]
 
 def _in_order(row: dict[str, Any], kind: np.dtype) -> tuple:
     """The fields of a record, 0 where ``row`` does not name one, as numpy takes them."""
-    return tuple([row.get(name, 0) for name in kind.names])
+    return tuple((_zeros(kind) | row).values())
+
+
+@cache
+def _zeros(kind: np.dtype) -> dict[str, int]:
+    """The fields of a record, all 0."""
+    return dict.fromkeys(kind.names, 0)
 
 
 def _signed(bits: int) -> int:

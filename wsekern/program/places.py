@@ -57,16 +57,21 @@ def said(place: dict) -> str:
 
 def state_of(plan: ProgramPlan, cores: Cores, places: Places, x: int, y: int) -> dict:
     """All that PE (x, y) holds beside its memory: see :meth:`wsekern.program.Simulation.state`."""
+    found, program = held_by(plan, cores, places.placed, x, y), int(plan.program_of[y, x])
+    for values in found["threads"].values():
+        if values["state"] != "idle":
+            values |= places.of(program, values["instruction"])
+    return found
+
+
+def held_by(plan: ProgramPlan, cores: Cores, placed: Sequence[Placed], x: int, y: int) -> dict:
+    """The same without where its instructions stand, which takes a listing of its program."""
     plan.check_rectangle(x, y, 1, 1)
     found = cores.state_of(y * plan.width + x)
     if found is None:
         raise InputError(f"PE ({x}, {y}) has no program")
-    program = int(plan.program_of[y, x])
-    tasks = places.placed[program].tasks
+    tasks = placed[int(plan.program_of[y, x])].tasks
     for mask in ("activated", "blocked"):
         found[mask] = [name for name, number in tasks.items() if found[mask] >> number & 1]
-    for thread, values in found["threads"].items():
-        found["threads"][thread] = dict(zip(_THREAD, values, strict=True))
-        if values[0] != "idle":
-            found["threads"][thread] |= places.of(program, values[1])
+    found["threads"] = {thread: dict(zip(_THREAD, values, strict=True)) for thread, values in found["threads"].items()}
     return found

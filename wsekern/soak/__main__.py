@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from wsekern.interrupts import leaving_quietly
 
@@ -16,9 +17,10 @@ with leaving_quietly():
 
     from wsekern._common import simd_level
     from wsekern.errors import InputError
-    from wsekern.output import clicked, run_and_exit
+    from wsekern.output import check_target, clicked, run_and_exit
     from wsekern.soak.cases import KINDS, run_cases
     from wsekern.soak.difference import Difference
+    from wsekern.soak.figures import keep
 
 LEVELS = ("base", "avx2", "avx512")
 SLICE = 60.0
@@ -38,6 +40,8 @@ class Soak:
     seed: int
     first: int
     cases: int | None
+    add: Path | None
+    """File of figures, to which cases are added."""
 
     def on_level(self, level: str, first: dict[str, int], seconds: float) -> dict[str, int]:
         """Cases on one level, in a process of its own: how many they were."""
@@ -60,6 +64,9 @@ class Soak:
             first = {kind: self.first + counts[kind] for kind in counts}
             found = self.on_level(level, first, min(SLICE, end - time.monotonic()))
             counts, turn = {kind: counts[kind] + found[kind] for kind in counts}, turn + 1
+            if self.add is not None:
+                keep(self.add, "soak", {kind: {level: cases} for kind, cases in found.items()}, known)
+                keep(self.add, "soak_seeds", {str(self.seed): {"cases": sum(found.values())}}, ["cases"])
             click.echo(f"{level}: {sum(found.values()):,} cases, {sum(counts.values()):,} so far")
             sys.stdout.flush()
         parts = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
@@ -72,14 +79,18 @@ class Soak:
 @click.option("--only", multiple=True, type=click.Choice(sorted(KINDS)), help="A kind of case.  [default: all]")
 @click.option("--cases", type=int, help="Of each kind on each level, at most.")
 @click.option("--first", type=int, default=0, show_default=True, help="Number of the first case.")
+@click.option("--add", type=click.Path(path_type=Path), help="File of figures in JSON, to which the cases are added.")
 @click.option("--here", hidden=True, help="Numbers of the first cases by kind, which run in this process.")
-def main(minutes: float, seed: int | None, only: tuple[str, ...], cases: int | None, first: int, here: str | None) -> None:
+def main(minutes: float, seed: int | None, only: tuple[str, ...], cases: int | None, first: int, add: Path | None,
+         here: str | None) -> None:
     """Set kernels beside their references, and both engines beside each other, on random cases."""
     if not 0 < minutes < 1e5 or first < 0 or (cases is not None and cases < 1):
         raise InputError("a soak takes --minutes above 0, --cases of at least 1 and --first of at least 0")
     seed, kinds = secrets.randbelow(10**9) if seed is None else seed, only or tuple(KINDS)
+    if add is not None:
+        check_target(add)
     if here is None:
-        Soak(kinds, seed, first, cases).run(minutes)
+        Soak(kinds, seed, first, cases, add).run(minutes)
     else:
         click.echo(json.dumps(run_cases(kinds, seed, json.loads(here), cases, 60.0 * minutes)))
 

@@ -29,10 +29,11 @@ def values_of(rng: random.Random, type: str, elements: int) -> np.ndarray:
 
 
 class Author:
-    """Writes one random program: ``hears`` and ``speaks`` are the colors whose words it may take and send."""
+    """Writes one random program: ``hears`` and ``speaks`` are the colors whose words it may take and send; a ``brief`` one has
+    fewer statements."""
 
-    def __init__(self, rng: random.Random, name: str, machine: str, hears: list[int], speaks: list[int]) -> None:
-        self.rng, self.machine, self.hears, self.speaks = rng, machine, hears, speaks
+    def __init__(self, rng: random.Random, name: str, machine: str, hears: list[int], speaks: list[int], brief: bool) -> None:
+        self.rng, self.machine, self.hears, self.speaks, self.brief = rng, machine, hears, speaks, brief
         self.weights = rng.choice([[4, 2, 3, 2, 6, 2, 3, 0.5], [1, 1, 2, 1, 12, 3, 1, 0.2], [1, 1, 1, 4, 4, 0, 1, 0]])
         self.most = rng.choice([3, 7, 12])
         self.program = program = Program(name)
@@ -381,7 +382,7 @@ class Author:
         with code:
             if entry in ("data", "control"):
                 self.code.write(self.arrays["u32"][0], 1, self.code.word + 1)
-            for _ in range(statements):
+            for _ in range(self.rng.randrange(1 + (statements + 1) // 2) if self.brief else statements):
                 self.statement(0)
             self.live = []
 
@@ -427,7 +428,8 @@ def random_tree(rng: random.Random, width: int, height: int) -> dict[tuple[int, 
     return tree
 
 
-def make_layout(rng: random.Random, machine: str, profile: str, width: int, height: int) -> tuple[Layout, list]:
+def make_layout(rng: random.Random, machine: str, profile: str, width: int, height: int,
+                brief: bool = False) -> tuple[Layout, list]:
     """Routes of a few colors, on each PE a program that uses them, and where words may enter: (x, y, color, port)."""
     layout = Layout(machine, width, height, profile, banks=rng.random() < 0.8, open_edges=True)
     hears, speaks, entries = {}, {}, []
@@ -449,7 +451,7 @@ def make_layout(rng: random.Random, machine: str, profile: str, width: int, heig
         for x in range(width):
             role = hears.get((x, y), []), speaks.get((x, y), [])
             if str(role) not in authors or (width < 4 and height < 4 and rng.random() < 0.7):
-                authors[str(role)] = Author(rng, f"p{x}_{y}", machine, *role)
+                authors[str(role)] = Author(rng, f"p{x}_{y}", machine, *role, brief)
             if rng.random() < 0.9:
                 layout.set_program(authors[str(role)].program, x, y)
     for program in layout.programs:

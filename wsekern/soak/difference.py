@@ -18,7 +18,8 @@ def same(found: Any, expected: Any, what: str) -> None:
             raise Difference(f"{what}: {found!r}, expected {expected!r}")
     elif found.shape != expected.shape:
         raise Difference(f"{what}: an array of shape {found.shape}, expected {expected.shape}")
-    elif len(where := np.argwhere(found != expected)):
+    elif not np.array_equal(found, expected):
+        where = np.argwhere(found != expected)
         first = tuple(int(at) for at in where[0])
         raise Difference(f"{what}: {len(where)} elements differ, first {found[first]} at {first}, expected {expected[first]}")
 

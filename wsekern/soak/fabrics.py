@@ -204,13 +204,15 @@ def same_rule_broken(fabric: Fabric, broken: BrokenRule, cycles: int = 1) -> Non
 
 def same_routers(fabric: Fabric, reference: ReferenceFabric) -> None:
     """Words of every color in every router, switch positions, and which are in teardown."""
-    for color in reference.colors:
-        expected = np.zeros((fabric.height, fabric.width), np.uint8)
-        for (x, y, c), queue in reference.queues.items():
-            if c == color:
-                expected[y, x] = queue.reserved
-                found = fabric.state.position(x, y, color), fabric.state.torn_down(x, y, color)
-                same(found, (queue.sending, queue.frozen), f"position and teardown of color {color} at {x}, {y}")
+    words = {color: np.zeros((fabric.height, fabric.width), np.uint8) for color in reference.colors}
+    state = fabric.state
+    for (x, y, color), queue in reference.queues.items():
+        if queue.reserved:
+            words[color][y, x] = queue.reserved
+        if state.position(x, y, color) != queue.sending or state.torn_down(x, y, color) != queue.frozen:
+            same((state.position(x, y, color), state.torn_down(x, y, color)), (queue.sending, queue.frozen),
+                 f"position and teardown of color {color} at {x}, {y} in cycle {reference.cycle}")
+    for color, expected in words.items():
         same(fabric.occupancy(color), expected, f"words of color {color} in routers in cycle {reference.cycle}")
 
 

@@ -10,6 +10,7 @@ from wsekern.errors import WsekernError
 from wsekern.fabric.reference import BrokenRule, Word
 from wsekern.program import Simulation
 from wsekern.program.operands import TYPE_BYTES
+from wsekern.program.places import held_by
 from wsekern.program.reference.core import ReferenceCore
 from wsekern.program.reference.parts import BrokenProgram
 from wsekern.program.reference.simulation import ReferenceSimulation
@@ -45,7 +46,7 @@ def state_of(core: ReferenceCore) -> dict[str, Any]:
 
 def seen(simulation: Simulation, x: int, y: int, core: ReferenceCore) -> dict[str, Any]:
     """The same of the kernel; of registers those that the reference has written."""
-    state = simulation.state(x, y)
+    state = held_by(simulation.layout, simulation._cores, simulation._placed, x, y)
     state["threads"] = {n: thread_of(thread["state"], thread["instruction"], thread["word"], n == 8)
                         for n, thread in state["threads"].items()}
     state["registers"] = {n: state["registers"][n] for n in core.registers}

@@ -10,9 +10,11 @@ totals (tokens, joules and dollars) follow from this rate, so that they carry th
 
 from dataclasses import dataclass
 
+from wsekern.shown import Tabled
+
 
 @dataclass(frozen=True, kw_only=True)
-class Measure:
+class Measure(Tabled):
     """``users`` served in turns, with prompts of ``prompt`` and answers of ``output`` tokens; times in seconds."""
 
     users: float

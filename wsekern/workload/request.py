@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from wsekern.errors import InputError
+from wsekern.shown import Tabled
 
 PRECISIONS = {"fp32": 4.0, "fp16": 2.0, "fp16_fp32": 2.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5}
 """Bytes per stored value; fp16_fp32 stores fp16 and adds in fp32."""
@@ -12,7 +13,7 @@ WAFER_PRECISIONS = ("fp32", "fp16", "fp16_fp32", "bf16")
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(Tabled):
     """``batch`` users at once, each with ``prompt`` tokens in and ``output`` tokens out. The first ``shared`` tokens of every
     prompt are the same for all users and in the cache already, once."""
 

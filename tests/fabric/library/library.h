@@ -63,5 +63,6 @@ void keep_time(unsigned seed);
 void abuse(unsigned seed);
 void connect_places(unsigned seed);
 void link_wafers(unsigned seed);
+void address_registers(unsigned seed);
 
 #endif

@@ -22,7 +22,7 @@ int main(int argc, char **argv)
     static const struct { const char *name; void (*run)(unsigned seed); } modes[] = {
         { "save", save_and_load }, { "forge", forge }, { "skip", skip_to_events }, { "run", run_until_stopped }, { "host", serve_the_host },
         { "memory", fail_everywhere }, { "abuse", abuse }, { "threads", share_a_process }, { "clock", keep_time },
-        { "connect", connect_places }, { "link", link_wafers },
+        { "connect", connect_places }, { "link", link_wafers }, { "registers", address_registers },
     };
     unsigned first = argc > 3 ? (unsigned)atoi(argv[3]) : 0, n = argc > 2 ? (unsigned)atoi(argv[2]) : 1;
     if (argc == 6 && strcmp(argv[1], "continue") == 0) {

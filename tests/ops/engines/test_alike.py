@@ -1,8 +1,10 @@
 """Lines that are alike: stepped once for all, and every PE stepped by itself, are the same bit for bit and in every cycle."""
 
+import re
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from wsekern.errors import InputError
@@ -54,46 +56,61 @@ def operations(draw: st.DrawFn) -> object:
         make(lambda n: Local("sumsq", n))))
 
 
-def tiles_of(operation, engine: CycleEngine, rng: np.random.Generator, wild: bool) -> list[np.ndarray]:
-    """Normal numbers, or all bits: infinities, numbers that are none, the smallest ones."""
-    shapes, dtype, tiles = operation.tiles(), np.dtype(NUMPY_DTYPES[engine.precision]), []
+def tiles_of(operation, engine: CycleEngine, rng: np.random.Generator, values_of: str) -> list[np.ndarray]:
+    """Normal numbers; or all bits, so that infinities and the smallest numbers are among them, with NaNs or without."""
+    shapes, dtype, tiles = operation.tiles() or ((operation.elements,),), np.dtype(NUMPY_DTYPES[engine.precision]), []
     for shape in shapes:
         values = rng.standard_normal((engine.height, engine.width, *shape)).astype(np.float32)
         bits = rng.integers(0, 256, values.size * dtype.itemsize, np.uint8)
         plain = (values.view(np.uint32) >> 16).astype(np.uint16) if engine.precision == "bf16" else values.astype(dtype)
-        tiles.append(bits.view(dtype).reshape(values.shape) if wild else plain)
+        wild = bits.view(dtype).reshape(values.shape)
+        if values_of == "all but NaNs":
+            wild = np.where(is_nan(wild), plain, wild)
+        tiles.append(plain if values_of == "normal" else wild)
     return tiles
 
 
-def plain(values: object) -> np.ndarray:
-    """Of what is no number one kind: which one comes of two is the compiler's choice of their order."""
+def is_nan(values: np.ndarray) -> np.ndarray:
+    return (values & 0x7fff) > 0x7f80 if values.dtype == np.uint16 else np.isnan(values)
+
+
+def one_nan(values: object) -> np.ndarray:
+    """Where two NaNs meet, either is the result, as the compiler orders them: all are taken as one."""
     if isinstance(values, tuple):
-        return np.concatenate([plain(each).reshape(*each.shape[:2], -1).view(np.uint8) for each in values], axis=2)
-    if values.dtype == np.uint16:
-        return np.where((values & 0x7fff) > 0x7f80, np.uint16(0x7fc0), values)
-    return np.where(np.isnan(values), values.dtype.type("nan"), values)
+        return np.concatenate([one_nan(each).reshape(*each.shape[:2], -1).view(np.uint8) for each in values], axis=2)
+    return np.where(is_nan(values), np.uint16(0x7fc0) if values.dtype == np.uint16 else values.dtype.type("nan"), values)
+
+
+def as_they_are(values: object) -> np.ndarray:
+    if isinstance(values, tuple):
+        return np.concatenate([each.reshape(*each.shape[:2], -1).view(np.uint8) for each in values], axis=2)
+    return values
 
 
 @settings(max_examples=50, deadline=None)
 @given(operation=operations(), machine=machines, width=st.integers(1, 9), height=st.integers(1, 9),
-       precision=st.sampled_from([each for each in PRECISIONS if each != "u32"]), wild=st.booleans(),
+       precision=st.sampled_from([each for each in PRECISIONS if each != "u32"]),
+       values_of=st.sampled_from(["normal", "all but NaNs", "all"]),
        starts=st.sampled_from(["together", "ramp", "any"]), threads=st.integers(1, 3), seed=st.integers(0, 99))
-def test_one_line_stands_for_all(assert_same_bits, assert_same_clocks, operation, machine, width, height, precision, wild,
+def test_one_line_stands_for_all(assert_same_bits, assert_same_clocks, operation, machine, width, height, precision, values_of,
                                  starts, threads, seed):
     rng = np.random.default_rng(seed)
     line, full = (CycleEngine(machine[0], width, height, machine[1], precision, threads) for _ in range(2))
     clock = {"together": np.zeros((height, width), np.int64),
              "ramp": 5 * np.arange(height)[:, None] + 3 * np.arange(width), "any": rng.integers(0, 30, (height, width))}[starts]
     line._clock, full._clock = clock.astype(np.int64), clock.astype(np.int64)
-    full._line_of = lambda operation: None
+    full._lines.of = lambda operation, timing: None
+    tiles = tiles_of(operation, full, rng, values_of)
     try:
-        tiles = tiles_of(operation, full, rng, wild)
         expected = full.run(operation, *tiles)
-    except InputError:              # no program for it on this grid, or in this number format
-        return
+    except InputError as error:     # both refuse it alike; Hypothesis tells where most are
+        with pytest.raises(InputError, match=re.escape(str(error))):
+            line.run(operation, *tiles)
+        reject()
     found = line.run(operation, *tiles)
-    assert line._line_of(operation).alike.fits and not line._compiled
-    assert_same_bits(plain(found), plain(expected))
+    assert line._lines.of(operation, line.timing).alike.fits and not line._compiled
+    kind = one_nan if values_of == "all" else as_they_are
+    assert_same_bits(kind(found), kind(expected))
     assert_same_clocks(line.clock, full.clock)
     assert line.link_traversals == full.link_traversals
 
@@ -101,7 +118,7 @@ def test_one_line_stands_for_all(assert_same_bits, assert_same_clocks, operation
 def test_lines_are_told_apart_where_they_begin_otherwise(random_tile, assert_same_bits, assert_same_clocks):
     """Three of seven columns begin otherwise, in two ways."""
     engines = [CycleEngine("wse3", 7, 6, "silicon", "fp16", 2) for _ in range(2)]
-    engines[1]._line_of = lambda operation: None
+    engines[1]._lines.of = lambda operation, timing: None
     tile = random_tile(3, "fp16", 6, 7, 9)
     for engine in engines:
         engine._clock[2, [1, 5]] += 40

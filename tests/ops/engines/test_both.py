@@ -1,5 +1,7 @@
 """Both engines at once: whatever has a wafer program runs on both, and what is refused leaves no trace."""
 
+from copy import copy
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,18 @@ def test_operations_given_by_schedules_run_on_both_engines_too(random_tile, asse
     assert both.operations_by_wavelet == 5 and both.local_work == 0
     both.run(Local("exp", 6), tile)
     assert both.local_work == 1
+
+
+def test_one_line_stands_for_all_unless_links_are_looked_at(random_tile, assert_same_bits):
+    """Bits and clocks are those of the whole grid, which alone tells what every link carries."""
+    tile, seen = random_tile(1, "fp16", 5, 4, 6), []
+    alike, whole = BothEngines("wse3", 4, 5), BothEngines("wse3", 4, 5)
+    whole.on_links = lambda operation, links: seen.append(links.shape)
+    for operation in (AllReduce(6, "x"), RingShift(6, "y"), Local("exp", 6), Broadcast2D(6, 1, 1)):
+        assert_same_bits(alike.run(operation, tile), whole.run(operation, tile))
+    assert alike.saved().counted == whole.saved().counted and alike.clock_difference == 0
+    assert len(seen) == 3 and set(seen) == {(5, 4)}
+    assert_same_bits(copy(alike).run(AllReduce(6, "x"), tile), alike.run(AllReduce(6, "x"), tile))
 
 
 def test_products_run_staged_by_wavelet(random_tile, assert_same_bits):

@@ -158,7 +158,7 @@ int main(int n, char **arguments)
 {
     static const struct { const char *name; void (*one)(bytes, bytes, unsigned); } cases[] = {
         { "save", save_and_load }, { "alter", alter }, { "memory", fail_everywhere }, { "abuse", abuse },
-        { "threads", share_a_process },
+        { "threads", share_a_process }, { "tape", tape }, { "profile", profile },
     };
     if (n == 6 && !strcmp(arguments[1], "play"))
         play(arguments + 2);

@@ -42,5 +42,7 @@ void alter(bytes program, bytes state, unsigned seed);
 void fail_everywhere(bytes program, bytes state, unsigned seed);
 void abuse(bytes program, bytes state, unsigned seed);
 void share_a_process(bytes program, bytes state, unsigned seed);
+void tape(bytes program, bytes state, unsigned seed);
+void profile(bytes program, bytes state, unsigned seed);
 
 #endif

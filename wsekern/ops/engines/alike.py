@@ -21,6 +21,8 @@ from wsekern.program.operands import NUMPY_TYPES
 MOST_PATTERNS = 64
 """Ways of beginning up to which lines are told apart: each is a simulation of its own, and the values of few lines are computed
 at the price of many."""
+KEPT_LINES = 64
+"""Operations compiled for one line that an engine keeps."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,24 @@ class CompiledLine:
         """Zeros (height, width, elements) for the values of a symbol."""
         type, elements = next(program.symbols[symbol] for program in self.line.layout.programs if symbol in program.symbols)
         return np.zeros((self.grid[1], self.grid[0], elements), NUMPY_TYPES[type])
+
+
+class KeptLines:
+    """Operations compiled for one line of a grid of ``width`` x ``height`` PEs, the last ones kept."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self._lines: dict[tuple[Operation, str], CompiledLine | None] = {}
+
+    def of(self, operation: Operation, timing: Timing) -> CompiledLine | None:
+        """The line that stands for all lines of an operation; None where there is none."""
+        key = operation, timing.precision
+        if key not in self._lines:
+            shape = shape_of_line(operation, timing, self.width, self.height)
+            if len(self._lines) >= KEPT_LINES:
+                self._lines.pop(next(iter(self._lines)))
+            self._lines[key] = shape and CompiledLine(operation, timing, shape, (self.width, self.height))
+        return self._lines[key]
 
 
 def _patterns(offsets: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine import Machine
-from wsekern.ops.engines.alike import CompiledLine, Ended, shape_of_line
+from wsekern.ops.engines.alike import Ended, KeptLines
 from wsekern.ops.engines.engine import Engine
 from wsekern.ops.engines.flow import FlowEngine
 from wsekern.ops.engines.programs import Compiled, compile_operations
@@ -16,8 +16,6 @@ from wsekern.ops.repeated import Repeated
 
 KEPT_PES = 2_000_000
 """PEs of compiled operations that a cycle engine keeps, at roughly 500 B each."""
-KEPT_LINES = 64
-"""Operations compiled for one line that it keeps."""
 
 
 class CycleEngine(Engine):
@@ -39,7 +37,7 @@ class CycleEngine(Engine):
         self._flow.reset()
         self._clock = np.zeros((self.height, self.width), np.int64)
         self._compiled: dict[Operation, Compiled] = {}
-        self._lines: dict[Operation, CompiledLine | None] = {}
+        self._lines = KeptLines(self.width, self.height)
         self.link_traversals = 0
         self.notes = {}
 
@@ -76,7 +74,7 @@ class CycleEngine(Engine):
         return values
 
     def _run_program(self, operation: Operation, *tiles: np.ndarray) -> Any:
-        line = self._line_of(operation)
+        line = self._lines.of(operation, self.timing)
         ended = (line.run(self._clock, tiles, self.threads) if line else None) or self._run_on_all(operation, tiles)
         self._clock = ended.clock
         self.link_traversals += ended.link_traversals
@@ -93,15 +91,6 @@ class CycleEngine(Engine):
         done = compiled.run([np.ascontiguousarray(tile) for tile in tiles])
         values = done.values if isinstance(done.values, tuple) else (done.values,)
         return Ended(values, start + done.clock, simulation.link_traversals)
-
-    def _line_of(self, operation: Operation) -> CompiledLine | None:
-        """The line that stands for all lines of an operation, kept; None where there is none."""
-        if operation not in self._lines:
-            shape = shape_of_line(operation, self.timing, self.width, self.height)
-            if len(self._lines) >= KEPT_LINES:
-                self._lines.pop(next(iter(self._lines)))
-            self._lines[operation] = shape and CompiledLine(operation, self.timing, shape, (self.width, self.height))
-        return self._lines[operation]
 
     def _compile(self, operation: Operation) -> Compiled:
         """The program of an operation; kept."""

@@ -10,12 +10,13 @@ from wsekern.machine import Machine, load_machine
 from wsekern.machine.timing import Timing
 from wsekern.ops.operation import Operation
 from wsekern.ops.repeated import Repeated
+from wsekern.shown import Shown
 
 MAX_THREADS = 1024
 """Sanity limit."""
 
 
-class Engine(ABC):
+class Engine(Shown, ABC):
     """A ``width`` x ``height`` grid of PEs of a machine. Every PE has a local clock, and each operation starts on each PE when
     that PE is ready.
 
@@ -38,6 +39,11 @@ class Engine(ABC):
             raise InputError(f"threads is {threads}: expected 1 to {MAX_THREADS}")
         self.width, self.height, self.profile, self.precision, self.threads = width, height, profile, precision, threads
         self.timing = Timing(self.machine, profile, precision)
+
+    def _facts(self) -> dict[str, Any]:
+        return {"machine": self.machine.name, "width": self.width, "height": self.height, "profile": self.profile,
+                "precision": self.precision, "cycles": self.cycles, "link_traversals": int(self.link_traversals),
+                "notes": self.notes}
 
     @abstractmethod
     def reset(self) -> None:

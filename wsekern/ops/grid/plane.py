@@ -36,7 +36,7 @@ def _call(schedule: Schedule, pes: Iterable[int], call: str) -> None:
 def time_column(operation: Operation, engine: Clocks, rows: ReduceTree, column: ReduceTree) -> None:
     """Advance the clocks of the column of the rows' roots by its reduction, behind that of the rows."""
     at, timing, grid = rows.root_of(engine.width), engine.timing, engine.grid()
-    before = len(rows.schedule(engine.width, timing).input_queues[at])
+    before = int(rows.schedule(engine.width, timing).input_queues[1][at])
     schedule, line = _behind(column, engine.height, timing, before), np.ascontiguousarray(grid[:, at])
     run_schedule(operation, engine, schedule, line)
     grid[:, at] = line

@@ -15,7 +15,8 @@ from wsekern.ops.operation import Axis, Clocks, check_line
 from wsekern.ops.packing import check_even, tile_packing
 from wsekern.ops.reference import along
 from wsekern.ops.schedule.operations import LineScheduled
-from wsekern.ops.schedule.schedule import Buffer, Schedule
+from wsekern.ops.schedule.schedule import Schedule
+from wsekern.ops.schedule.steps import Buffer
 
 
 class Into(NamedTuple):

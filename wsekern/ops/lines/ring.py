@@ -1,7 +1,7 @@
 """Rings folded onto lines: logical neighbors are at most two hops apart, and no link goes all the way round."""
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,8 @@ from wsekern.ops.operation import Axis, Clocks, check_flat_tile, check_line
 from wsekern.ops.packing import tile_packing
 from wsekern.ops.reference import add_in, along, travelling
 from wsekern.ops.schedule.operations import LineScheduled
-from wsekern.ops.schedule.schedule import Buffer, Schedule
+from wsekern.ops.schedule.schedule import Schedule
+from wsekern.ops.schedule.steps import Buffer
 
 LONGEST = 64
 """PEs of a ring whose steps are written down one by one; P rounds of P PEs."""
@@ -78,8 +79,9 @@ def overlapped_hops(length: int, rounds: int) -> int:
     ring = folded_ring(length)
     turns, rest = divmod(rounds, length)
     moves = [abs(a - b) for a, b in pairwise([*ring, *ring[:1]])]
-    longest = max(sum((moves + moves)[k:k + rest]) for k in range(length)) if rest else 0
-    return turns * sum(moves) + longest
+    gone = [0, *accumulate(moves + moves)]
+    longest = max(gone[k + rest] - gone[k] for k in range(length)) if rest else 0
+    return turns * gone[length] + longest
 
 
 @dataclass(frozen=True)

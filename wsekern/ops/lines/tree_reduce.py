@@ -13,7 +13,8 @@ from wsekern.ops.lines.trees import Tree, level_tree, tree_of
 from wsekern.ops.operation import Axis, Operation, check_line
 from wsekern.ops.reference import add_in, along, travelling
 from wsekern.ops.schedule.operations import LineScheduled
-from wsekern.ops.schedule.schedule import MAX_FEEDS, Buffer, Schedule
+from wsekern.ops.schedule.schedule import MAX_FEEDS, Schedule
+from wsekern.ops.schedule.steps import Buffer
 
 ALGORITHMS = ("chain", "star", "tree", "two-phase", "auto")
 

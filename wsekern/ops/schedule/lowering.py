@@ -8,7 +8,8 @@ import numpy as np
 from wsekern.ops.local.gemm import instruction_cycles, multiply_cycles
 from wsekern.ops.operation import Axis, Emission, Operation, Shapes, WaferProgram
 from wsekern.ops.schedule.painter import LinePainter, paint_plane
-from wsekern.ops.schedule.schedule import Buffer, Schedule
+from wsekern.ops.schedule.schedule import Schedule
+from wsekern.ops.schedule.steps import Buffer
 from wsekern.program import Fabric, Layout, Mem
 from wsekern.program.instructions import Label
 

@@ -4,6 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
+from wsekern.ops.schedule.columns import PLANE, Column
 from wsekern.ops.schedule.schedule import Schedule
 from wsekern.ops.schedule.tables import TAKE, clock_tables
 
@@ -35,26 +36,25 @@ class Meetings:
     @cached_property
     def shared_links(self) -> np.ndarray:
         """Rows (link, message, links from its sender) of all links that messages of more than one route go over."""
-        alone = [(index, message) for index, message in enumerate(self.schedule.messages)
-                 if message.whole is None and message.multicast != "plane"]
-        _, _, link = self._links([route[:3] for route in {message.route for _, message in alone}])
+        messages = self.schedule.by_message
+        index = np.flatnonzero((messages.whole < 0) & (messages.kind != PLANE))
+        routes = np.unique(np.stack([field[index] for field in messages.routes()]), axis=1)
+        _, _, link = self._links(*routes[:3])
         link, routes = np.unique(link, return_counts=True)
         shared = link[routes > 1]
         if not len(shared):
             return np.empty((3, 0), np.int64)
-        row, far, link = self._links([(message.source, message.low, message.high) for _, message in alone])
-        index = np.array([index for index, _ in alone])
+        row, far, link = self._links(messages.source[index], messages.low[index], messages.high[index])
         return np.stack((link, index[row], far))[:, np.isin(link, shared)]
 
-    def _links(self, ways: list[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _links(self, source: Column, low: Column, high: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All links of ways from a source to the lowest and to the highest PE: number of the way, links from its source,
         and the link as a number."""
-        source, low, high = np.array(ways, np.int64).reshape(-1, 3).T
         across = low // self.schedule.width != high // self.schedule.width
         step, found = np.where(across, self.schedule.width, 1), []
         for ahead, end in ((1, high), (-1, low)):
             links = ahead * (end - source) // step
-            way = np.repeat(np.arange(len(ways)), links)
+            way = np.repeat(np.arange(len(source)), links)
             far = np.arange(len(way)) - np.repeat(np.cumsum(links) - links, links)
             found.append((way, far, 4 * (source[way] + ahead * far * step[way]) + 2 * across[way] + (ahead > 0)))
         way, far, link = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -72,7 +72,7 @@ class Meetings:
     def waits_for_turns(self) -> bool:
         """Whether words of a PE that takes turns may fill its output queue before its turn, or words of two such colors, or of
         links that rest between words, come into one PE."""
-        turns = [message for message in self.schedule.messages if message.hands_over]
+        turns = [self.schedule.messages[index] for index in np.flatnonzero(self.schedule.by_message.hands_over)]
         into = {message.route[:3] for message in turns}
         words, frame = self.timing.link
         one_each = len({low + high - far for far, low, high in into}) == len(into)
@@ -107,20 +107,17 @@ class Meetings:
     def _pieced(self) -> np.ndarray:
         """Of every take: whether it is sent in pieces, with pauses in which another has the ramp, and after which a link that
         rests counts anew."""
-        takes, messages = self.schedule.derived(clock_tables)[1], self.schedule.messages
-        pieced = np.zeros(len(messages), bool)
-        for _, sends in self.schedule.ports:
-            if sends is not None and messages[sends].whole is not None:
-                pieced[messages[sends].whole] = True
+        takes, messages, sends = self.schedule.derived(clock_tables)[1], self.schedule.by_message, self.schedule.by_step.sends
+        pieced, whole = np.zeros(len(messages.whole), bool), messages.whole[sends[sends >= 0]]
+        pieced[whole[whole >= 0]] = True
         return pieced[takes[:, 0]]
 
     @cached_property
     def _beyond(self) -> np.ndarray:
         """Of every take: whether the routers pass its words on to other PEs too."""
-        messages, (pe, _, _) = self.schedule.messages, self._intake
-        taken = [messages[index] for index in self.schedule.derived(clock_tables)[1][:, 0].tolist()]
-        return np.array([message.multicast == "plane" or (bool(message.multicast) and message.low < at < message.high)
-                         for message, at in zip(taken, pe.tolist(), strict=True)], bool)
+        messages, (pe, _, _), taken = self.schedule.by_message, self._intake, self.schedule.derived(clock_tables)[1][:, 0]
+        between = (messages.low[taken] < pe) & (pe < messages.high[taken])
+        return (messages.kind[taken] == PLANE) | ((messages.kind[taken] > 0) & between)
 
     def _full(self, depth: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
         """Of every take through queues of so many words: how long its first word may wait without holding anything back, and
@@ -148,17 +145,15 @@ class Meetings:
     @cached_property
     def _sent_after(self) -> np.ndarray:
         """Rows of (message, the next one of the same PE that may fill its output queue, words in that queue)."""
-        schedule, values = self.schedule, self.timing.machine.core.output_queues.values
-        before: dict[int, int] = {}
-        found = []
-        for step, (_, sends) in zip(schedule.steps, schedule.ports, strict=True):
-            if sends is None:
-                continue
-            room = values[schedule.output_queues[step.pe].index(schedule.colors[sends])]
-            if step.pe in before and schedule.wavelets(schedule.messages[sends]) > room:
-                found.append((before[step.pe], sends, max(values)))
-            before[step.pe] = sends
-        return np.array(found, np.int64).reshape(-1, 3)
+        steps, schedule, depths = self.schedule.by_step, self.schedule, self.timing.machine.core.output_queues.values
+        order = np.argsort(steps.pe, kind="stable")
+        order = order[steps.sends[order] >= 0]
+        before, after = order[:-1], order[1:]
+        sent = steps.sends[after]
+        wavelets = -(-schedule.by_message.elements[sent] // schedule.packings[sent])
+        fills = (steps.pe[before] == steps.pe[after]) & (wavelets > np.array(depths)[schedule.output_queues[0][after]])
+        found = steps.sends[before[fills]], sent[fills]
+        return np.stack((*found, np.full(len(found[0]), max(depths))), axis=1)
 
     def held_back(self, times: np.ndarray, waits: np.ndarray) -> bool:
         """Whether words fill a queue because their core takes them later than they come, or because those sent before have

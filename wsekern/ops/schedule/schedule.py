@@ -9,80 +9,19 @@ which every message is sent before it is taken.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from wsekern.errors import BudgetError
 from wsekern.machine.timing import Timing
-from wsekern.ops._trees import lowest_colors
 from wsekern.ops.packing import tile_packing
+from wsekern.ops.schedule.columns import PLANE, Column, Messages, Steps, queues
+from wsekern.ops.schedule.steps import Buffer, Message, Step
 
-Buffer = tuple[str, int]
-"""Name of a buffer, and the first element in it."""
 MAX_FEEDS = 8
 """Streams that one PE takes in at a time: input queues of every machine."""
 Derived = TypeVar("Derived")
-
-
-class Message(NamedTuple):
-    """``elements`` elements from the core at ``source`` to all cores that take it in [low, high], or part of such a message.
-
-    Parts are taken one by one where the whole is sent at once, and sent one by one where the whole is taken at once.
-    """
-
-    source: int
-    low: int
-    high: int
-    elements: int
-    sums: bool
-    """Whether it travels as sums do: in fp32 where fp16 is accumulated in fp32."""
-    whole: int | None = None
-    """The message that this is a part of, beginning at its element ``offset``."""
-    offset: int = 0
-    multicast: str = ""
-    """``line``: to every PE of [low, high]; ``plane``: to every PE of the grid; empty: to one."""
-    far: int | None = None
-    """Where senders take turns on one color, from near to far: the farthest of them. The router of a sender passes on what
-    comes from beyond once its own core's last word has asked it to."""
-    hands_over: bool = False
-    """Whether it holds that last word."""
-
-    @property
-    def route(self) -> tuple[int, int, int, str]:
-        """What tells its route from others."""
-        if self.far is not None:
-            target = self.high if self.source == self.low else self.low
-            return self.far, min(self.far, target), max(self.far, target), "turns"
-        return self.source, self.low, self.high, self.multicast
-
-
-class Step(NamedTuple):
-    """One instruction of the PE at ``pe``: ``dst = a`` or ``a`` combined with message ``b``; numbers are messages.
-
-    ``op``: mov, mov_async (a mov by which a microthread sends while the core goes on), sum, max, round (to the tile's
-    number format), spend (scalar code of ``elements`` cycles), clear, or multiply (``dst += a b``, tiles of the sizes in
-    the schedule's ``product``).
-    """
-
-    pe: int
-    op: str
-    elements: int
-    dst: Buffer | int
-    a: Buffer | int
-    b: Buffer | int | None = None
-
-    @property
-    def takes(self) -> int | None:
-        """The message that it takes in."""
-        if isinstance(self.a, int):
-            return self.a
-        return self.b if isinstance(self.b, int) else None
-
-    @property
-    def sends(self) -> int | None:
-        """The message that it sends."""
-        return self.dst if isinstance(self.dst, int) else None
 
 
 @dataclass(eq=False)
@@ -137,8 +76,7 @@ class Schedule:
             return [(message, 0, whole.elements)]
         before = (self.wavelets(whole) - 1) * self.packing(whole)
         parts = [(self.part(message, 0, before), 0, before)] if before else []
-        last = self.part(message, before, whole.elements - before)
-        self.messages[last] = self.messages[last]._replace(hands_over=True)
+        last = self.part(message, before, whole.elements - before, hands_over=True)
         return [*parts, (last, before, whole.elements - before)]
 
     def multicast(self, source: int, low: int, high: int, elements: int, kind: str = "line") -> int:
@@ -146,10 +84,11 @@ class Schedule:
         self.messages.append(Message(source, low, high, elements, False, multicast=kind))
         return len(self.messages) - 1
 
-    def part(self, message: int, offset: int, elements: int) -> int:
-        """The elements of ``message`` from ``offset`` on, as something to take by itself."""
-        whole = self.messages[message]
-        self.messages.append(whole._replace(elements=elements, whole=message, offset=offset))
+    def part(self, message: int, offset: int, elements: int, hands_over: bool | None = None) -> int:
+        """The elements of ``message`` from ``offset`` on, as something to take or to send by itself."""
+        source, low, high, _, sums, _, _, multicast, far, hands = self.messages[message]
+        hands = hands if hands_over is None else hands_over
+        self.messages.append(Message(source, low, high, elements, sums, message, offset, multicast, far, hands))
         return len(self.messages) - 1
 
     def step(self, pe: int, op: str, elements: int, dst: Buffer | int, a: Buffer | int,
@@ -164,32 +103,21 @@ class Schedule:
 
     # What follows from it.
 
-    def span(self, route: tuple[int, int, int, str]) -> slice:
-        """PEs of the routers on a route."""
-        _, low, high, kind = route
-        straight = low // self.width == high // self.width or kind == "plane"
-        return slice(low, high + 1, 1 if straight else self.width)
-
-    def hops(self, message: Message, pe: int) -> int:
-        """Links from the sender of ``message`` to ``pe``."""
-        return self._apart(message.source, pe)
-
-    def _apart(self, a: int, b: int) -> int:
+    def apart(self, a: Column, b: Column) -> Column:
+        """Links between PEs."""
         if self.width == self.length:
-            return abs(a - b)
-        (y0, x0), (y1, x1) = divmod(a, self.width), divmod(b, self.width)
-        return abs(y1 - y0) + abs(x1 - x0)
-
-    def links(self, message: Message) -> int:
-        """Links that ``message`` goes over."""
-        if message.multicast == "plane":
-            return self.length - 1
-        return self._apart(message.low, message.high)
+            return np.abs(a - b)
+        return np.abs(a // self.width - b // self.width) + np.abs(a % self.width - b % self.width)
 
     @cached_property
-    def ports(self) -> list[tuple[int | None, int | None]]:
-        """The message that each step takes in, and the one that it sends."""
-        return [(step.takes, step.sends) for step in self.steps]
+    def by_message(self) -> Messages:
+        """The fields of all messages as arrays."""
+        return Messages(self.messages)
+
+    @cached_property
+    def by_step(self) -> Steps:
+        """The fields of all steps as arrays."""
+        return Steps(self.steps)
 
     def derived(self, make: Callable[["Schedule"], Derived]) -> Derived:
         """What ``make`` derives from the schedule once all its steps are written; kept with it."""
@@ -198,32 +126,45 @@ class Schedule:
         return self._derived[make]
 
     @cached_property
-    def colors(self) -> list[int]:
+    def color_column(self) -> Column:
         """Color of every message, counted from 0: the lowest that no other route has at a router on its way."""
-        routes = sorted({message.route for message in self.messages},
-                        key=lambda route: (route[3] != "", route[2] - route[1], route[0]))
-        spans = [self.span(route) for route in routes]
-        rows = np.array([(span.start, span.stop, span.step) for span in spans], np.int64).reshape(-1, 3)
-        found = lowest_colors(rows, self.length).tolist()
-        if -1 in found:
+        found = self.by_message.colors(self.length, self.width)
+        if (found < 0).any():
             raise BudgetError(f"a schedule on {self.length} PEs needs more than 64 colors: use another algorithm")
-        color_of = dict(zip(routes, found, strict=True))
-        return [color_of[message.route] for message in self.messages]
+        return found
 
     @cached_property
-    def input_queues(self) -> list[list[int]]:
-        """Colors of the input queues of every PE."""
-        return _queues(self, True)
+    def colors(self) -> list[int]:
+        """The same as a list."""
+        return self.color_column.tolist()
 
     @cached_property
-    def output_queues(self) -> list[list[int]]:
-        """Colors of the output queues of every PE."""
-        return _queues(self, False)
+    def input_queues(self) -> tuple[Column, Column]:
+        """Number of the input queue of every step that takes, 0 of others; and how many every PE has."""
+        return self._queues(self.by_step.takes, self.queues_taken, "input")
+
+    @cached_property
+    def output_queues(self) -> tuple[Column, Column]:
+        """Number of the output queue of every step that sends, 0 of others; and how many every PE has."""
+        return self._queues(self.by_step.sends, 0, "output")
+
+    def _queues(self, messages: Column, taken: int, name: str) -> tuple[Column, Column]:
+        """Queues of the streams of ``messages``, -1 of steps that have none, behind so many; refused where a PE has too few."""
+        core, at = self.timing.machine.core, np.flatnonzero(messages >= 0)
+        there = len((core.input_queues if name == "input" else core.output_queues).values)
+        number = np.zeros(len(messages), np.int64)
+        found, bound = queues(self.by_step.pe[at], self.color_column[messages[at]], self.length)
+        number[at], number_of_pe = found + taken, bound + taken
+        if (number_of_pe > there).any():
+            pe = int((number_of_pe > there).argmax())
+            raise BudgetError(f"the PE at place {pe} of {self.length} needs {number_of_pe[pe]} {name} queues, a PE of "
+                              f"{self.timing.machine.name} has {there}: use an algorithm with fewer streams into one PE")
+        return number, number_of_pe
 
     @cached_property
     def turns_switches(self) -> bool:
         """Whether PEs take turns on a color."""
-        return any(message.hands_over for message in self.messages)
+        return bool(self.by_message.hands_over.any())
 
     @property
     def color_count(self) -> int:
@@ -233,8 +174,14 @@ class Schedule:
     @cached_property
     def link_traversals(self) -> int:
         """Link traversals on one path."""
-        return sum(self.links(message) * self.wavelets(message) for message in self.messages
-                   if message.whole is None)
+        messages = self.by_message
+        links = np.where(messages.kind == PLANE, self.length - 1, self.apart(messages.low, messages.high))
+        return int((links * -(-messages.elements // self.packings))[messages.whole < 0].sum())
+
+    @cached_property
+    def packings(self) -> Column:
+        """Elements in one wavelet of every message."""
+        return np.array(self._packing)[self.by_message.sums.astype(np.int64)]
 
     def packing(self, message: Message) -> int:
         """Elements in one wavelet of ``message``."""
@@ -268,25 +215,3 @@ class Schedule:
         if isinstance(operand, int):
             return self.colors[operand], self.messages[operand].sums, self.messages[operand].hands_over
         return operand
-
-
-def _queues(schedule: Schedule, takes: bool) -> list[list[int]]:
-    """Colors of the input (or output) queues of every PE: in the order in which its program first uses them.
-
-    Refused where a PE has too few.
-    """
-    taken = [-1 - queue for queue in range(schedule.queues_taken if takes else 0)]
-    bound: list[list[int]] = [[*taken] for _ in range(schedule.length)]
-    core = schedule.timing.machine.core
-    there = len((core.input_queues if takes else core.output_queues).values)
-    colors, port = schedule.colors, 0 if takes else 1
-    for step, messages in zip(schedule.steps, schedule.ports, strict=True):
-        message = messages[port]
-        if message is not None and colors[message] not in bound[step.pe]:
-            bound[step.pe].append(colors[message])
-    for pe, colors in enumerate(bound):
-        if len(colors) > there:
-            raise BudgetError(f"the PE at place {pe} of {schedule.length} needs {len(colors)} {'input' if takes else 'output'} "
-                              f"queues, a PE of {schedule.timing.machine.name} has {there}: use an algorithm with fewer "
-                              "streams into one PE")
-    return bound

@@ -1,138 +1,157 @@
 """What the kernels run of a schedule: rows for its clocks and rows for its values."""
 
-from collections import defaultdict
-from functools import cache
+from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 
+from wsekern.machine.timing import Timing
 from wsekern.ops._timing import LineCosts
 from wsekern.ops.local.gemm import multiply_cycles
-from wsekern.ops.schedule.schedule import Buffer, Schedule, Step
+from wsekern.ops.schedule.columns import Column
+from wsekern.ops.schedule.schedule import Schedule
+from wsekern.ops.schedule.steps import Buffer
 
 WORK, SEND, TAKE, PART, JOIN = 0, 1, 2, 3, 4
 """Kinds of the rows of a clock table: work of the core, a send, a take, part of a message, a message of its parts."""
+ColumnOr = Column | int
+Rows = tuple[Column, Column, np.ndarray]
+"""Rows of the table of steps: the step of each, its place behind that, and itself."""
 _MOVES = {"mov": 0, "mov_async": 0, "sum": 1, "max": 2, "round": 3}
 
 
 def clock_tables(schedule: Schedule) -> tuple[np.ndarray, np.ndarray, LineCosts]:
-    """What the timing kernel runs: steps, takes, and the costs they share."""
-    return _ClockTables(schedule).build()
+    """What the timing kernel runs: steps, takes, and the costs they share; see Step and Take of ``src/ops/_timing.pyx``."""
+    timing = schedule.timing
+    taking, lead = groups(schedule)
+    rows = [*_step_rows(schedule, lead), *_part_rows(schedule)]
+    step, behind, table = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    costs = LineCosts(call=0, setup_send=0, setup_add=0, setup_receive=0, stage=timing.stage, hop=timing.hop,
+                      convert=0, stream_send=0, stream_add=0, paced_add=0, stream_broadcast=0, stream_receive=0,
+                      paced_broadcast=0, sums=0, step_send=1, step_add=1, down=timing.ramp + timing.latency("input"),
+                      link=timing.link, depths=timing.machine.core.input_queues.values, output=timing.latency("output"),
+                      sends=min(timing.machine.core.output_queues.values),
+                      buffer=int(timing.machine.fabric.buffer_depth))
+    return np.ascontiguousarray(table[np.lexsort((behind, step))]), _takes(schedule, taking, lead), costs
 
 
-class _ClockTables:
-    """Rows of the timing kernel's tables: see Step and Take of ``src/ops/_timing.pyx``."""
+def groups(schedule: Schedule) -> tuple[Column, Column]:
+    """All steps that take, and of each the last one of its group: steps of a PE that take messages at one stretch, by the same
+    instruction, and share the ramp. Groups stand in the order of their last steps."""
+    steps, messages, colors = schedule.by_step, schedule.by_message, schedule.color_column
+    order = np.argsort(steps.pe, kind="stable")
+    ordered = order[steps.takes[order] >= 0]
+    if not len(ordered):
+        return ordered, ordered
+    before, after = order[:-1], order[1:]
+    one, other = steps.takes[before], steps.takes[after]
+    joins = ((steps.pe[before] == steps.pe[after]) & (one >= 0) & (other >= 0) & (steps.sends[before] < 0)
+             & (steps.op[before] == steps.op[after]) & (colors[one] != colors[other])
+             & (messages.sums[one] == messages.sums[other]))
+    goes_on, joined = np.zeros((2, len(order)), bool)
+    goes_on[before[joins]] = joined[after[joins]] = True
+    lead = ordered[~goes_on[ordered]][np.cumsum(~joined[ordered]) - 1]
+    by_lead = np.argsort(lead, kind="stable")
+    return ordered[by_lead], lead[by_lead]
+
+
+def _takes(schedule: Schedule, taking: Column, lead: Column) -> np.ndarray:
+    """Rows of the table of takes: message, links from its sender, words in its queue, color, wavelets."""
+    steps, messages = schedule.by_step, schedule.by_message
+    taken, depths = steps.takes[taking], np.array(schedule.timing.machine.core.input_queues.values)
+    packing = schedule.packings[steps.takes[lead]]
+    return np.stack((taken, schedule.apart(messages.source[taken], steps.pe[lead]), depths[schedule.input_queues[0][taking]],
+                     schedule.color_column[taken], -(-steps.elements[taking] // packing)), axis=1)
+
+
+def _step_rows(schedule: Schedule, lead: Column) -> Iterator[Rows]:
+    """Rows of work, sends and takes."""
+    steps, timing, costs = schedule.by_step, schedule.timing, _OpCosts(schedule)
+    of_step = np.full(len(steps.pe), -1)
+    leads, first, count = np.unique(lead, return_index=True, return_counts=True)
+    packing, elements = schedule.packings[steps.takes[leads]], steps.elements[leads]
+    pace, wavelets = costs.pace(leads, packing), -(-elements // packing)
+    moving = np.array([timing.step(timing.instruction("mov"), packed) for packed in (1, 2)])[packing - 1]
+    yield leads, of_step[leads], _rows(
+        TAKE, steps.pe[leads], first, count, steps.sends[leads], steps.of_op(costs.stream_setup, leads), (wavelets - 1) * pace,
+        stream(timing, wavelets, np.maximum(pace, moving)), pace, wavelets)
+    at = np.flatnonzero((steps.takes < 0) & (steps.sends >= 0))
+    sent = steps.sends[at]
+    packing = schedule.packings[sent]
+    pace, wavelets = costs.pace(at, packing), -(-schedule.by_message.elements[sent] // packing)
+    yield at, of_step[at], _rows(SEND, steps.pe[at], out=sent, setup=steps.of_op(costs.stream_setup, at), step=pace,
+                                 stream=sending(timing, wavelets, pace, schedule.output_queues[0][at]))
+    at = np.flatnonzero((steps.takes < 0) & (steps.sends < 0))
+    setup, cycles = costs.work(at)
+    yield at, of_step[at], _rows(WORK, steps.pe[at], setup=setup, stream=cycles)
+
+
+class _OpCosts:
+    """What the ops of a schedule's steps cost."""
 
     def __init__(self, schedule: Schedule) -> None:
-        self.schedule, self.timing = schedule, schedule.timing
-        self.pace, self.stream_setup = cache(self.timing.step), cache(self.timing.stream_setup)
-        self.sending_costs, self.taking_costs = cache(self._sending_costs), cache(self._taking_costs)
-        self.steps: list[tuple[int, ...]] = []
-        self.takes: list[tuple[int, ...]] = []
-        self.inputs, self.outputs = schedule.input_queues, schedule.output_queues
-        self.depths = schedule.timing.machine.core.input_queues.values
-        self.groups = _groups(schedule)
-        self.parts, sent = defaultdict(list), {message for _, message in schedule.ports}
-        self.wholes = {}
-        for index, message in enumerate(schedule.messages):
-            if message.whole is not None and index in sent:
-                self.wholes.setdefault(message.whole, []).append(index)
-            elif message.whole is not None:
-                self.parts[message.whole].append(index)
+        self.schedule, self.timing, self.steps = schedule, schedule.timing, schedule.by_step
+        self.names = {op: schedule.instruction(op) for op in self.steps.ops if op not in ("spend", "multiply")}
+        self.stream_setup = [self.timing.stream_setup(self.names[op]) if op in self.names else 0 for op in self.steps.ops]
 
-    def build(self) -> tuple[np.ndarray, np.ndarray, LineCosts]:
-        schedule, timing = self.schedule, self.timing
-        for index, (step, (takes, sends)) in enumerate(zip(schedule.steps, schedule.ports, strict=True)):
-            if index in self.groups:
-                self.take(self.groups[index])
-            elif takes is None and sends is not None:
-                self.send(step)
-            elif step.op == "spend":
-                self.row(WORK, step.pe, setup=step.elements)
-            elif step.op == "multiply":
-                compute, overhead = multiply_cycles(timing, *schedule.product[:3])
-                self.row(WORK, step.pe, setup=overhead, stream=compute)
-            elif takes is None:
-                name = schedule.instruction(step.op)
-                self.row(WORK, step.pe, setup=timing.setup(name), stream=timing.elements(name, step.elements))
-            if sends is not None:
-                self.split(sends)
-        costs = LineCosts(call=0, setup_send=0, setup_add=0, setup_receive=0, stage=timing.stage, hop=timing.hop,
-                          convert=0, stream_send=0, stream_add=0, paced_add=0, stream_broadcast=0, stream_receive=0,
-                          paced_broadcast=0, sums=0, step_send=1, step_add=1, down=timing.ramp + timing.latency("input"),
-                          link=timing.link, depths=timing.machine.core.input_queues.values, output=timing.latency("output"),
-                          sends=min(timing.machine.core.output_queues.values),
-                          buffer=int(timing.machine.fabric.buffer_depth))
-        return (np.array(self.steps, np.int64).reshape(-1, 10), np.array(self.takes, np.int64).reshape(-1, 5), costs)
+    def pace(self, at: Column, packing: Column) -> Column:
+        """Cycles between two wavelets of so many elements, of the steps ``at``."""
+        paces = np.array([[self.timing.step(self.names[op], packed) if op in self.names else 0 for packed in (1, 2)]
+                          for op in self.steps.ops]).reshape(-1, 2)
+        return paces[self.steps.op[at], packing - 1]
 
-    def row(self, kind: int, pe: int, first: int = 0, count: int = 0, out: int = -1, setup: int = 0, stream: int = 0,
-            paced: int = 0, step: int = 1, wavelets: int = 0) -> None:
-        self.steps.append((kind, pe, first, count, out, setup, stream, paced, step, wavelets))
-
-    def _sending_costs(self, op: str, elements: int, packing: int, queue: int) -> tuple[int, int, int]:
-        """Set-up, cycles to the last word, and pace of sending ``elements`` elements."""
-        name = self.schedule.instruction(op)
-        pace = self.pace(name, packing)
-        return self.stream_setup(name), self.timing.sending(-(-elements // packing), pace, queue), pace
-
-    def _taking_costs(self, op: str, elements: int, packing: int) -> tuple[int, int, int, int, int]:
-        """Set-up, cycles to the last word, the same where words come from a core, pace, and wavelets of taking ``elements``."""
-        name, wavelets = self.schedule.instruction(op), -(-elements // packing)
-        pace, send = self.pace(name, packing), self.pace(self.timing.instruction("mov"), packing)
-        return (self.stream_setup(name), (wavelets - 1) * pace, self.timing.stream(wavelets, max(pace, send)), pace, wavelets)
-
-    def send(self, step: Step) -> None:
-        message = self.schedule.messages[step.sends]
-        queue = self.outputs[step.pe].index(self.schedule.colors[step.sends])
-        setup, stream, pace = self.sending_costs(step.op, message.elements, self.schedule.packing(message), queue)
-        self.row(SEND, step.pe, out=step.sends, setup=setup, stream=stream, step=pace)
-
-    def take(self, group: list[Step]) -> None:
-        last, first, schedule = group[-1], len(self.takes), self.schedule
-        messages, colors, queues, sends = schedule.messages, schedule.colors, self.inputs[last.pe], last.sends
-        packing = schedule.packing(messages[last.takes])
-        for step in group:
-            taken = step.takes
-            color = colors[taken]
-            self.takes.append((taken, schedule.hops(messages[taken], last.pe), self.depths[queues.index(color)], color,
-                               -(-step.elements // packing)))
-        setup, stream, paced, pace, wavelets = self.taking_costs(last.op, last.elements, packing)
-        self.row(TAKE, last.pe, first, len(group), -1 if sends is None else sends, setup, stream, paced, pace, wavelets)
-
-    def split(self, sent: int) -> None:
-        """Parts that are taken of a message sent, and the whole that is taken once its last part is sent."""
-        whole = self.schedule.messages[sent].whole
-        if whole in self.wholes and self.wholes[whole][-1] == sent:
-            self.row(JOIN, self.schedule.messages[sent].source, first=self.wholes[whole][0], count=sent, out=whole)
-        for index in self.parts[sent]:
-            message, packing = self.schedule.messages[index], self.schedule.packing(self.schedule.messages[index])
-            end = message.offset + message.elements
-            to_end = end >= self.schedule.messages[sent].elements
-            self.row(PART, message.source, first=sent, out=index, stream=message.offset // packing,
-                     paced=-1 if to_end else -(-end // packing) - 1)
+    def work(self, at: Column) -> tuple[Column, Column]:
+        """Set-up and cycles of the steps ``at``, which neither take nor send."""
+        timing, product = self.timing, self.schedule.product
+        cycles, overhead = multiply_cycles(timing, *product[:3]) if product else (0, 0)
+        setups = [overhead if op == "multiply" else timing.setup(self.names[op]) if op in self.names else 0
+                  for op in self.steps.ops]
+        rates = [timing.rate(self.names[op]) if op in self.names else Fraction(1) for op in self.steps.ops]
+        elements, (up, down) = self.steps.elements[at], (self.steps.of_op(field, at) for field in (
+            [rate.numerator for rate in rates], [rate.denominator for rate in rates]))
+        spends, multiplies = (self.steps.of_op([op == name for op in self.steps.ops], at) > 0 for name in ("spend", "multiply"))
+        return (np.where(spends, elements, self.steps.of_op(setups, at)),
+                np.where(spends, 0, np.where(multiplies, cycles, -(-elements * down // up))))
 
 
-def _groups(schedule: Schedule) -> dict[int, list[Step]]:
-    """Index of a step -> the steps that take messages at one stretch and end with it: they share the ramp."""
-    groups: dict[int, list[Step]] = {}
-    open_group: dict[int, tuple[int, list[Step]]] = {}
-    for index, (step, (takes, _)) in enumerate(zip(schedule.steps, schedule.ports, strict=True)):
-        if takes is None:
-            open_group.pop(step.pe, None)
-            continue
-        before = open_group.get(step.pe)
-        joins = before is not None and _joins(schedule, before[1][-1], step)
-        group = [*before[1], step] if joins else [step]
-        if joins:
-            del groups[before[0]]
-        groups[index] = group
-        open_group[step.pe] = (index, group)
-    return groups
+def _part_rows(schedule: Schedule) -> Iterator[Rows]:
+    """Rows of parts that are taken of a message sent, and of wholes that are taken once their last part is sent."""
+    messages, sends, step_of = schedule.by_message, schedule.by_step.sends, np.full(len(schedule.messages), -1)
+    step_of[sends[sends >= 0]] = np.flatnonzero(sends >= 0)
+    parts = np.flatnonzero(messages.whole >= 0)
+    sent = parts[step_of[parts] >= 0]
+    sent = sent[np.argsort(messages.whole[sent], kind="stable")]
+    whole, first, count = np.unique(messages.whole[sent], return_index=True, return_counts=True)
+    last = sent[first + count - 1]
+    yield step_of[last], np.zeros(len(last), np.int64), _rows(JOIN, messages.source[last], sent[first], last, whole)
+    taken = parts[(step_of[parts] < 0) & (step_of[messages.whole[parts]] >= 0)]
+    whole, packing = messages.whole[taken], schedule.packings[taken]
+    end = messages.offset[taken] + messages.elements[taken]
+    paced = np.where(end >= messages.elements[whole], -1, -(-end // packing) - 1)
+    yield step_of[whole], 1 + taken, _rows(PART, messages.source[taken], whole, out=taken,
+                                           stream=messages.offset[taken] // packing, paced=paced)
 
 
-def _joins(schedule: Schedule, before: Step, step: Step) -> bool:
-    """Whether two steps of a PE take streams that are on its ramp at the same time, and by the same instruction."""
-    return (before.sends is None and before.op == step.op and schedule.colors[before.takes] != schedule.colors[step.takes]
-            and schedule.messages[before.takes].sums == schedule.messages[step.takes].sums)
+def _rows(kind: int, pe: Column, first: ColumnOr = 0, count: ColumnOr = 0, out: ColumnOr = -1, setup: ColumnOr = 0,
+          stream: ColumnOr = 0, paced: ColumnOr = 0, step: ColumnOr = 1, wavelets: ColumnOr = 0) -> np.ndarray:
+    """Rows of the table of steps."""
+    table = np.empty((len(pe), 10), np.int64)
+    for place, field in enumerate((kind, pe, first, count, out, setup, stream, paced, step, wavelets)):
+        table[:, place] = field
+    return table
+
+
+def stream(timing: Timing, wavelets: Column, step: Column) -> Column:
+    """As :meth:`wsekern.machine.timing.Timing.stream`, of many."""
+    (words, frame), last = timing.link, np.maximum(0, wavelets - 1)
+    return np.where(step * words >= frame, last * step, last // words * frame + last % words * step)
+
+
+def sending(timing: Timing, wavelets: Column, step: Column, queue: Column) -> Column:
+    """As :meth:`wsekern.machine.timing.Timing.sending`, of many."""
+    depth, own = np.array(timing.machine.core.output_queues.values)[queue], np.maximum(0, wavelets - 1) * step
+    held = timing.latency("output") + 1 + stream(timing, wavelets - depth, step)
+    return np.where(wavelets <= depth, own, np.maximum(own, held))
 
 
 def value_tables(schedule: Schedule) -> tuple[np.ndarray, int, int, np.ndarray]:

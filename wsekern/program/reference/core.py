@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wsekern.fabric.reference import Word
-from wsekern.program.encode import encode
+from wsekern.program.encode import task_ids
 from wsekern.program.instructions import Label, Scalar, Vector
 from wsekern.program.layout import Layout
 from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Named, Operand
@@ -45,7 +45,7 @@ def place(program: Program, timing: Any) -> Placed:
             labels[item.name] = len(code)
         else:
             code.append(item)
-    return Placed(program, code, labels, encode(program, timing).tasks, program.addresses())
+    return Placed(program, code, labels, task_ids(program, timing), program.addresses())
 
 
 class ReferenceCore(VectorUnit, ScalarUnit):
