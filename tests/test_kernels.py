@@ -19,6 +19,7 @@ FABRIC_LAYERS = (
     {"fail", "plan", "simple", "lone_read", "ways"},
     {"switch", "connect"},
     {"queue", "ramp", "deliver"},
+    {"flight"},
     {"lone", "depart", "arrive"},
     {"depart_plain", "read", "rewrite", "report", "save_plan", "save_lanes"},
     {"host"},
