@@ -23,7 +23,8 @@ def test_figures_are_added_and_others_stay(tmp_path: Path):
     assert [os.waitpid(process, 0)[1] for process in processes] == [0] * 4
     keep(path, "mutants", {"m": {"killed": 3, "survivors": ["one"]}})
     keep(path, "mutants", {"m": {"killed": 4, "survivors": []}})
-    assert json.loads(path.read_text()) == {"fuzz": {"a": {"inputs": 200, "refused": 100}}, "mutants": {"m": {"killed": 4, "survivors": []}}}
+    assert json.loads(path.read_text()) == {"fuzz": {"a": {"inputs": 200, "refused": 100}},
+                                            "mutants": {"m": {"killed": 4, "survivors": []}}}
 
 
 @pytest.mark.parametrize(("line", "code", "out", "err"), [
