@@ -21,9 +21,10 @@ def test_figures_are_added_and_others_stay(tmp_path: Path):
             os._exit(0)
         processes.append(process)
     assert [os.waitpid(process, 0)[1] for process in processes] == [0] * 4
-    keep(path, "mutants", {"m": {"killed": 3}})
-    keep(path, "mutants", {"m": {"killed": 4}})
-    assert json.loads(path.read_text()) == {"fuzz": {"a": {"inputs": 200, "refused": 100}}, "mutants": {"m": {"killed": 4}}}
+    keep(path, "mutants", {"m": {"killed": 3, "survivors": ["one"]}})
+    keep(path, "mutants", {"m": {"killed": 4, "survivors": []}})
+    assert json.loads(path.read_text()) == {"fuzz": {"a": {"inputs": 200, "refused": 100}},
+                                            "mutants": {"m": {"killed": 4, "survivors": []}}}
 
 
 @pytest.mark.parametrize(("line", "code", "out", "err"), [

@@ -189,6 +189,16 @@ def test_a_mixture_on_blocks_is_the_plain_one_on_both_engines(name, grid, blocks
         found = run_chunks(placed, weights, flow, [h[some]])
         np.testing.assert_allclose(found, expected[some], rtol=1e-4, atol=1e-4)
         assert run_chunks(placed, weights, cycle, [h[some]]).tobytes() == found.tobytes()
+    gathered = placed_mixture(part, *grid, "fp32",
+                              programs=Programs(expert_blocks=blocks, router_copies=copies, router="gathered"))
+    dealt = placed_mixture(part, *grid, "fp32",
+                           programs=Programs(expert_blocks=blocks, router_copies=copies, biases="dealt"))
+    there = []
+    for engine in (flow, cycle):
+        assert run_chunks(gathered, weights, engine, [h]).tobytes() == found.tobytes()
+        there.append(run_chunks(dealt, weights, engine, [h]))
+    np.testing.assert_allclose(there[0], expected, rtol=1e-4, atol=1e-4)
+    assert there[0].tobytes() == there[1].tobytes()
     if grid == (4, 4):
         np.testing.assert_array_equal(cycle.clock, flow.clock)
     assert abs(cycle.cycles - flow.cycles) <= 0.0025 * flow.cycles

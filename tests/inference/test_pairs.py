@@ -17,12 +17,13 @@ from wsekern.workload.weights.weights import random_weights
 
 WSE3, PROMPT = load_machine("wse3"), [3, 1, 4]
 CHOICES = (("norms", "folded"), ("softmax", "bound"), ("softmax_sum", "riding"), ("local", "shared"), ("products", "together"),
-           ("groups", "odd"), ("position_blocks", 2), ("expert_blocks", 2), ("router_copies", 2))
+           ("router", "gathered"), ("biases", "dealt"), ("groups", "odd"), ("position_blocks", 2),
+           ("expert_blocks", 2), ("router_copies", 2))
 PAIRS = list(combinations(CHOICES, 2))
 QUICK = PAIRS[::6]
 CONFIG = ModelConfig(name="tiny", architecture="", hidden=32, vocab=64, max_context=32, final_norm=Norm(), blocks=(Block(
     mixer=Attention(heads=4, kv_heads=2, head_dim=8, rotary=Rotary(size=8)), before_mixer=Norm(), before_feed=Norm(),
-    feed=Mixture(experts=6, chosen=2, expert=FeedForward(width=12), shared=FeedForward(width=8))),))
+    feed=Mixture(experts=6, chosen=2, expert=FeedForward(width=12, bias=True), shared=FeedForward(width=8))),))
 
 
 @pytest.mark.parametrize("pair", [pytest.param(pair, id="-".join(name for name, _ in pair),

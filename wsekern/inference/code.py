@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from wsekern.errors import InputError
-from wsekern.inference.grid import Grid
-from wsekern.inference.layer import layer_steps
+from wsekern.inference.grid import Columns, Grid
+from wsekern.inference.layer import arriving_steps, layer_steps
 from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.programs import Programs
 from wsekern.inference.steps import LayerStep, Steps
@@ -35,8 +35,9 @@ TOKENS = 2
 
 def code_bytes(grid: Grid) -> int:
     """Bytes of a PE of ``grid`` that are not for weights, cache and buffers; of programs the most that any grid takes."""
-    programs, layer = _most(_one_of_each(grid.config), grid.precision, grid.form, grid.programs, grid.weight_precision,
-                            grid.cache_precision, grid.held_layers > 0, grid.with_head, grid.expert_wafers > 1)
+    programs, layer = _most(_one_of_each(grid.config), grid.columns, grid.precision, grid.form, grid.programs,
+                            grid.weight_precision, grid.cache_precision, grid.held_layers > 0, grid.with_head,
+                            grid.expert_wafers > 1)
     return BESIDE_PROGRAMS + programs + grid.held_layers * layer
 
 
@@ -90,8 +91,9 @@ def _costs(precision: str) -> Timing:
 
 def _lists(grid: Grid) -> Iterable[list[LayerStep]]:
     """Steps of every kind of layer, and of embedding and head."""
-    lists: list[Steps] = [layer_steps(grid, block, TOKENS, max(1, grid.slots)) for block, _ in grid.config.kinds
-                          if grid.held_layers]
+    lists: list[Steps] = [[*layer_steps(grid, block, TOKENS, max(1, grid.slots)),
+                           *(arriving_steps(grid, block, TOKENS) if grid.columns != "whole" else [])]
+                          for block, _ in grid.config.kinds if grid.held_layers]
     lists += [[*embedding_steps(grid, [0] * TOKENS), *head_steps(grid)]] if grid.with_head else []
     return ([step for step in steps if isinstance(step, LayerStep)] for steps in lists)
 
@@ -106,15 +108,15 @@ def _raise_to(sizes: dict[Hashable, int], key: Hashable, size: int) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _most(config: ModelConfig, precision: str, form: Form, programs: Programs, weight_precision: str, cache_precision: str,
-          with_layers: bool, with_head: bool, on_wafers: bool) -> tuple[int, int]:
+def _most(config: ModelConfig, columns: Columns, precision: str, form: Form, programs: Programs, weight_precision: str,
+          cache_precision: str, with_layers: bool, with_head: bool, on_wafers: bool) -> tuple[int, int]:
     """The most bytes of programs on any grid, and of the addresses of one layer's tiles: of those that stand for all, those on
     which the model lies."""
     found, refused = [], None
     for width, height in SIDES:
         grid = Grid(config, width, height, precision, context=1024, chunk=TOKENS, layers=int(with_layers), with_head=with_head,
                     activations=form, programs=programs, weight_precision=weight_precision, cache_precision=cache_precision,
-                    expert_wafers=1 + on_wafers)
+                    expert_wafers=1 + on_wafers, columns=columns)
         try:
             found.append(ProgramSizes.of(grid))
         except InputError as error:

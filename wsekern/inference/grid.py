@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from typing import Literal
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from wsekern.ops.local.rows import Form, check_form
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.request import check_precision
+
+Columns = Literal["whole", "mixers", "feeds"]
+"""Columns of a region that have all of a layer, or a half of it."""
 
 MAX_EXPERT_WAFERS = 256
 """Sanity limit of wafers that share a layer."""
@@ -48,7 +52,8 @@ class Grid:
     of lines has that has most of them, for which steps are listed; 0: as many as the law expects, rounded up. The experts of a
     layer are dealt to ``expert_wafers`` wafers, each with such a grid; this one is that of ``expert_wafer``, and the rest of
     the layer lies on that of wafer 0. Where ``feed_width`` is not 0, the grid has the mixers of its layers alone, and as many
-    columns beside it their feed-forward parts (:mod:`wsekern.inference.halves`).
+    columns on both sides of it their feed-forward parts (:mod:`wsekern.inference.halves`); ``columns`` says which of these a
+    grid is. ``stacked``: all regions of the model are alike and lie above each other, columns of mixers above such columns.
     """
 
     config: ModelConfig
@@ -70,6 +75,8 @@ class Grid:
     expert_wafers: int = 1
     expert_wafer: int = 0
     feed_width: int = 0
+    columns: Columns = "whole"
+    stacked: bool = False
 
     def __post_init__(self) -> None:
         if not all(isinstance(side, int) and side >= 1 for side in (self.width, self.height)):
@@ -84,6 +91,9 @@ class Grid:
         if self.feed_width < 0 or (self.feed_width and self.expert_wafers > 1):
             raise InputError(f"feed_width is {self.feed_width} beside {self.expert_wafers} expert_wafers: expected columns for "
                              "feed-forward parts, or 0; experts that lie on several wafers have none of their own")
+        if self.feed_width and self.width < 2:
+            raise InputError(f"feed_width is {self.feed_width} on both sides of {self.width} column of mixers: give mixers 2 "
+                             "columns or more, as both sides' sums come over borders of their own")
 
     def __hash__(self) -> int:
         return self._hash
@@ -92,7 +102,7 @@ class Grid:
     def _hash(self) -> int:
         """Reckoned once: grids are keys of many caches."""
         return hash((self.config, self.width, self.height, self.precision, self.context, self.chunk, self.users, self.layers,
-                     self.programs, self.expert_load, self.expert_wafer, self.feed_width))
+                     self.programs, self.expert_load, self.expert_wafer, self.feed_width, self.columns))
 
     @property
     def form(self) -> Form:

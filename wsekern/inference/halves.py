@@ -1,8 +1,9 @@
-"""Layers in halves: mixers on some columns of PEs, feed-forward parts on others beside them.
+"""Layers in halves: mixers on some columns of PEs, feed-forward parts on others on both sides of them.
 
 Programs of one half leave PEs more memory than those of both, and each half gets a width that its own matrices fill. Rows are
-the same, so that the residual stream is cut alike: it leaves the last of its columns and goes over those of the other half,
-twice in every layer. The half that does not have it waits.
+the same, so that the residual stream is cut alike. In every layer it leaves the mixers over both borders and goes over half of
+the other columns each way; each side sums what its columns make of it, and both sums come back over the borders and are added
+over the columns of mixers. The half that does not have the stream waits.
 """
 
 from dataclasses import replace
@@ -10,29 +11,26 @@ from functools import lru_cache
 from typing import TypeVar
 
 from wsekern.inference.grid import Grid
-from wsekern.inference.steps import LayerStep, Steps, reshape
-from wsekern.ops import Broadcast
 from wsekern.workload.config import ModelConfig
-from wsekern.workload.decoder import Block
+from wsekern.workload.decoder import Block, Mixture
 
 AnyGrid = TypeVar("AnyGrid", bound=Grid)
-ARRIVED = "arrived"
-"""The residual stream (tokens x hidden) as the border column of the other half has it."""
 
 
 def mixer_half(block: Block) -> Block:
-    """What of a layer lies on the columns of mixers."""
-    return replace(block, feed=None, before_feed=None, after_feed=None, scaled=False)
+    """What of a layer lies on the columns of mixers: the norm behind the feed-forward part too, whose sums come there."""
+    return replace(block, feed=None, before_feed=None)
 
 
 def feed_half(block: Block) -> Block:
     """What lies on the columns of feed-forward parts."""
-    return replace(block, mixer=None, beside=None, before_mixer=None, after_mixer=None, extra=0)
+    return replace(block, mixer=None, beside=None, before_mixer=None, after_mixer=None, after_feed=None, extra=0)
 
 
 def has_halves(config: ModelConfig) -> bool:
-    """Whether every layer is a mixer and, behind it, a feed-forward part."""
-    return all(block.mixers and block.feed and not block.parallel and not block.repeats for block, _ in config.kinds)
+    """Whether every layer is a mixer and, behind it, a feed-forward part, in which nothing but its output is summed along x."""
+    return all(block.mixers and block.feed and not (block.parallel or block.repeats or block.scaled)
+               and not (isinstance(block.feed, Mixture) and block.feed.latent) for block, _ in config.kinds)
 
 
 @lru_cache(maxsize=1024)
@@ -49,16 +47,10 @@ def feeds_alone(config: ModelConfig) -> ModelConfig:
 
 def mixer_columns(grid: AnyGrid) -> AnyGrid:
     """The columns of mixers (and of embedding and head, where these lie there) as a grid of their own."""
-    return replace(grid, config=mixers_alone(grid.config), feed_width=0)
+    return replace(grid, config=mixers_alone(grid.config), feed_width=0, columns="mixers")
 
 
 def feed_columns(grid: AnyGrid) -> AnyGrid:
     """Those of feed-forward parts."""
-    return replace(grid, config=feeds_alone(grid.config), width=grid.feed_width, feed_width=0, with_head=False)
-
-
-def arriving_steps(grid: Grid, tokens: int) -> Steps:
-    """``x`` (tokens, hidden) on all columns of ``grid`` from :data:`ARRIVED`, which its first column has. (To mixers it comes
-    from the other side, which takes as long.)"""
-    spread = Broadcast(tokens * grid.hidden, "x")
-    return [LayerStep("handover", "to the other half", spread, (ARRIVED,), "x"), reshape("x", tokens, grid.hidden)]
+    return replace(grid, config=feeds_alone(grid.config), width=grid.feed_width, feed_width=0, columns="feeds",
+                   with_head=False)

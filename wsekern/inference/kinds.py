@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache, partial
 from typing import Any
 
 from wsekern.formulas import Formulas
-from wsekern.inference.grid import Grid
+from wsekern.inference.grid import Columns, Grid
 from wsekern.inference.programs import Programs
 from wsekern.ops.local.rows import Form
 from wsekern.workload.config import ModelConfig
@@ -79,11 +79,12 @@ class LayerKind:
 @lru_cache(maxsize=4096)
 def layer_kinds(made: Callable[..., Grid], config: ModelConfig, programs: Programs, precision: str, activations: Form | None,
                 weight_precision: str, cache_precision: str, expert_law: ExpertLaw, expert_wafers: int,
-                expert_wafer: int) -> tuple[LayerKind, ...]:
+                expert_wafer: int, columns: Columns) -> tuple[LayerKind, ...]:
     """Of each kind of layer of ``config``, in the order of :attr:`ModelConfig.kinds`."""
     return tuple(LayerKind(made(one, 1, 1, precision, context=1, layers=1, with_head=False, programs=programs,
                                 activations=activations, weight_precision=weight_precision, cache_precision=cache_precision,
-                                expert_law=expert_law, expert_wafers=expert_wafers, expert_wafer=expert_wafer), count)
+                                expert_law=expert_law, expert_wafers=expert_wafers, expert_wafer=expert_wafer,
+                                columns=columns), count)
                  for one, (_, count) in zip(_single_blocks(config), config.kinds, strict=True))
 
 

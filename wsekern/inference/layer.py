@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from wsekern.errors import InputError
-from wsekern.inference.blocks.common import PLACES, add, norm_steps, norm_tiles, places_y
+from wsekern.inference.blocks.common import PLACES, add, all_reduce, norm_steps, norm_tiles, one_side, places_y
 from wsekern.inference.blocks.experts import MixtureOnGrid
 from wsekern.inference.blocks.folding import folded, gain_in_rows, gain_tile, scaled, unscaled_steps, with_gain
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
@@ -25,12 +25,15 @@ from wsekern.inference.packed_cache import packed_cache_steps
 from wsekern.inference.steps import LayerStep, Steps, Values, repeat, reshape
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import NUMPY_DTYPES, narrow
-from wsekern.ops import Local, Operation
+from wsekern.ops import Broadcast, Local, Operation
 from wsekern.ops.local.gemm import LocalProduct
 from wsekern.workload.decoder import Block, Mixture, Norm
 
 ELSEWHERE = "wafer."
 """What names of tiles on other wafers begin with."""
+
+ARRIVED = "arrived"
+"""What comes over the border from the other half of a layer: (tokens x hidden) on the columns next to it, else zeros."""
 
 FEEDS = "feeds."
 """What names of tiles on columns for feed-forward parts begin with."""
@@ -94,7 +97,9 @@ def _around(mapping: Grid, block: Block, tokens: int, mixers: Sequence[PartOnGri
         steps.append(reshape("out", tokens, mapping.hidden, output="mixed") if block.parallel else
                      add(mapping, mixers[0].label, "residual", tokens, "x", "out"))
         steps += _behind_sum(mapping, block, "after_mixer", mixers[0].label, tokens)
-    if feed:
+    if feed and mapping.columns == "feeds":
+        steps += [*_normed(mapping, block.before_feed, "before_feed", feed.label, tokens), *feed.steps(tokens, slots)]
+    elif feed:
         if not _feed_reads_mixers(block):
             steps += _normed(mapping, block.before_feed, "before_feed", feed.label, tokens)
         steps += [*feed.steps(tokens, slots), *_after(mapping, block, "after_feed", feed.label, tokens)]
@@ -138,6 +143,19 @@ def _together(operation: Operation) -> Operation:
         return operation
     quicker = operation.kind in ("rowsum", "sumsq") or (operation.kind == "rowmax" and operation.n < operation.count)
     return replace(operation, form="vector") if quicker else operation
+
+
+def arriving_steps(mapping: Grid, block: Block, tokens: int) -> Steps:
+    """Of a layer in halves: ``x`` (tokens, hidden) on all columns of feed-forward parts from :data:`ARRIVED`, as the column
+    next to the border has it, or ``x`` of mixers behind the feed-forward part, of both sides' sums. The hop over the border is
+    the first of a way that begins there."""
+    n = tokens * mapping.hidden
+    if mapping.columns == "feeds":
+        return [LayerStep("handover", "to both sides", Broadcast(n, "x", one_side(mapping)), (ARRIVED,), "x"),
+                reshape("x", tokens, mapping.hidden)]
+    return [LayerStep("ffn", "sum of both sides", all_reduce(mapping, n, "x"), (ARRIVED,), "out"),
+            reshape("out", tokens, mapping.hidden), *_after(mapping, block, "after_feed", "ffn", tokens),
+            add(mapping, "ffn", "residual", tokens, "x", "out"), *_behind_sum(mapping, block, "after_feed", "ffn", tokens)]
 
 
 def expert_loads(mapping: Grid, block: Block, tokens: int) -> tuple[tuple[int, float], ...]:

@@ -67,7 +67,8 @@ class LayerRuns:
         key = (kind, tokens, slots, load)
         if key not in self._plans:
             steps = layer_steps(replace(self.mapping, expert_load=load), self.kinds[kind], tokens, slots)
-            plan, (number, choice) = Plan.of(steps, ["x", CROSSED, *cache]), at_choice(steps)
+            left = "out" if self.mapping.columns == "feeds" else "x"
+            plan, (number, choice) = Plan.of(steps, [left, CROSSED, *cache]), at_choice(steps)
             part = slice(number, None) if load else slice(number)
             self._plans[key] = Plan(steps[part], plan.uses[part]), choice
         return self._plans[key]

@@ -88,7 +88,7 @@ class Mapping(Grid):
     def kinds(self) -> tuple[LayerKind, ...]:
         """Kinds of layers, in the order of :attr:`ModelConfig.kinds`."""
         return layer_kinds(Mapping, self.config, self.programs, self.precision, self.activations, self.weight_precision,
-                           self.cache_precision, self.expert_law, self.expert_wafers, self.expert_wafer)
+                           self.cache_precision, self.expert_law, self.expert_wafers, self.expert_wafer, self.columns)
 
     @cached_property
     def _sizes(self) -> list[BlockSizes]:
@@ -205,7 +205,8 @@ class Mapping(Grid):
     def smallest_grid(self, machine: Machine) -> int | None:
         """Side of the smallest square grid on ``machine`` on which the model fits, or None."""
         largest = min(int(machine.fabric.user_width), int(machine.fabric.user_height))
-        return next((side for side in range(1, largest + 1) if self.at(side, side).fits(machine)), None)
+        least = 2 if self.feed_width else 1
+        return next((side for side in range(least, largest + 1) if self.at(side, side).fits(machine)), None)
 
     def at(self, width: int, height: int) -> "Mapping":
         """The same model on another rectangle."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from wsekern.inference.halves import arriving_steps, feed_half, mixer_half
+from wsekern.inference.halves import feed_half, mixer_half
+from wsekern.inference.layer import arriving_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.step_times import handover_steps, layer_lists, time_layer
@@ -48,9 +49,10 @@ def layer_operations(machine: Machine, mapping: Mapping, tokens: int, slots: int
     on which experts tokens choose, those of the choice that is the likeliest, as long as the mean."""
     if mapping.feed_width:
         halves = zip(mapping.halves, (mixer_half(block), feed_half(block)), strict=True)
-        return tuple(one for half, own in halves
-                     for one in (*operation_times(machine, half, arriving_steps(half, tokens), profile),
-                                 *layer_operations(machine, half, tokens, slots, profile, own)))
+        (mixed, summed), (fed, spread) = (
+            (layer_operations(machine, half, tokens, slots, profile, own),
+             operation_times(machine, half, arriving_steps(half, own, tokens), profile)) for half, own in halves)
+        return (*mixed, *spread, *fed, *summed)
     steps, _ = max(layer_lists(mapping, block, tokens, slots), key=lambda pair: pair[1])
     found = operation_times(machine, mapping, steps, profile)
     mean, own = time_layer(machine, mapping, tokens, slots, profile, block).cycles, sum(one.cycles for one in found)
@@ -65,7 +67,5 @@ def head_operations(machine: Machine, mapping: Mapping, profile: str) -> tuple[O
 
 @lru_cache(maxsize=256)
 def handover_operations(machine: Machine, mapping: Mapping, tokens: int, profile: str) -> tuple[OperationTime, ...]:
-    """The way of tokens to the next region, where it is not that to the first half of the next layer."""
-    if mapping.feed_width:
-        return ()
-    return operation_times(machine, mapping, handover_steps(mapping, tokens), profile)
+    """The way of tokens to the next region."""
+    return operation_times(machine, *handover_steps(mapping, tokens), profile)

@@ -32,6 +32,12 @@ class Programs:
     products: Literal["rows", "together"] = "rows"
     """``together``: an instruction of a product, or of sums and maxima of rows, takes several rows where that is quicker. The
     bits are the same."""
+    router: Literal["summed", "gathered"] = "summed"
+    """How the scores of a mixture's router, of which each column has some, come to all columns of a copy of it: by a sum of
+    tiles that are 0 elsewhere, or by a gather, where copies have so few columns that it is quicker. The bits are the same."""
+    biases: Literal["everywhere", "dealt"] = "everywhere"
+    """Where the biases of a mixture's experts lie: on all PEs that hold a feature of the expert, or each on one line of PEs,
+    where it is added before the sum over these, for less memory."""
     groups: Literal["root", "odd"] = "root"
     """Groups of the PEs of a line in an all-reduce: as many as the root of their number, or the odd number nearest to it, whose
     middle group is in the middle of the line."""
@@ -83,12 +89,13 @@ class ProgramSet:
 
 
 PROGRAM_SETS = {
-    "2024-08": ProgramSet(PLAIN, "scalar", blocks_searched=False),
+    "2024-08": ProgramSet(Programs(groups="odd"), "scalar"),
     "default": ProgramSet(Programs(norms="folded", softmax="bound", softmax_sum="riding", local="shared", products="together",
-                                   groups="odd"), None),
+                                   router="gathered", biases="dealt", groups="odd"), None),
 }
 """``2024-08``: what public services of August 2024 could run, before kernels were rewritten: activations one element after the
-other, nothing folded. ``default``: the quickest of today."""
+other, nothing folded; what lies where (positions, experts, routers, roots of sums) is chosen as freely as today.
+``default``: the quickest of today."""
 
 
 def program_set(name: str | ProgramSet) -> ProgramSet:

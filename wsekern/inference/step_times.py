@@ -5,14 +5,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from wsekern.inference.blocks.expert_crossing import crossing_seconds
-from wsekern.inference.halves import arriving_steps, feed_half, mixer_half
-from wsekern.inference.layer import expert_loads, layer_steps
+from wsekern.inference.halves import feed_half, mixer_half
+from wsekern.inference.layer import arriving_steps, expert_loads, layer_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.ops import Broadcast, Operation
 from wsekern.ops.engines.flow import TimingEngine
+from wsekern.ops.operation import Axis
 from wsekern.workload.decoder import Block, Mixture
 
 CHUNKS = (1, 2, 4, 8, 16, 32, 64)
@@ -56,7 +57,7 @@ def time_layer(machine: Machine, mapping: Mapping, tokens: int, slots: int, prof
     if mapping.feed_width:
         halves = zip(mapping.halves, (mixer_half(block), feed_half(block)), strict=True)
         return sum((time_layer(machine, half, tokens, slots, profile, own) + time_steps(machine, half,
-                    arriving_steps(half, tokens), profile) for half, own in halves), StepCycles(0.0, {}))
+                    arriving_steps(half, own, tokens), profile) for half, own in halves), StepCycles(0.0, {}))
     parts = []
     for steps, share in layer_lists(mapping, block, tokens, slots):
         operations = tuple(step.operation for step in steps if isinstance(step, LayerStep))
@@ -110,12 +111,22 @@ def time_head(machine: Machine, mapping: Mapping, profile: str) -> StepCycles:
 
 @lru_cache(maxsize=1024)
 def time_handover(machine: Machine, mapping: Mapping, tokens: int, profile: str) -> StepCycles:
-    """Time of :func:`handover_steps`; none where the way to the first half of the next layer is in the time of a layer."""
-    if mapping.feed_width:
-        return StepCycles(0.0, {})
-    return time_steps(machine, mapping, handover_steps(mapping, tokens), profile)
+    """Time of :func:`handover_steps`."""
+    return time_steps(machine, *handover_steps(mapping, tokens), profile)
 
 
-def handover_steps(mapping: Mapping, tokens: int) -> Steps:
-    """Residual stream of ``tokens`` tokens from one region to all columns of the next one."""
-    return [LayerStep("handover", "to the next region", Broadcast(tokens * mapping.hidden, "x"))]
+def handover_steps(mapping: Mapping, tokens: int) -> tuple[Mapping, Steps]:
+    """The columns over which the residual stream of ``tokens`` tokens goes from one region to the mixers of the next one, and
+    how: over all of a region. Where columns of mixers lie above such columns, each carries the pieces of some rows up or down
+    to the same rows of the next region, and from there every piece goes over these columns alone."""
+    if not mapping.feed_width:
+        return mapping, [_passed_on(tokens * mapping.hidden, "x")]
+    if not mapping.stacked:
+        whole = replace(mapping, width=mapping.width + mapping.feed_width, feed_width=0)
+        return whole, [_passed_on(tokens * mapping.hidden, "x")]
+    rows = -(-mapping.height // mapping.width)
+    return mapping.halves[0], [_passed_on(rows * tokens * mapping.hidden, "y"), _passed_on(tokens * mapping.hidden, "x")]
+
+
+def _passed_on(elements: int, axis: Axis) -> LayerStep:
+    return LayerStep("handover", "to the next region", Broadcast(elements, axis))

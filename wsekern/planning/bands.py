@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any
 
 from wsekern.inference.code import code_bytes
+from wsekern.inference.grid import Columns
 from wsekern.inference.halves import feeds_alone, has_halves, mixers_alone
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
@@ -41,10 +42,7 @@ APART = 0.985
 WIDE = 0.95
 """A height is worth timing at which regions hold this share of the layers for each PE that the best ones hold."""
 
-Part = Literal["whole", "mixers", "feeds"]
-"""Of the layers of a region."""
-
-_PARTS: dict[Part, Callable[[ModelConfig], ModelConfig]] = {"whole": lambda config: config, "mixers": mixers_alone,
+_PARTS: dict[Columns, Callable[[ModelConfig], ModelConfig]] = {"whole": lambda config: config, "mixers": mixers_alone,
                                                             "feeds": feeds_alone}
 
 Band = tuple[Strip[RegionShape], ...]
@@ -71,38 +69,38 @@ class Bands:
         return sides_of(self.machine)
 
     # -- what fits ---------------------------------------------------------------------------------------------------------
-    def _grid(self, width: int, height: int, layers: int, part: Part = "whole", feed_width: int = 0) -> Mapping:
+    def _grid(self, width: int, height: int, layers: int, part: Columns = "whole", feed_width: int = 0) -> Mapping:
         """A region of whole layers or of one half of them."""
         request, load = self.service.request, self.load
         return Mapping(_PARTS[part](self.config), width, height, request.precision, context=request.context,
                        chunk=self.chunk, users=request.batch, layers=layers, with_head=False, shared=request.shared,
-                       activations=load.get("activations"), programs=self.programs, feed_width=feed_width,
+                       activations=load.get("activations"), programs=self.programs, feed_width=feed_width, columns=part,
                        **{name: load[name] for name in ("weight_precision", "cache_precision", "expert_law") if name in load})
 
     @cached_property
-    def _layers_held(self) -> Callable[[int, int, Part], int]:
+    def _layers_held(self) -> Callable[[int, int, Columns], int]:
         """Layers for which PEs of a region have room, by its width and height, once for each."""
         room, users = int(self.machine.core.sram), self.service.request.batch
 
         @cache
-        def held(width: int, height: int, part: Part) -> int:
+        def held(width: int, height: int, part: Columns) -> int:
             weights, kept, beside = self._bytes_of(part).by_use(width, height, self.chunk, users)
             each = weights + kept + self._code_of_layer(part)
             return max(0, int((room - weights - kept - beside) // each) + 1)
         return held
 
     @cache  # noqa: B019 - lives as long as the search that asks
-    def _bytes_of(self, part: Part) -> RegionBytes:
+    def _bytes_of(self, part: Columns) -> RegionBytes:
         """Of regions with one layer."""
         return RegionBytes(self._grid(1, 1, 1, part))
 
     @cache  # noqa: B019 - lives as long as the search that asks
-    def _code_of_layer(self, part: Part) -> int:
+    def _code_of_layer(self, part: Columns) -> int:
         """Bytes of code of each further layer."""
         one, two = (code_bytes(self._grid(1, 1, layers, part)) for layers in (1, 2))
         return two - one
 
-    def _narrowest(self, height: int, part: Part) -> list[int]:
+    def _narrowest(self, height: int, part: Columns) -> list[int]:
         """Columns that are enough for 1, 2, ... layers, as far as the wafer has them."""
         held, found = self._layers_held, [0]
         most = min(max(MOST_IN_REGION), self.config.layers, held(self._sides[0], height, part))
@@ -127,7 +125,8 @@ class Bands:
                  for width in sorted({narrow, across // (across // narrow)})]
         if self.halves and has_halves(self.config):
             pairs = zip(self._narrowest(height, "mixers"), self._narrowest(height, "feeds"), strict=False)
-            found += [RegionShape(mixers + feeds, height, layers, 1, feeds) for layers, (mixers, feeds) in enumerate(pairs, 1)
+            found += [RegionShape(mixers + feeds, height, layers, 1, feeds)
+                      for layers, (mixers, feeds) in enumerate(((max(2, least), feeds) for least, feeds in pairs), 1)
                       if mixers + feeds <= self._sides[0]]
         return tuple(found)
 

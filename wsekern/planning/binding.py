@@ -45,6 +45,7 @@ def _full(placement: Placement, bound: Bound) -> bool:
     """Whether regions are larger than the best ones, and not one layer less would let them be smaller."""
     best = max(part.pes for part in bound.parts[:-1])
     mapping = placement.mapping
-    smaller = replace(mapping, width=max(1, int(SMALLER * mapping.width)), height=max(1, int(SMALLER * mapping.height)),
+    least = 2 if mapping.feed_width else 1
+    smaller = replace(mapping, width=max(least, int(SMALLER * mapping.width)), height=max(1, int(SMALLER * mapping.height)),
                       feed_width=mapping.feed_width and max(1, int(SMALLER * mapping.feed_width)))
     return placement.width * placement.height > best and not smaller.fits(placement.machine)

@@ -12,13 +12,14 @@ from wsekern.workload.request import Request
 @dataclass(frozen=True)
 class Candidate:
     """Regions of ``width`` x ``height`` PEs with ``layers`` layers each, all running ``programs``, on groups of
-    ``expert_wafers`` wafers."""
+    ``expert_wafers`` wafers; ``mixer_width``: columns in their middle to which the mixers keep, 0 for all."""
 
     width: int
     height: int
     layers: int
     programs: Programs
     expert_wafers: int = 1
+    mixer_width: int = 0
 
     def __hash__(self) -> int:
         return self._hash
@@ -26,7 +27,7 @@ class Candidate:
     @cached_property
     def _hash(self) -> int:
         """Reckoned once: candidates are keys."""
-        return hash((self.width, self.height, self.layers, self.programs, self.expert_wafers))
+        return hash((self.width, self.height, self.layers, self.programs, self.expert_wafers, self.mixer_width))
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from wsekern.formulas import Formulas, attempted, is_traced, opaque
 from wsekern.inference.grid import Grid
-from wsekern.inference.halves import arriving_steps
 from wsekern.inference.kinds import GridFormulas, LayerKind
-from wsekern.inference.layer import expert_loads, mixer_steps, other_steps
+from wsekern.inference.layer import arriving_steps, expert_loads, mixer_steps, other_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
+from wsekern.inference.step_times import handover_steps
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
@@ -167,8 +167,9 @@ class Estimator:
     def layers(self, mapping: Mapping, tokens: int, slots: int) -> float:
         """All layers of the model of ``mapping``, as :func:`wsekern.inference.step_times.time_layers` does."""
         if mapping.feed_width:
-            ways = sum(self.steps(arriving_steps(half, tokens), half.width, half.height) for half in mapping.halves)
-            return mapping.config.layers * ways + sum(self.layers(half, tokens, slots) for half in mapping.halves)
+            ways = sum(count * self.steps(arriving_steps(half, block, tokens), half.width, half.height)
+                       for half in mapping.halves for block, count in half.config.kinds)
+            return ways + sum(self.layers(half, tokens, slots) for half in mapping.halves)
         sides, slots = (mapping.width, mapping.height), max(1, slots)
         return sum(kind.count * self.layer(kind, sides, mapping.slots, mapping.chunk, mapping.expert_load, tokens, slots)
                    for kind in mapping.kinds)
@@ -217,7 +218,8 @@ class Estimator:
         """Residual stream from one region to all columns of the next one, as
         :func:`wsekern.inference.step_times.time_handover` does."""
         if mapping.feed_width:
-            return 0
+            grid, steps = handover_steps(mapping, tokens)
+            return self.steps(steps, grid.width, grid.height)
         return self.spread(tokens * mapping.hidden, mapping.width)
 
     def spread(self, elements: int, width: int) -> int:

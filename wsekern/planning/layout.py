@@ -180,10 +180,17 @@ class Placement:
     def _region(self, config: ModelConfig, shape: RegionShape, chunk: int) -> Mapping:
         request = self.request
         return Mapping(config, shape.width - shape.feed_width, shape.height, request.precision, context=request.context,
-                       chunk=chunk, feed_width=shape.feed_width,
+                       chunk=chunk, feed_width=shape.feed_width, stacked=self._stacked,
                        users=self.users_inside, layers=shape.layers, with_head=False, shared=request.shared,
                        activations=self.activations, programs=self.programs, weight_precision=self.weight_precision,
                        cache_precision=self.cache_precision, expert_law=self.expert_law, expert_wafers=self.expert_wafers)
+
+    @property
+    def _stacked(self) -> bool:
+        """Whether all regions are alike, in halves, and so wide that they can only lie above each other."""
+        first = self.shapes[0]
+        return bool(first.feed_width and 2 * first.width > sides_of(self.machine)[0] and
+                    all((shape.width, shape.feed_width) == (first.width, first.feed_width) for shape in self.shapes))
 
     @property
     def mapping(self) -> Mapping:

@@ -22,7 +22,8 @@ Box = tuple[int, int, int, int]
 class RegionShape:
     """``count`` regions of ``width`` x ``height`` PEs, one behind the other, each with ``layers`` consecutive layers.
 
-    Where ``feed_width`` is not 0, the last so many columns have the feed-forward parts of the layers, the others the mixers.
+    Where ``feed_width`` is not 0, so many columns have the feed-forward parts of the layers, on both sides of the others, which
+    have the mixers.
     """
 
     width: int
@@ -46,8 +47,8 @@ class RegionShape:
 class PlacedRegion:
     """A rectangle of PEs on a wafer (all counted from 0), and the layers that it keeps; none where ``kind`` is not ``layers``.
 
-    PE (x, y) is the corner with the lowest coordinates; the last ``feed_width`` columns have feed-forward parts alone, if any
-    have. A wafer turned by a quarter has its sides exchanged.
+    PE (x, y) is the corner with the lowest coordinates; ``feed_width`` columns, half of them on either side, have feed-forward
+    parts alone, if any have. A wafer turned by a quarter has its sides exchanged.
     """
 
     wafer: int
@@ -147,21 +148,21 @@ def _packed(sides: Size, wafers: int, shapes: tuple[RegionShape, ...], head: Siz
     return Packing((*places, (wafers - 1, *corner)) if head else tuple(places), tuple(filled[-1].free))
 
 
-def equal_shapes(width: int, height: int, layers: int, in_all: int) -> tuple[RegionShape, ...]:
+def equal_shapes(width: int, height: int, layers: int, in_all: int, feed_width: int = 0) -> tuple[RegionShape, ...]:
     """Regions of ``layers`` layers each, the last with what is left of ``in_all``."""
     whole, rest = divmod(in_all, layers)
-    shapes = (RegionShape(width, height, layers, whole), RegionShape(width, height, rest, 1))
+    shapes = (RegionShape(width, height, layers, whole, feed_width), RegionShape(width, height, rest, 1, feed_width))
     return tuple(shape for shape in shapes if shape.held)
 
 
-def shapes_of(config: ModelConfig, width: int, height: int, layers: int) -> tuple[RegionShape, ...]:
+def shapes_of(config: ModelConfig, width: int, height: int, layers: int, feed_width: int = 0) -> tuple[RegionShape, ...]:
     """Regions for all layers of ``config`` with ``layers`` in each; of light layers before the others (the dense ones before
     mixtures) as many as weigh no more than those; one region where ``layers`` are all."""
     if layers >= config.layers:
-        return equal_shapes(width, height, layers, config.layers)
+        return equal_shapes(width, height, layers, config.layers, feed_width)
     first, together = _light_layers(config)
-    light = equal_shapes(width, height, max(1, layers * together), first) if first else ()
-    return light + equal_shapes(width, height, layers, config.layers - first)
+    light = equal_shapes(width, height, max(1, layers * together), first, feed_width) if first else ()
+    return light + equal_shapes(width, height, layers, config.layers - first, feed_width)
 
 
 @lru_cache(maxsize=4096)

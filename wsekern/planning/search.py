@@ -17,11 +17,13 @@ from wsekern.inference.programs import Programs, ProgramSet
 from wsekern.inference.step_times import CHUNKS
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
+from wsekern.planning.blocks import with_blocks
 from wsekern.planning.bound import stored_bytes
 from wsekern.planning.breakpoints import moved
 from wsekern.planning.candidates import Candidate, Demand
 from wsekern.planning.causes import fewest_that
 from wsekern.planning.estimate import QuickPlacement, TimedRegions
+from wsekern.planning.halved import halved, may_be_halved
 from wsekern.planning.head_room import head_room
 from wsekern.planning.judge import Judge, Room, judges, mean_seconds
 from wsekern.planning.layout import LEAST_INSIDE, Placement, filled, sides_of
@@ -59,10 +61,7 @@ WORTH_VARYING = 1.1
 """How many times as long as with the best that is known requests may take where width and height begin to be varied."""
 
 PATIENCE = 2
-"""Numbers of layers in a region, or of blocks, that are tried after the best one."""
-
-BLOCKS = (1, 2, 4, 8, 16, 32)
-"""Numbers of blocks that are tried."""
+"""Numbers of layers in a region that are tried after the best one."""
 
 ROUNDS = 2
 """Times that sizes are searched again with other numbers of blocks."""
@@ -113,17 +112,28 @@ class Search:
 
     def _room(self, candidate: Candidate) -> Room | None:
         chunk = min(SEARCHED_CHUNK, self.service.request.unread)
-        whole = self.judge.room(candidate, chunk)
-        if whole is not None or (alone := self.judge.room(candidate, 1)) is None:
+        whole = self._room_for(candidate, chunk)
+        if whole is not None or (alone := self._room_for(candidate, 1)) is None:
             return whole
-        tried = (self.judge.room(candidate, chunk >> times) for times in range(1, chunk.bit_length() - 1))
+        tried = (self._room_for(candidate, chunk >> times) for times in range(1, chunk.bit_length() - 1))
         return next((found for found in tried if found is not None), alone)
+
+    def _room_for(self, candidate: Candidate, chunk: int) -> Room | None:
+        """With chunks of so many tokens; halves are not judged by numbers."""
+        if not candidate.mixer_width:
+            return self.judge.room(candidate, chunk)
+        found = filled(self._placed(candidate, Room(chunk, None)))
+        return None if found is None else Room(chunk, found.inside)
 
     def placement(self, candidate: Candidate) -> QuickPlacement:
         """The candidate with :meth:`room`, as a placement."""
         room = self.room(candidate)
         assert room is not None
-        shapes = shapes_of(self.config, candidate.width, candidate.height, candidate.layers)
+        return self._placed(candidate, room)
+
+    def _placed(self, candidate: Candidate, room: Room) -> QuickPlacement:
+        feeds = candidate.mixer_width and candidate.width - candidate.mixer_width
+        shapes = shapes_of(self.config, candidate.width, candidate.height, candidate.layers, feeds)
         return QuickPlacement(self.config, self.machine, self.service.request, self.needed(candidate), shapes, self.heads.usual,
                               chunk=room.chunk, programs=candidate.programs, expert_wafers=candidate.expert_wafers,
                               inside=room.inside, **self.load)
@@ -137,7 +147,7 @@ class Search:
         return self._scores[candidate]
 
     def _estimated(self, candidate: Candidate, room: Room) -> float:
-        if self.load.get("speculation") is not None:
+        if self.load.get("speculation") is not None or candidate.mixer_width:
             return self.seconds(self.placement(candidate))
         return mean_seconds(self.judge, self._judges, candidate, room, self.needed(candidate))
 
@@ -280,7 +290,8 @@ class Search:
         """Whether a candidate has no room for the weights or its regions at best, bytes not padded and the head not counted, or
         is not quicker than ``known`` at best."""
         width, height, layers, together = candidate.width, candidate.height, candidate.layers, candidate.expert_wafers
-        if self.count(layers) > wafers // together * self._cells(width, height) or self.limits.seconds(width, height) >= known:
+        if self.count(layers) > wafers // together * self._cells(width, height) or (
+                not candidate.mixer_width and self.limits.seconds(width, height) >= known):  # sums of halves go less far
             self.judged += 1
             return True
         heavy = layers * self.layer_bytes(together) > float(self.machine.core.sram) * width * height
@@ -295,7 +306,7 @@ class Search:
         close = [one for one in found if self.score(one) <= CLOSE * self.score(found[0])]
         kinds: dict[Any, Candidate] = {}  # the best of each
         for one in close:
-            kinds.setdefault((one.layers, one.expert_wafers, one in self._cuts), one)
+            kinds.setdefault((one.layers, one.expert_wafers, one in self._cuts, not one.mixer_width), one)
         exact = {one: self.exact_score(one) for one in (*close[:FINALISTS], *kinds.values())}
         last = [one for one in sorted(exact, key=exact.__getitem__) if exact[one] <= CLOSE * min(exact.values())][:LAST]
         return min((self.finished(one, wafers) for one in last), key=self.seconds)
@@ -339,6 +350,10 @@ class Search:
             if blocks is None or quickest is None or blocks.programs == quickest.programs:
                 break
             tried += [*self.descend(blocks, wafers), *self._of_programs(wafers, blocks.programs)]
+        if tried and may_be_halved(self.config):
+            tried += halved(min(tried, key=self.score), self._large(self._light_cuts(wafers)),
+                            lambda one: self.score(one) if self.fits(one, wafers) else NEVER,
+                            lambda one: self._with_blocks(one, wafers), lambda one: self.descend(one, wafers))
         return sorted(dict.fromkeys(tried), key=self.score)
 
     @cached_property
@@ -350,17 +365,8 @@ class Search:
         return (("expert_blocks", "router_copies") if self.config.mixtures else ()) + (("position_blocks",) if heads else ())
 
     def _with_blocks(self, candidate: Candidate, wafers: int) -> Candidate:
-        """The candidate with the numbers of blocks that make it quickest, found one after the other, more as long as that
-        helps."""
-        for name in self.integers:
-            failed = 0
-            for blocks in BLOCKS:
-                other = replace(candidate, programs=replace(candidate.programs, **dict[str, Any]({name: blocks})))
-                quicker = self.fits(other, wafers) and self.score(other) < self.score(candidate)
-                candidate, failed = (other, 0) if quicker else (candidate, failed + (other != candidate))
-                if failed == PATIENCE:
-                    break
-        return candidate
+        """The candidate with the numbers of blocks that make it quickest."""
+        return with_blocks(candidate, self.integers, lambda one: self.score(one) if self.fits(one, wafers) else NEVER)
 
     def _of_programs(self, wafers: int, programs: Programs, ways: int = STARTS) -> list[Candidate]:
         """From the best cuts on, with fewer layers in a region first; sides are varied from so many of them."""

@@ -40,7 +40,7 @@ def floor_figure(placement: Placement) -> Any:
             _wafer(area, placement, wafer, [region for region in regions if region.wafer == wafer])
     more = f", the first {shown} of {placement.wafers} wafers" if shown < placement.wafers else ""
     figure.suptitle(f"{placement.config.name} on {placement.wafers} x {placement.machine.title}{more}", fontsize=11)
-    halves = "dotted: feed-forward parts beside; " if any(region.feed_width for region in regions) else ""
+    halves = "dotted: feed-forward parts on both sides; " if any(region.feed_width for region in regions) else ""
     figure.supxlabel(f"dark: memory in use; hatched: embedding and LM head; {halves}white: free PEs", fontsize=9)
     return figure
 
@@ -59,8 +59,9 @@ def _wafer(axes: Any, placement: Placement, wafer: int, regions: Sequence[Placed
         axes.add_patch(Rectangle((region.x, region.y), region.width, region.height, fill=False, edgecolor="black",
                                  linewidth=0.7))
         if region.feed_width:
-            border = region.x + region.width - region.feed_width
-            axes.plot([border, border], [region.y, region.y + region.height], color="black", linewidth=0.7, linestyle=":")
+            for border in (region.feed_width // 2, region.width - region.feed_width // 2):
+                axes.plot([region.x + border] * 2, [region.y, region.y + region.height], color="black", linewidth=0.7,
+                          linestyle=":")
         axes.text(region.x + region.width / 2, region.y + region.height / 2, label(region), ha="center", va="center",
                   fontsize=_letters(region, height, 10 if placement.wafers == 1 else 7))
     axes.set_title(f"wafer {wafer + 1}, {100 * free_share(placement, wafer):.0f} % free", fontsize=9)

@@ -19,6 +19,6 @@ def keep(path: Path, part: str, figures: dict[str, Any], added: Sequence[str] = 
         for name, row in figures.items():
             before = table.get(name, {})
             kept = {key: value for key, value in before.items() if key in added}
-            table[name] = kept | {key: value + kept.get(key, 0) for key, value in row.items()}
+            table[name] = kept | {key: value + kept[key] if key in kept else value for key, value in row.items()}
         file.truncate(0)
         file.write(json.dumps(known, indent=1) + "\n")

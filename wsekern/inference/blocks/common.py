@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from wsekern.formulas import opaque
+from wsekern.formulas import largest, opaque
 from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, join, repeat, split
 from wsekern.inference.weights import TileCutter
@@ -25,6 +25,42 @@ def all_reduce(mapping: Grid, elements: int, axis: str, op: str = "sum", segment
     line = segment or (mapping.height if axis == "y" else mapping.width)
     groups = (odd_groups if mapping.programs.groups == "odd" else root_groups)(line)
     return AllReduce(elements, axis, groups=groups, op=op, segment=segment, precision=precision)
+
+
+def feed_sum(mapping: Grid, elements: int) -> AllReduce:
+    """The all-reduce over x of what feed-forward parts make: of each side, where they lie on both sides of mixers."""
+    return all_reduce(mapping, elements, "x", segment=one_side(mapping) if mapping.columns == "feeds" else 0)
+
+
+def added_once(mapping: Grid, tile: np.ndarray) -> np.ndarray:
+    """A ``tile`` (height, width, ...) that is added to what feed-forward parts make: before :func:`feed_sum` where they lie on
+    both sides of mixers, and so on the first column alone."""
+    if mapping.columns != "feeds":
+        return tile
+    found = np.zeros_like(tile)
+    found[:, :1] = tile[:, :1]
+    return found
+
+
+def one_side(mapping: Grid) -> int:
+    """Columns of feed-forward parts on the left of mixers, of ``mapping`` that are such columns: half of them or a few more, so
+    that no copy of a router lies on both sides."""
+    copy = columns_of_copy(mapping) if mapping.config.mixtures else 1
+    return copy * -(-mapping.width // (2 * copy))
+
+
+def columns_of_copy(mapping: Grid) -> int:
+    """Columns that hold a whole router together: the fewest with which there are no more copies than asked for (two at least,
+    on columns on both sides of mixers) and the last block, of what is left, has at least half as many."""
+    copies = mapping.programs.router_copies
+    copies = largest(2, copies) if mapping.columns == "feeds" else copies
+    return _evenly_cut(mapping.width, -(-mapping.width // copies))
+
+
+@opaque
+def _evenly_cut(width: int, fewest: int) -> int:
+    """The fewest columns from ``fewest`` on of which ``width`` are a multiple, or half of one or more above it."""
+    return next(columns for columns in range(fewest, width + 1) if 2 * (width % columns or columns) >= columns)
 
 
 @opaque

@@ -12,18 +12,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
 from wsekern.formulas import largest, smallest
 from wsekern.inference.blocks.activation import activation_room, activation_steps, missing_activation
-from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.blocks.common import add_bias, added_once, all_reduce, feed_sum
+from wsekern.inference.blocks.expert_biases import dealt_over_rows, lines_for, looked_up, own_places
 from wsekern.inference.blocks.expert_crossing import arriving_steps, crossing_elements, leaving_steps, returning_steps
 from wsekern.inference.blocks.expert_places import ExpertPlaces
 from wsekern.inference.blocks.folding import scaled
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
-from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles
+from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles, scores_kept
 from wsekern.inference.blocks.shared import shared_buffers
 from wsekern.inference.grid import Grid
 from wsekern.inference.packed import Matrices, Matrix
@@ -96,6 +98,16 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         return self.places.all_blocks > 1
 
     @property
+    def biased_apart(self) -> bool:
+        """Whether biases of the chosen experts are added before the sum along x, in one column of each expert."""
+        return self.dealt or self.mapping.columns == "feeds" or self.deals_biases
+
+    @property
+    def deals_biases(self) -> bool:
+        """Whether biases of experts lie on one line each."""
+        return self.part.expert.bias and self.mapping.programs.biases == "dealt"
+
+    @property
     def most(self) -> int:
         """Experts of a token on one block at most."""
         return smallest(self.part.chosen, self.places.held)
@@ -141,11 +153,20 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         m, part, gates = self.mapping, self.part, _gates(self.part.expert)
         all_experts = self.places.elements
         elements = (0 if m.expert_wafer else routing_elements(m, part)) + all_experts * (gates + 1) * self.inputs
-        elements += gates * all_experts + self.places.held * self.inputs if part.expert.bias else 0
+        elements += self._biases if part.expert.bias else 0
         elements += 2 * m.hidden * self.inputs if part.latent else 0
         for _, beside, width in self.beside:
             elements += (_gates(beside) + 1) * m.hidden * width + (_gates(beside) * width + m.hidden if beside.bias else 0)
         return elements + (m.hidden if part.shared_gate and self.beside else 0)
+
+    @property
+    def _biases(self) -> int:
+        """Elements of the biases of experts, and where those are dealt to lines of two tables of places."""
+        places, gates = self.places, _gates(self.part.expert)
+        if not self.deals_biases:
+            return gates * places.elements + places.held * self.inputs
+        rows, columns = lines_for(places.held, self.mapping.height), lines_for(places.held, places.lines // places.blocks)
+        return rows * gates * self.width + columns * self.inputs + 2 * places.held
 
     def matrices(self) -> Matrices:
         """Those of the experts, some of which have a feature less on the fullest line, and of the parts beside them."""
@@ -181,7 +202,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         crossing = crossing_elements(m, self.part) if m.expert_wafers > 1 else 0
         shared = largest(shared_buffers(m, m.chunk * self.most * self.width, self.alike),
                      *(shared_buffers(m, m.chunk * width, "y") for _, _, width in self.beside), 0)
-        return 2 * self.part.experts + 3 * chosen + latent + crossing + -(-shared // m.chunk)
+        return self.part.experts + scores_kept(m, self.part) + 3 * chosen + latent + crossing + -(-shared // m.chunk)
 
     def room(self) -> int:
         """Bytes of the activation, or of the exponentials of the scores."""
@@ -205,11 +226,13 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
                       _step("latent_out", Gemm(tokens, self.inputs, m.hidden), ("out", "weights.latent_out"), "out")]
         for name, beside, width in self.beside:
             steps += self._beside(tokens, name, beside, width)
-        steps.append(_step("down_reduce", all_reduce(m, tokens * m.hidden, "x"), ("out",), "out"))
+        biases = [step for name, beside, _ in self.beside if beside.bias
+                  for step in add_bias(m, "ffn", f"{name}_down_bias", tokens, m.hidden, "out")]
+        steps += biases if m.columns == "feeds" else []
+        steps.append(_step("down_reduce", feed_sum(m, tokens * m.hidden), ("out",), "out"))
         steps += returning_steps(m, tokens) if m.expert_wafers > 1 and not m.expert_wafer else []
-        return [*steps, *(self._down_biases(tokens) if part.expert.bias and not self.dealt else []),
-                *(step for name, beside, _ in self.beside if beside.bias
-                  for step in add_bias(m, "ffn", f"{name}_down_bias", tokens, m.hidden, "out"))]
+        return [*steps, *(self._down_biases(tokens) if part.expert.bias and not self.biased_apart else []),
+                *(biases if m.columns != "feeds" else [])]
 
     def _normed(self, tokens: int) -> Steps:
         """``h`` normed, where it was not: the sum of its squares came with the scores."""
@@ -255,6 +278,8 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         steps: Steps = [take("weights.experts_gate_up", self._chosen[0], "chosen_gate_up", 0),
                         _step("gate_up", BatchedGemv(rows, self.inputs, gates * self.width), ("routed", "chosen_gate_up"),
                               "gate_up")]
+        if self.deals_biases:
+            steps += self._up_biases(rows, tokens)
         others = []
         for name, beside, width in self.beside:
             others.append((f"{name}_gate_up", tokens, _gates(beside) * width))
@@ -270,14 +295,21 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         return [*steps, *(step for one in self.beside for step in self._active_beside(tokens, *one))]
 
     def _active_experts(self, rows: int) -> Steps:
-        part, gates = self.part, _gates(self.part.expert)
+        part = self.part
         steps: Steps = []
-        if part.expert.bias:
-            steps = [take("weights.experts_gate_up_bias", self._chosen[0], "bias", 0),
-                     _step("gate_up_bias", Local("add", gates * self.width, rows, form=self.mapping.form), ("gate_up", "bias"),
-                           "gate_up")]
+        if part.expert.bias and not self.deals_biases:
+            steps = self._up_biases(rows, 0)
         steps += activation_steps(self.mapping, part.expert, rows, self.width, "gate_up", "active", self.alike)
         return [*steps, *([] if part.early else self._weigh(rows, self.width, "active"))]
+
+    def _up_biases(self, rows: int, tokens: int) -> Steps:
+        """``gate_up`` plus the biases of the chosen experts, before its sum of ``tokens`` or behind it."""
+        n, chosen = _gates(self.part.expert) * self.width, self._chosen[0]
+        steps: Steps = [take("weights.experts_gate_up_bias", chosen, "bias", 0)]
+        if self.deals_biases:
+            steps = looked_up(chosen, "weights.experts_bias_rows", "bias_rows", "weights.experts_gate_up_bias", "bias",
+                              self.load(tokens), tokens)
+        return [*steps, _step("gate_up_bias", Local("add", n, rows, form=self.mapping.form), ("gate_up", "bias"), "gate_up")]
 
     def _active_beside(self, tokens: int, name: str, beside: FeedForward, width: int) -> Steps:
         x, gates = f"{name}_gate_up", _gates(beside)
@@ -293,14 +325,18 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
                         reshape("chosen_down", tokens, inner, self.inputs),
                         _step("down", BatchedGemv(tokens, inner, self.inputs), ("active", "chosen_down"), "out"),
                         reshape(shares, tokens, load)]
-        return [*steps, *(self._down_biases(tokens) if self.part.expert.bias and self.dealt else [])]
+        return [*steps, *(self._down_biases(tokens) if self.part.expert.bias and self.biased_apart else [])]
 
     def _down_biases(self, tokens: int) -> Steps:
         """``out`` plus the biases of the chosen experts by their shares: of all behind the sum along x, or before it of those
         of a block, which has them in its first column."""
         load, n, (own, shares) = self.load(tokens), self.inputs, self._chosen
-        steps: Steps = [take("weights.experts_down_bias", own, "biases", 0), reshape("biases", tokens, load, n)]
-        return [*steps, _step("down_biases", BatchedGemv(tokens, load, n), (shares, "biases"), "biases"),
+        steps: Steps = [take("weights.experts_down_bias", own, "biases", 0)]
+        if self.deals_biases:
+            steps = looked_up(own, "weights.experts_bias_columns", "bias_columns", "weights.experts_down_bias", "biases", load,
+                              tokens)
+        return [*steps, reshape("biases", tokens, load, n),
+                _step("down_biases", BatchedGemv(tokens, load, n), (shares, "biases"), "biases"),
                 _step("down_bias", Local("add", n, tokens, form=self.mapping.form), ("out", "biases"), "out")]
 
     def _beside(self, tokens: int, name: str, beside: FeedForward, width: int) -> Steps:
@@ -330,7 +366,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
             if beside.bias:
                 biases = [w[f"{half}_bias"] for half in ups]
                 tiles[f"{name}_gate_up_bias"] = cutter.along_x(biases, [columns] * len(ups))[:, :, None]
-                tiles[f"{name}_down_bias"] = cutter.along_y(w[f"{name}_down_bias"], hidden)[:, :, None]
+                tiles[f"{name}_down_bias"] = added_once(m, cutter.along_y(w[f"{name}_down_bias"], hidden)[:, :, None])
         if part.shared_gate and self.beside:
             tiles["shared_router"] = cutter.matrix([w["shared_router"]], hidden, [np.zeros((m.width, 1), int)])
         if part.latent:
@@ -343,18 +379,39 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         """Experts one by one, each with the lines of its own features; ``expert_slots`` (experts): which of them a PE has."""
         m, part, places = self.mapping, self.part, self.places
         turned = bool(part.latent)
-        tiles = {f"experts_{name}": np.zeros((m.height, m.width, places.held, *shape), dtype)
+        few = {"down_bias": lines_for(places.held, places.lines // places.blocks)} if self.deals_biases else {}
+        tiles = {f"experts_{name}": np.zeros((m.height, m.width, few.get(name, places.held), *shape), dtype)
                  for name, (shape, dtype) in self._expert_shapes().items()}
         for expert in places.here:
             (begin, end), place = places.lines_of(expert), places.place_of(expert)
             for name, tile in self._tiles_of(expert, w, cutter).items():
-                lines = slice(begin, begin + 1) if name == "down_bias" and self.dealt else slice(begin, end)
-                where = (lines, slice(None), place) if turned else (slice(None), lines, place)
+                lines, at = slice(begin, end), place
+                if name == "down_bias" and self.deals_biases:
+                    at, line = divmod(place, end - begin)
+                    lines = slice(begin + line, begin + line + 1)
+                elif name == "down_bias" and self.biased_apart:
+                    lines = slice(begin, begin + 1)
+                where = (lines, slice(None), at) if turned else (slice(None), lines, at)
                 tiles[f"experts_{name}"][where] = tile
+        if self.deals_biases:
+            tiles |= self._bias_tables()
+            tiles["experts_gate_up_bias"] = dealt_over_rows(tiles["experts_gate_up_bias"])
         if self.dealt:
             slots = places.slots()[:, None] if turned else places.slots()
             tiles["expert_slots"] = np.broadcast_to(slots, (m.height, m.width, part.experts))
         return tiles
+
+    def _bias_tables(self) -> Values:
+        """Where a row, and where a column, has the bias of each expert of its block (held); -1: it has not."""
+        m, places = self.mapping, self.places
+        rows = np.array([own_places(places.held, row, m.height) for row in range(m.height)])
+        columns = np.full((m.width, places.held), -1)
+        for begin, end in pairwise(places.bounds):
+            for column in range(begin, end):
+                columns[column] = own_places(places.held, column - begin, end - begin)
+        shape = (m.height, m.width, places.held)
+        return {"experts_bias_rows": np.broadcast_to(rows[:, None], shape),
+                "experts_bias_columns": np.broadcast_to(columns, shape)}
 
     def _expert_shapes(self) -> dict[str, tuple[tuple[int, ...], type]]:
         """Shape and type of the tile of an expert, of each of its weights."""
@@ -378,7 +435,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         if self.part.expert.bias:
             bias = cutter.along_y(w["experts_down_bias"][expert], outer)
             tiles["gate_up_bias"] = cutter.along_x([w[f"{half}_bias"][expert] for half in ups], [lines] * len(ups))
-            tiles["down_bias"] = bias[:, :1] if self.dealt else bias
+            tiles["down_bias"] = bias[:, :1] if self.biased_apart else bias
         return tiles
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from wsekern.inference.activation_numbers import xielu_numbers
 from wsekern.inference.blocks.activation import XIELU, activation_room, activation_steps, missing_activation, xielu_steps
-from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.blocks.common import add_bias, added_once, feed_sum
 from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.shared import shared_buffers
@@ -81,13 +81,15 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
     def steps(self, tokens: int, slots: int) -> Steps:
         """Projections, activation, projection back."""
         m, width, inner, bias = self.mapping, self.width, self._inner, self.part.bias
+        last = add_bias(m, "ffn", f"{self.prefix}down_bias", tokens, m.hidden, "out") if bias else []
         return [
             *read_steps(m, "ffn", "gate_up", tokens, inner, self.named("gate_up"), "gate_up", self.folded),
             *(add_bias(m, "ffn", f"{self.prefix}gate_up_bias", tokens, inner, "gate_up") if bias else []),
             *self._activation(tokens),
             _step("down", Gemm(tokens, width, m.hidden), ("active", self.named("down")), "out"),
-            _step("down_reduce", all_reduce(m, tokens * m.hidden, "x"), ("out",), "out"),
-            *(add_bias(m, "ffn", f"{self.prefix}down_bias", tokens, m.hidden, "out") if bias else [])]
+            *(last if m.columns == "feeds" else []),
+            _step("down_reduce", feed_sum(m, tokens * m.hidden), ("out",), "out"),
+            *(last if m.columns != "feeds" else [])]
 
     def _activation(self, tokens: int) -> Steps:
         if self._learned:
@@ -106,7 +108,7 @@ class FeedForwardOnGrid(PartOnGrid[FeedForward]):
                  "down": cutter.matrix([w["down"]], width, [hidden], transposed=True, name=self.named("down"))}
         if self.part.bias:
             tiles["gate_up_bias"] = cutter.along_x([w[f"{name}_bias"] for name in inner], [width] * len(inner))[:, :, None]
-            tiles["down_bias"] = cutter.along_y(w["down_bias"], hidden)[:, :, None]
+            tiles["down_bias"] = added_once(m, cutter.along_y(w["down_bias"], hidden)[:, :, None])
         if self._learned:
             numbers = (np.full(self.part.width, number, np.float32) for number in xielu_numbers(w)[:len(XIELU)])
             tiles |= {name: cutter.along_x([number], [width])[:, :, None] for name, number in zip(XIELU, numbers, strict=True)}

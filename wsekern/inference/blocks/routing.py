@@ -10,16 +10,18 @@ from functools import partial
 
 import numpy as np
 
-from wsekern.formulas import opaque
-from wsekern.inference.blocks.common import add_bias, all_reduce
+from wsekern.inference.blocks.common import add_bias, all_reduce, columns_of_copy
 from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.grid import Grid
-from wsekern.inference.steps import LayerStep, Steps, Values, find, keep, near, repeat, reshape, stack, take
+from wsekern.inference.steps import LayerStep, Steps, Values, find, first, keep, near, repeat, reshape, stack, swap, take
 from wsekern.inference.weights import TileCutter
-from wsekern.ops import Local
+from wsekern.ops import AllGather, Local
 from wsekern.workload.decoder import Mixture, Norm
 
 _step = partial(LayerStep, "ffn")
+GATHERED = 24
+"""Columns of a copy of the router up to which scores are gathered: a gather goes from core to core, and has half the words of a
+sum of zeros and scores."""
 
 
 def routing_steps(mapping: Grid, part: Mixture, tokens: int, folded: Norm | None = None) -> Steps:
@@ -57,21 +59,21 @@ def routing_elements(mapping: Grid, part: Mixture) -> int:
 
 
 def experts_of_column(mapping: Grid, part: Mixture) -> int:
-    """Experts whose scores one column computes, in the block with the fewest columns."""
+    """Experts whose scores one column computes, in the block with the fewest columns; an even number where scores are gathered,
+    which fills their wavelets in 16 bits."""
     copy = columns_of_copy(mapping)
-    return -(-part.experts // (mapping.width % copy or copy))
+    column = -(-part.experts // (mapping.width % copy or copy))
+    return 2 * -(-column // 2) if gathers(mapping) else column
 
 
-def columns_of_copy(mapping: Grid) -> int:
-    """Columns that hold a whole router together: the fewest with which there are no more copies than asked for and the last
-    block, of what is left, has at least half as many."""
-    return _evenly_cut(mapping.width, -(-mapping.width // mapping.programs.router_copies))
+def gathers(mapping: Grid) -> bool:
+    """Whether the scores of the columns of a copy of the router are gathered side by side, not summed at their places."""
+    return mapping.programs.router == "gathered" and 1 < columns_of_copy(mapping) <= GATHERED
 
 
-@opaque
-def _evenly_cut(width: int, fewest: int) -> int:
-    """The fewest columns from ``fewest`` on of which ``width`` are a multiple, or half of one or more above it."""
-    return next(columns for columns in range(fewest, width + 1) if 2 * (width % columns or columns) >= columns)
+def scores_kept(mapping: Grid, part: Mixture) -> int:
+    """Elements of all scores of a token: of columns that gather them, those of columns with fewer experts too."""
+    return columns_of_copy(mapping) * experts_of_column(mapping, part) if gathers(mapping) else part.experts
 
 
 def by_probability(part: Mixture) -> bool:
@@ -109,6 +111,11 @@ def _scores(mapping: Grid, part: Mixture, tokens: int, folded: Norm | None) -> S
         sigmoid = Local("sigmoid", column, tokens, form=mapping.form)
         steps.append(_step("router_sigmoid", sigmoid, ("scores",), "scores"))
     copy = columns_of_copy(mapping)
+    if gathers(mapping):
+        gather = AllGather(tokens * column, "x", copy)
+        return [*steps, reshape("scores", tokens * column), _step("router_gather", gather, ("scores",), "all_scores"),
+                reshape("all_scores", copy, tokens, column), swap("all_scores", 0),
+                reshape("all_scores", tokens, copy * column), first("all_scores", "all_scores", 1, part.experts)]
     gather = all_reduce(mapping, tokens * part.experts, "x", segment=copy if copy < mapping.width else 0)
     return [*steps, take("scores", "weights.router_places", "all_scores", 1),
             _step("place", Local("mov", part.experts, tokens)),
