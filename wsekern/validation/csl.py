@@ -4,6 +4,7 @@ A program takes its own time stamps, as the published ones do; what it computes 
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ STATED = ((64, 512), (64, 4096))
 NOTE = "the program's time stamps and the start of its tasks are in its cycles, and the formula leaves them out"
 
 
+@lru_cache(maxsize=64)
 def chain_cycles(pes: int, words: int, arch: str = "wse2") -> int:
     """Cycles at the first PE of a row that adds ``words`` fp32 numbers of ``pes`` PEs; :class:`InputError` where the sums are
     not those of numpy."""

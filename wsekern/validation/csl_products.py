@@ -1,6 +1,7 @@
 """Products on a mesh in CSL of our own beside silicon: MeshGEMM and MeshGEMV, compiled and run as the published ones were."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def place_in_ring(at: int, pes: int) -> int:
     return at // 2 if at % 2 == 0 else pes - (at + 1) // 2
 
 
+@lru_cache(maxsize=64)
 def gemm_cycles(pes: int, m: int, k: int, n: int, profile: str = "silicon") -> float:
     """Cycles of a product of (pes m) x (pes k) and (pes k) x (pes n) in fp16; :class:`InputError` where it is not that of
     numpy."""
@@ -80,6 +82,7 @@ def gemm_cycles(pes: int, m: int, k: int, n: int, profile: str = "silicon") -> f
     return mesh.period(GEMM_REPEATS)
 
 
+@lru_cache(maxsize=64)
 def gemv_cycles(pes: int, m: int, n: int, groups: int, profile: str = "silicon") -> float:
     """Cycles of a product of a vector of pes m and a matrix of (pes m) x (pes n) in fp16, once those before it are under way;
     :class:`InputError` where it is not that of numpy."""

@@ -2,6 +2,7 @@
 bank, or do not."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -19,6 +20,7 @@ ROWS = ("M0072", "M0073", "M0076", "M0077")
 NOTE = "the program's time stamps are in its cycles, some 60; the published ones are 2 N + 6 and N + 6, without them"
 
 
+@lru_cache(maxsize=64)
 def product_cycles(words: int, conflict: bool) -> int:
     """Cycles of ``first = first * second``; :class:`InputError` where it is not that of numpy."""
     with as_file(files("wsekern.validation") / "data" / "csl") as folder:
