@@ -351,7 +351,9 @@ class Search:
                 break
             tried += [*self.descend(blocks, wafers), *self._of_programs(wafers, blocks.programs)]
         if tried and may_be_halved(self.config):
-            tried += halved(min(tried, key=self.score), self._large(self._light_cuts(wafers)),
+            known = min(tried, key=self.score)
+            cuts = self._large([cut for cut in self._light_cuts(wafers) if cut.layers == known.layers])
+            tried += halved(known, cuts,
                             lambda one: self.score(one) if self.fits(one, wafers) else NEVER,
                             lambda one: self._with_blocks(one, wafers), lambda one: self.descend(one, wafers))
         return sorted(dict.fromkeys(tried), key=self.score)
