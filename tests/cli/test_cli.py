@@ -171,7 +171,6 @@ def test_an_interrupt_while_modules_are_imported_leaves_no_traceback():
 
 
 def test_interrupt_leaves_the_text_so_far(monkeypatch, capsys):
-    from wsekern.inference import generate
     from wsekern.inference.wafer import WaferModel
 
     decode, calls = WaferModel.decode, []
@@ -182,7 +181,7 @@ def test_interrupt_leaves_the_text_so_far(monkeypatch, capsys):
             raise KeyboardInterrupt
         return decode(self, token)
 
-    monkeypatch.setattr(generate.WaferModel, "decode", decode_three)
+    monkeypatch.setattr(WaferModel, "decode", decode_three)
     monkeypatch.setattr(sys, "argv", ["wsekern", "run", "sample", "--prompt", "The fox said", "--tokens", "9"])
     with pytest.raises(SystemExit) as stop:
         main()
