@@ -31,6 +31,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[2]))     # behind everything: the package that is tested is the installed one
 
 from tests.fuzz.entrances import BY_HAND, ENTRANCES, READY
+from wsekern.errors import ProgramWarning
 from wsekern.soak.figures import keep
 
 ALL = {**ENTRANCES, **BY_HAND}
@@ -73,6 +74,7 @@ def child(name: str, seed: int, numbers: range, at: mmap.mmap, out: int) -> None
     """Try some inputs and write what came of them; ``at`` tells the parent which one is tried."""
     resource.setrlimit(resource.RLIMIT_DATA, (BYTES, BYTES))
     warnings.simplefilter("error")
+    warnings.simplefilter("ignore", ProgramWarning)  # what a program is told of itself is an answer
     tried, refused, faults, slowest, now = 0, 0, {}, 0.0, processor_time()
     end = now + BLOCK_SECONDS
     for number in numbers:

@@ -14,8 +14,10 @@ from wsekern import tiles
 from wsekern.csl.build import Options, build
 from wsekern.errors import InputError
 from wsekern.fabric import FabricPlan, Route
+from wsekern.fabric.simulation import words_of
 from wsekern.machine import load_machine
 from wsekern.ops import AllReduce, FlowEngine
+from wsekern.ops.engines.cycle import CycleEngine
 from wsekern.ops.grid.gemm import MeshGemm
 from wsekern.ops.lines.shift import Shift
 from wsekern.ops.predict import predict_op
@@ -141,3 +143,16 @@ def test_a_template_with_a_token_that_the_file_lacks_is_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(made))
     with pytest.raises(InputError, match="cannot be read as a tokenizer"):
         load_text(tmp_path, 1000)
+
+
+@pytest.mark.parametrize("tile", [np.zeros((2, 4, 4), np.float32), np.zeros((2, 3, 5), np.float32), np.zeros(24, np.float64),
+                                  [[1.0]], None, {}, 2.5])
+@pytest.mark.parametrize("engine", [FlowEngine, CycleEngine])
+def test_engines_refuse_tiles_of_another_shape(engine: type, tile: Any):
+    with pytest.raises(InputError) as error:
+        engine("wse3", 3, 2, "silicon", "fp32").run(AllReduce(4, "x"), tile)
+    assert "\n" not in str(error.value)
+
+
+def test_no_words_are_of_any_type():
+    assert words_of(np.zeros((2, 0), complex)).shape == (2, 0)

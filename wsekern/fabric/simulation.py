@@ -461,6 +461,8 @@ def words_of(data: ArrayLike) -> NDArray[np.uint32]:
         raise InputError("words of different numbers per PE do not make an array: inject them PE by PE") from None
     if array.dtype == np.float32:
         return np.ascontiguousarray(array).view(np.uint32).reshape(array.shape)
-    if array.dtype.kind in "iu" or not array.size:
+    if not array.size:
+        return np.zeros(array.shape, np.uint32)
+    if array.dtype.kind in "iu":
         return array.astype(np.uint32)
     raise InputError(f"words of type {array.dtype} do not fit a wavelet: use integers or float32")

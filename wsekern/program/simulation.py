@@ -94,12 +94,7 @@ class Simulation(Shown):
         """
         values, (width, height) = np.asarray(values), self._rectangle(x, y, width, height)
         for index, pes, type, elements, address in self._holders(symbol, x, y, width, height):
-            fits = values.dtype == NUMPY_TYPES[type] and (
-                values.size == height * width * elements if values.ndim == 1
-                else values.shape[:2] == (height, width) and values[0, 0].size == elements)
-            if not fits:
-                raise InputError(f"values of shape {values.shape} and type {values.dtype} for symbol {symbol} of "
-                                 f"{self.layout.programs[index].name}: expected {elements} elements of {type} per PE")
+            check_values(values, (width, height), type, elements, f"symbol {symbol} of {self.layout.programs[index].name}")
             if elements:
                 rows = self._by_pe(values, height * width, elements, order)
                 here = (pes // self.layout.width - y) * width + pes % self.layout.width - x
@@ -439,6 +434,17 @@ class Simulation(Shown):
         if report["fabric"] is None:
             report["fabric"] = self._fabric.explain()
         return "; ".join([sentence_of(report, status), *map(str, report["findings"])]), report
+
+
+def check_values(values: np.ndarray, grid: tuple[int, int], type: str, elements: int, what: str) -> None:
+    """Refuse values that are not so many elements of that type for each PE of a grid (width, height): flat, or by rows."""
+    width, height = grid
+    fits = values.dtype == NUMPY_TYPES[type] and (
+        values.size == height * width * elements if values.ndim == 1
+        else values.shape[:2] == (height, width) and values[0, 0].size == elements)
+    if not fits:
+        raise InputError(f"values of shape {values.shape} and type {values.dtype} for {what}: expected {elements} elements of "
+                         f"{type} per PE")
 
 
 def _is_row(order: str) -> bool:

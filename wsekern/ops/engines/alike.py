@@ -7,6 +7,7 @@ its own values. Lines that begin otherwise are stepped by themselves.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from wsekern.ops.engines.programs import compile_operations
 from wsekern.ops.operation import Operation
 from wsekern.program.alike import AlikeLines, OnLines
 from wsekern.program.operands import NUMPY_TYPES
+from wsekern.program.simulation import check_values
 
 MOST_PATTERNS = 64
 """Ways of beginning up to which lines are told apart: each is a simulation of its own, and the values of few lines are computed
@@ -60,6 +62,7 @@ class CompiledLine:
         cannot stand for others."""
         if len(tiles) != len(self.inputs):
             raise InputError(f"{len(tiles)} tiles for operations that take {len(self.inputs)}")
+        tiles = [self._given(name, tile) for name, tile in zip(self.inputs, tiles, strict=True)]
         starts, done = self._clocks_of(clock), np.empty_like(clock)
         first = starts.min(axis=0)
         patterns = list(_patterns(starts - first))
@@ -88,9 +91,19 @@ class CompiledLine:
             return OnLines(array, None, (0, 1))
         return OnLines(array, 1, (0,)) if self.shape[1] == 1 else OnLines(array, 0, (1,))
 
+    def _given(self, symbol: str, values: Any) -> np.ndarray:
+        """Values for a symbol of all PEs (height, width, ...); :class:`InputError` where they are none."""
+        values = np.asarray(values)
+        check_values(values, self.grid, *self._symbol(symbol), symbol)
+        return values if values.ndim > 1 else values.reshape(self.grid[1], self.grid[0], -1)
+
+    def _symbol(self, symbol: str) -> tuple[str, int]:
+        """Type and elements of a symbol."""
+        return next(program.symbols[symbol] for program in self.line.layout.programs if symbol in program.symbols)
+
     def _empty(self, symbol: str) -> np.ndarray:
         """Zeros (height, width, elements) for the values of a symbol."""
-        type, elements = next(program.symbols[symbol] for program in self.line.layout.programs if symbol in program.symbols)
+        type, elements = self._symbol(symbol)
         return np.zeros((self.grid[1], self.grid[0], elements), NUMPY_TYPES[type])
 
 

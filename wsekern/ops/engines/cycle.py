@@ -43,6 +43,7 @@ class CycleEngine(Engine):
 
     def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
         """Run ``operation`` on ``tiles``: its values, and the clocks move on."""
+        tiles = tuple(map(np.asarray, tiles))
         if operation.sends:
             self._flow.time(operation)
             return tiles[0].copy() if operation.elements == 0 else self._run_program(operation, *tiles)
