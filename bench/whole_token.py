@@ -1,9 +1,9 @@
 """A whole decode token of a model on one grid, every value on every PE, with weights drawn at random; by hand:
 
-    python bench/whole_token.py [--model llama3-8b] [--layers N] [--vocab N] [--grid 660] [--cached 4000] [--threads 2]
+    python bench/whole_token.py [--model llama3-8b] [--layers N] [--vocab N] [--grid 690] [--cached 4000] [--threads 2]
     python bench/whole_token.py --engine cycle --one-layer      every wavelet of all layers
 
-Weights and cache stay in memory, some 20 GB for all of Llama-3-8B; drawing them is not counted. ``memory_seconds`` is what
+Weights and cache stay in memory, some 18 GB for all of Llama-3-8B; drawing them is not counted. ``memory_seconds`` is what
 reading weights and cache once would take at the rate at which this machine reads memory in the same run: no token can be
 quicker. After each layer the clocks of all PEs are compared with those of ``predict``'s list of steps, timed without values.
 With ``--one-layer`` all layers have the weights of the first, some 6 GB with the head, and a cache each.
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--model", default="llama3-8b")
     parser.add_argument("--engine", choices=ENGINES, default="flow", help="cycle: every wavelet")
     parser.add_argument("--one-layer", action="store_true", help="the weights of the first layer in all")
-    for name, default in (("layers", 0), ("vocab", 0), ("grid", 660), ("cached", 4000), ("threads", 2), ("tokens", 3)):
+    for name, default in (("layers", 0), ("vocab", 0), ("grid", 690), ("cached", 4000), ("threads", 2), ("tokens", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--keep", type=Path, help="a file of figures, docs/performance.json, to write these into as well")
     asked = parser.parse_args()
