@@ -20,7 +20,7 @@ def performance(root: Path) -> dict[str, Callable[[], str]]:
     figures = json.loads(path.read_text(encoding="utf-8"))
     return {"performance-beside": partial(beside, figures.get("beside", {})),
             "performance-flames": partial(flames, root / "docs"),
-            "performance-token": partial(whole_token, figures.get("whole_token", {})),
+            "performance-token": partial(whole_token, figures.get("whole_token"), figures.get("whole_token_by_wavelet")),
             "performance-peers": partial(peers, figures.get("peers", {}))}
 
 
@@ -74,15 +74,15 @@ def flames(folder: Path) -> str:
                        for name in names) or "Not drawn yet."
 
 
-def whole_token(found: dict[str, Any]) -> str:
-    """A decode token of a whole model: its time beside that of reading its memory once."""
-    if not found:
-        return "Not measured yet."
-    return table(["model", "layers", "grid", "threads", "a token", "reading weights and cache once", "memory",
-                  "layers with the clocks of `predict`"], [[
-        found["model"], str(found["layers"]), f"{found['grid']}x{found['grid']}", str(found["threads"]),
-        f"{found['seconds']:.2f} s", f"{found['memory_seconds']:.2f} s", f"{found['peak_bytes'] / 1e9:.1f} GB",
-        str(found["layers_with_the_clocks_of_predict"])]])
+def whole_token(*runs: dict[str, Any] | None) -> str:
+    """A decode token of a whole model on each engine: its time beside that of reading its memory once."""
+    lines = [[found["model"], found["engine"], "of one layer" if found["one_layers_weights"] else "its own",
+              str(found["layers"]), f"{found['grid']}x{found['grid']}", str(found["threads"]), f"{found['seconds']:.3g} s",
+              f"{found['memory_seconds']:.2g} s", f"{found['peak_bytes'] / 1e9:.1f} GB",
+              str(found["layers_with_the_clocks_of_predict"])] for found in runs if found]
+    return table(["model", "engine", "weights of a layer", "layers", "grid", "threads", "a token",
+                  "reading weights and cache once", "memory", "layers with the clocks of `predict`"],
+                 lines) if lines else "Not measured yet."
 
 
 def peers(found: dict[str, Any]) -> str:
