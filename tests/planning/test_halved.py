@@ -11,10 +11,11 @@ from wsekern.inference.programs import PROGRAM_SETS
 from wsekern.inference.step_times import time_handover
 from wsekern.machine import load_machine
 from wsekern.planning.blocks import with_blocks
-from wsekern.planning.candidates import Candidate
+from wsekern.planning.candidates import Candidate, Demand
 from wsekern.planning.estimate import Estimator
 from wsekern.planning.halved import halved, may_be_halved
 from wsekern.planning.layout import Placement
+from wsekern.planning.placement import search_for
 from wsekern.planning.regions import RegionShape
 from wsekern.workload import Request, load_config
 
@@ -73,3 +74,9 @@ def test_mixers_lie_above_mixers_where_all_regions_are_alike_and_fill_the_width(
     shapes = (RegionShape(width, 90, 2, 1, 200), RegionShape(width, 90, 2, 17, 200 if alike else 220))
     placement = Placement(load_config("gpt-oss-120b"), WSE3, Request(16, 16), 12, shapes, (100, 100), programs=DEFAULT)
     assert all(mapping.stacked == stacked for mapping in placement.mappings)
+
+
+@pytest.mark.parametrize(("width", "expert_wafers"), [(30, 1), (40, 1), (300, 2)])
+def test_regions_without_columns_for_feed_forward_parts_have_no_room(width, expert_wafers):
+    search = search_for(load_config("qwen3-30b-a3b"), Demand.of(((Request(), 1.0),)), WSE3)
+    assert search.room(Candidate(width, 200, 1, DEFAULT, expert_wafers, mixer_width=40)) is None

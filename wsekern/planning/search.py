@@ -111,6 +111,8 @@ class Search:
         return self._rooms[candidate]
 
     def _room(self, candidate: Candidate) -> Room | None:
+        if candidate.mixer_width and (candidate.mixer_width >= candidate.width or candidate.expert_wafers > 1):
+            return None  # no columns are left for the feed-forward parts, or they lie on other wafers
         chunk = min(SEARCHED_CHUNK, self.service.request.unread)
         whole = self._room_for(candidate, chunk)
         if whole is not None or (alone := self._room_for(candidate, 1)) is None:
