@@ -327,6 +327,7 @@ def test_machines_lists_both_sides():
     (["run", "sample", "--prompt", "x", "--top-p", "2"], ["--top-p", "at most the whole"]),
     (["validate", "--data", "/no/such/file.csv"], ["/no/such/file.csv"]),
     (["validate", "--data", "pyproject.toml"], ["columns"]),
+    (["csl", "build", "-1x4"], ["-1x4", "its value behind it"]),
 ])
 def test_bad_input_is_one_sentence(refused, arguments, words):
     message = refused(*arguments)

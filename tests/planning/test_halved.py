@@ -46,6 +46,7 @@ def test_the_quickest_number_of_columns_is_found_from_the_best_region_and_from_c
 
 def test_mixtures_alone_are_halved():
     assert may_be_halved(load_config("gpt-oss-120b")) and not may_be_halved(load_config("llama3-8b"))
+    assert not may_be_halved(load_config("gemma4-26b-a4b"))  # its mixtures lie beside dense parts
 
 
 def test_scores_of_routers_are_summed_where_a_gather_has_no_room():

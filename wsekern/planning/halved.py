@@ -7,6 +7,7 @@ the way to the experts on both sides and back, the estimate says.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from wsekern.inference.halves import has_halves
 from wsekern.planning.candidates import Candidate
 from wsekern.workload.config import ModelConfig
 
@@ -19,7 +20,7 @@ STARTS = 2
 
 def may_be_halved(config: ModelConfig) -> bool:
     """Whether halves are tried: of dense layers both halves are about as large, and a half that waits is a loss."""
-    return all(block.mixture for block, _ in config.kinds)
+    return has_halves(config) and all(block.mixture for block, _ in config.kinds)
 
 
 def halved(quickest: Candidate, cuts: Iterable[Candidate], score: Callable[[Candidate], float],

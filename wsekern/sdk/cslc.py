@@ -27,7 +27,7 @@ def parse(arguments: list[str]) -> tuple[str, dict[str, list[str]]]:
         name, equals, value = word.lstrip("-").partition("=")
         if not equals and name not in FLAGS:
             if k >= len(arguments):
-                raise SystemExit(f"cslc: {word} needs a value")
+                raise InputError(f"cslc: {word[:60]!r} is the last argument: expected its value behind it")
             value = arguments[k]
             k += 1
         options.setdefault(name, []).append(value)
