@@ -38,8 +38,8 @@ def benchmarks(name: str, folder: Path = HERE) -> ModuleType:
     return module
 
 
-def fabric(make: str, size: int, cycles: int) -> Callable[[int], float]:
-    """Wavelet-hops of ``cycles`` cycles by a second, as a function of threads."""
+def fabric(make: str, size: int, cycles: int, clock: Callable[[], float] | None = None) -> Callable[[int], float]:
+    """Wavelet-hops of ``cycles`` cycles by a second (of ``clock``, unless that of :func:`timed`), as a function of threads."""
     fabric = getattr(benchmarks("test_bench_fabric"), make)(size)
     saved = fabric.snapshot()
     before = int(fabric.totals()["hops"].sum())
@@ -49,7 +49,7 @@ def fabric(make: str, size: int, cycles: int) -> Callable[[int], float]:
     def run(threads: int) -> float:
         fabric.restore(saved)
         fabric.state.threads = threads
-        return hops / timed(lambda: fabric.step(cycles), threads)
+        return hops / timed(lambda: fabric.step(cycles), threads, clock)
 
     return run
 
@@ -174,18 +174,12 @@ def first_clocks() -> Callable[[int], float]:
 
 def crowded(make: str, size: int, cycles: int) -> Callable[[int], float]:
     """As :func:`fabric`, by the clock, while every core has other work."""
-    fabric = getattr(benchmarks("test_bench_fabric"), make)(size)
-    saved = fabric.snapshot()
-    before = int(fabric.totals()["hops"].sum())
-    fabric.step(cycles)
-    hops = int(fabric.totals()["hops"].sum()) - before
+    alone = fabric(make, size, cycles, time.perf_counter)
 
     def run(threads: int) -> float:
         others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
         try:
-            fabric.restore(saved)
-            fabric.state.threads = threads
-            return hops / timed(lambda: fabric.step(cycles), threads=2)
+            return alone(threads)
         finally:
             for other in others:
                 other.kill()
@@ -263,9 +257,10 @@ LIMITS: dict[str, Case] = {
 """What the machine allows, measured in the same run."""
 
 
-def timed(work: Callable[[], Any], threads: int) -> float:
-    """Seconds of ``work``: on one thread of its processor time, so that other work of the machine counts less."""
-    clock = time.process_time if threads == 1 else time.perf_counter
+def timed(work: Callable[[], Any], threads: int, clock: Callable[[], float] | None = None) -> float:
+    """Seconds of ``work`` by a ``clock``; unless told, on one thread of its processor time, so that other work of the machine
+    counts less."""
+    clock = clock or (time.process_time if threads == 1 else time.perf_counter)
     start = clock()
     work()
     return clock() - start

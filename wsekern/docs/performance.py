@@ -30,7 +30,7 @@ def beside(found: dict[str, Any]) -> str:
         return "Not measured yet."
     limits = [f"* {name}: {_short(value)}" for name, value in found["limits"].items()]
     lines = [cells for case in found["rows"] for cells in _rows_of(case)]
-    missed = [f"* {case['case']}: {', '.join(goals)}; what stops it: {case['bound']}." for case in found["rows"]
+    missed = [f"* {case['case']}: {', '.join(goals)}; what seems to stop it: {case['bound']}." for case in found["rows"]
               if (goals := [goal for goal, met in case["goals"].items() if not met])]
     return "\n".join([
         f"{found['machine']}. What it allows, measured in the same run:", "", *limits, "",

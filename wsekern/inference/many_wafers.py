@@ -127,8 +127,8 @@ class Stage:
 def link_cycles(machine: Machine, mapping: Mapping, tokens: int) -> int:
     """Cycles of ``tokens`` tokens from a wafer to the next; of a sampled token (0) back to the first, which is nothing but
     latency."""
-    system, size = machine.system, mapping.config.hidden * PRECISIONS[mapping.precision] * tokens
-    return math.ceil((float(system.io_latency) + size / float(system.io_bandwidth)) * float(machine.clock))
+    size = mapping.config.hidden * PRECISIONS[mapping.precision] * tokens
+    return math.ceil(machine.system.io_seconds(size) * float(machine.clock))
 
 
 class Future(Protocol):

@@ -105,6 +105,10 @@ class System(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     io_latency: Annotated[Quantity, Unit("s")]
     half_load_fraction: Annotated[Quantity, Unit("ratio", 0, 1)] | None = None
 
+    def io_seconds(self, size: float, messages: int = 1) -> float:
+        """Time of ``messages`` that follow each other over a link to another wafer, of ``size`` bytes in all."""
+        return messages * float(self.io_latency) + size / float(self.io_bandwidth)
+
     @property
     def half_load(self) -> float:
         """Share of ``power`` that is drawn where half of the PEs work."""

@@ -158,9 +158,9 @@ class Judge:
 
     def _crossing(self, candidate: Candidate, kept: tuple[_Kept, ...], wafers: int, tokens: int) -> float:
         """In the links between wafers, all of which have regions."""
-        crossings, system = wafers // candidate.expert_wafers - 1, self.machine.system
+        crossings = wafers // candidate.expert_wafers - 1
         size = self.config.hidden * PRECISIONS[self.request.precision] * tokens
-        links = (crossings + bool(crossings)) * float(system.io_latency) + crossings * size / float(system.io_bandwidth)
+        links = self.machine.system.io_seconds(crossings * size, crossings + bool(crossings))
         return links + sum(expert_crossing_seconds(self.machine, one.sample, tokens) for one in kept)
 
 

@@ -430,9 +430,9 @@ class Placement:
     def link_seconds(self, crossings: int, back: bool, tokens: int) -> float:
         """Time of ``crossings`` steps of ``tokens`` tokens from wafer to wafer, and of one that goes ``back``; where the
         vocabulary is dealt to several wafers, of the step to all of these before and of the embedding's to the first behind."""
-        size, system = self.config.hidden * PRECISIONS[self.request.precision] * tokens, self.machine.system
+        size = self.config.hidden * PRECISIONS[self.request.precision] * tokens
         crossings += self.dealt_steps * back
-        return (crossings + back) * float(system.io_latency) + crossings * size / float(system.io_bandwidth)
+        return self.machine.system.io_seconds(crossings * size, crossings + back)
 
     @cached_property
     def steady(self) -> SteadyLine:

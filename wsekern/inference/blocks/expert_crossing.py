@@ -63,7 +63,7 @@ def crossing_seconds(mapping: Grid, part: Mixture, machine: Machine, tokens: int
         return 0.0
     size, others = PRECISIONS[mapping.precision] * tokens, mapping.expert_wafers - 1
     sent = size * others * (2 * mapping.config.hidden + 2 * part.chosen)
-    return 2 * float(machine.system.io_latency) + sent / float(machine.system.io_bandwidth)
+    return machine.system.io_seconds(sent, 2)
 
 
 def _spread(mapping: Grid, part: Mixture, tokens: int) -> LayerStep:
