@@ -8,7 +8,7 @@ import numpy as np
 
 from wsekern.ops._timing import LineCosts, broadcast_line
 from wsekern.ops.lines.line import LineEmitter, LineOperation, segments
-from wsekern.ops.operation import Axis, Clocks, check_line
+from wsekern.ops.operation import Axis, Clocks, Clocks, check_line
 from wsekern.ops.schedule.painter import LinePainter
 
 
@@ -34,8 +34,7 @@ class Broadcast(LineOperation):
     def __post_init__(self) -> None:
         check_line(self.elements, self.axis, self.segment, root=self.root)
 
-    @property
-    def parameter(self) -> int:
+    def parameter_on(self, engine: Clocks) -> int:
         """The root."""
         return self.root
 
