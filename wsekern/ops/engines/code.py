@@ -56,7 +56,8 @@ def _few_words(operation: Operation) -> Operation:
 @lru_cache(maxsize=4096)
 def _code_size(operation: Operation, timing: Timing, width: int, height: int) -> CodeSize:
     costs = replace(timing, precision=operation.precision or timing.precision)
-    lowered = operation.in_engine_format().staged().lowered(costs, width, height)
+    largest, width, height = operation.in_engine_format().staged().largest(width, height)
+    lowered = largest.lowered(costs, width, height)
     programs = [write_alone(lowered, costs, role) for role in _roles(lowered, width, height)]
     sizes = [_size(*program, timing) for program in programs]
     loop = 0 if operation.sends else LOOP_BYTES

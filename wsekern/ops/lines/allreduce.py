@@ -11,7 +11,7 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops._timing import HELD_FLAG, LineCosts, allreduce_alone, allreduce_line
-from wsekern.ops.lines.levels import MOST_LEVELS, Groups, Levels, check_groups, quickest_groups
+from wsekern.ops.lines.levels import LONG_LINE, MOST_LEVELS, Groups, Levels, check_groups, quickest_groups
 from wsekern.ops.lines.line import LineEmitter, LineOperation, Stream, segments, stream_of
 from wsekern.ops.lines.tree_reduce import KTreeAllReduce
 from wsekern.ops.operation import Axis, Clocks, Emission, Operation, Shapes, Untimed, check_line, check_operands
@@ -103,6 +103,12 @@ class AllReduce(LineOperation):
     def lowered(self, timing: Timing, width: int, height: int) -> "AllReduce":
         """What the cycle engine runs on a grid."""
         return self.on(timing, width, height)
+
+    def largest(self, width: int, height: int) -> tuple[Operation, int, int]:
+        """With as many levels as there can be."""
+        if self.groups != "quickest":
+            return self, width, height
+        return replace(self, segment=0), LONG_LINE, LONG_LINE
 
     def parameter_on(self, engine: Clocks) -> tuple[int, ...]:
         """The groups of each level."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from wsekern.ops._timing import LineCosts, broadcast_line
 from wsekern.ops.lines.line import LineEmitter, LineOperation, segments
-from wsekern.ops.operation import Axis, Clocks, Clocks, check_line
+from wsekern.ops.operation import Axis, Clocks, check_line
 from wsekern.ops.schedule.painter import LinePainter
 
 

@@ -14,6 +14,9 @@ from wsekern.ops.operation import check_count
 MOST_LEVELS = 4
 """Levels of chains at most: the middle PE of all takes two streams of each, through an input queue for each of them."""
 
+LONG_LINE = 1024
+"""PEs of a line on which few words take all levels."""
+
 Groups = int | tuple[int, ...] | Literal["quickest"]
 
 
