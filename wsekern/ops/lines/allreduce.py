@@ -29,7 +29,7 @@ def default_groups(pes: int) -> int:
 
 @dataclass(frozen=True)
 class AllReduce(LineOperation):
-    """K-tree all-reduce of ``elements`` elements per PE along ``axis``, of two levels (MeshGEMV of WaferLLM, OSDI'25) or others.
+    """K-tree all-reduce of ``elements`` elements per PE along ``axis``, of two levels (MeshGEMV of WaferLLM, OSDI'25) or more.
 
     A line of P PEs is cut into ``groups`` contiguous groups. Level 1: chains run from both ends of each group to its
     middle PE, one hop a link, each PE adding its tile to the stream. Level 2: chains run over the group roots, from
@@ -195,7 +195,8 @@ class AllReduce(LineOperation):
     def link_traversals(self, engine: Clocks) -> int:
         """Wavelets times links of one run on the whole grid."""
         own = self.on(engine.timing, engine.width, engine.height)
-        return sum(part.link_traversals(engine) for part in own.parts) if self.tail else LineOperation.link_traversals(own, engine)
+        parts = own.parts if self.tail else (own,)
+        return sum(LineOperation.link_traversals(part, engine) for part in parts)
 
     def memory_bytes(self, engine: Clocks) -> int:
         """Bytes of the tiles that a PE holds."""
