@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from wsekern.formulas import largest
 from wsekern.inference.blocks.common import add_bias, all_reduce, columns_of_copy
 from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.grid import Grid
@@ -18,6 +19,7 @@ from wsekern.inference.steps import LayerStep, Steps, Values, find, first, keep,
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import AllGather, Local
 from wsekern.ops.local.largest import BITS, Largest, key_bytes
+from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import Mixture, Norm
 
 _step = partial(LayerStep, "ffn")
@@ -40,9 +42,16 @@ def routing_steps(mapping: Grid, part: Mixture, tokens: int, folded: Norm | None
     return [*steps, *_shares(mapping, part, tokens), reshape("chosen", tokens * part.chosen)]
 
 
-def choosing_room(mapping: Grid, part: Mixture) -> int:
-    """Bytes of the keys of the scores of a token."""
-    return key_bytes(part.experts) if mapping.precision in BITS else 0
+def routing_room(mapping: Grid, part: Mixture) -> int:
+    """Bytes of the keys of the scores of a token, or of the exponentials of a chunk's."""
+    terms = part.experts if by_probability(part) or part.scores == "sparse_mixer" or _over_all(part) else part.chosen
+    return largest(key_bytes(part.experts) if mapping.precision in BITS else 0,
+                   room_bytes("expsub", mapping.form, mapping.precision, mapping.chunk * terms))
+
+
+def _over_all(part: Mixture) -> bool:
+    """Whether shares are exponentials over the sum of those of all scores."""
+    return part.scores == "softmax" and not part.normalized
 
 
 def routing_tiles(mapping: Grid, part: Mixture, weights: dict[str, np.ndarray], cutter: TileCutter) -> Values:
@@ -137,17 +146,17 @@ def _judged(mapping: Grid, part: Mixture, tokens: int) -> Steps:
             _step("correct", Local("add", part.experts, tokens, form=mapping.form), ("all_scores", "bias"), "judged")]
 
 
-def _largest(mapping: Grid, x: str, n: int, rows: int, count: int, places: str, largest: str) -> Steps:
-    """``places`` and ``largest`` (rows, count): where the largest of the ``n`` numbers of each row stand, and these."""
+def _largest(mapping: Grid, x: str, n: int, rows: int, count: int, places: str, best: str) -> Steps:
+    """``places`` and ``best`` (rows, count): where the largest of the ``n`` numbers of each row stand, and these."""
     if mapping.precision in BITS:
-        return [_step("choose", Largest(n, count, rows), (x,), places), take(x, places, largest, 1)]
+        return [_step("choose", Largest(n, count, rows), (x,), places), take(x, places, best, 1)]
     steps: Steps = []
     names = [f"{places}_{round}" for round in range(count)]
     for round, name in enumerate(names):
-        steps += [_step("choose", Local("rowmax", n, rows), (x,), f"{largest}_{round}"),
-                  find(x, f"{largest}_{round}", name),
+        steps += [_step("choose", Local("rowmax", n, rows), (x,), f"{best}_{round}"),
+                  find(x, f"{best}_{round}", name),
                   *(_step("find", Local(kind, n, rows)) for kind in ("sub", "fma", "rowmax"))]
-    return [*steps, stack(names, places, 1), stack([f"{largest}_{round}" for round in range(count)], largest, 1)]
+    return [*steps, stack(names, places, 1), stack([f"{best}_{round}" for round in range(count)], best, 1)]
 
 
 def _sparse_mixer(mapping: Grid, part: Mixture, tokens: int, names: list[str]) -> Steps:
@@ -189,8 +198,8 @@ def _shares(mapping: Grid, part: Mixture, tokens: int) -> Steps:
     """``shares`` (tokens, chosen) of the ``best`` scores."""
     count, form = part.chosen, mapping.form
     if part.scores.startswith("softmax") and not by_probability(part):
-        over_all = part.scores == "softmax" and not part.normalized
-        steps = softmax_steps(mapping, "best", count, tokens, ("all_scores", part.experts) if over_all else ("best", count))
+        terms = ("all_scores", part.experts) if _over_all(part) else ("best", count)
+        steps = softmax_steps(mapping, "best", count, tokens, terms)
         steps.append(reshape("best", tokens, count, output="shares"))
     else:
         steps = [take("all_scores", "chosen", "shares", 1) if part.correction else

@@ -136,8 +136,7 @@ def _shape(item: Vector | Scalar) -> Hashable:
 
 
 def _operand_shape(operand: Operand) -> Hashable:
-    """Of memory whose it is: a loop moves descriptors, and sets their lengths and strides. Of streams nothing: a loop over them
-    takes one descriptor after the other, all of which are counted."""
+    """Of memory whose it is: a loop moves descriptors, and sets their lengths and strides."""
     if isinstance(operand, MEMORY):
         return operand.symbol, operand.type if isinstance(operand, Mem | Mem4d) else None
-    return type(operand)
+    return operand

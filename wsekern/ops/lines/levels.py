@@ -26,7 +26,7 @@ def check_groups(groups: Groups) -> None:
         return
     counts = groups if isinstance(groups, tuple) else (groups,)
     if len(counts) >= MOST_LEVELS:
-        raise InputError(f"groups of {len(counts)} levels and chains over them: expected at most {MOST_LEVELS} levels of chains")
+        raise InputError(f"groups of {len(counts)} levels and chains over them: expected at most {MOST_LEVELS} in all")
     for count in counts:
         check_count("groups", count, 1)
 

@@ -266,7 +266,8 @@ class LineOperation(Operation):
 
     def compute(self, engine: Clocks, tiles: np.ndarray, precision: str) -> np.ndarray:
         """Values of some lines of ``tiles`` (height, width, ...): one for each independent line where it ends alike."""
-        return run_line(engine, self.kind, self.op, tiles, self.axis, self.segment, self.parameter_on(engine), precision, self.ends_alike)
+        return run_line(engine, self.kind, self.op, tiles, self.axis, self.segment, self.parameter_on(engine), precision,
+                        self.ends_alike)
 
     def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""

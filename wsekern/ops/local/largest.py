@@ -1,4 +1,4 @@
-"""The largest numbers of rows, by their places: in 16 bits a number and its place are one fp32 number, and a round is one maximum."""
+"""The largest numbers of rows, by place: 16 bits of a number and its place are one fp32 number, and a round is one maximum."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,9 +30,9 @@ class Largest(LocalOperation):
 
     A key is an fp32 number: its high half the number's 16 bits, whose order is that of floats, its low half 65,535 minus the
     place, or of a negative number the place. So the largest key says the largest number, and of equal ones the first. A round
-    is one maximum over all keys, and scalar code that reads number and place out of it and makes that key minus infinity. Numbers of
-    bf16 that are not finite are no larger than any. Cost of a row: ``local_call``, three vector instructions that make keys, and
-    in each round one more and some ten scalar ones.
+    is one maximum over all keys, and scalar code that reads number and place out of it and makes that key minus infinity.
+    Numbers of bf16 that are not finite are larger than none. Cost: ``local_call``, three vector instructions a row that make
+    keys, and in each round one more and some ten scalar ones.
     """
 
     n: int
