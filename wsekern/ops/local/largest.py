@@ -44,7 +44,8 @@ class Largest(LocalOperation):
             check_count(name, number, 1)
         check_count("the elements of a tile", self.n * self.count)
         if not self.chosen <= self.n < PLACES:
-            raise InputError(f"the {self.chosen} largest of {self.n} numbers: expected no more than there are, below {PLACES:,}")
+            raise InputError(f"the {self.chosen} largest of {self.n} numbers: expected no more than there are, and those below "
+                             f"{PLACES:,}")
 
     def __str__(self) -> str:
         return f"{self.chosen} largest of {self.count} rows of {self.n}"
