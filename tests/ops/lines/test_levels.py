@@ -22,8 +22,8 @@ def test_levels_are_those_of_the_k_tree_of_schedules(random_tile, assert_same_bi
     tile = random_tile(1, "fp16", 97, 1, 16)
     for groups in ((5,), (9, 3), (27, 9, 3)):
         engines = [FlowEngine("wse3", 1, 97, "silicon", "fp16") for _ in range(2)]
-        values = [engine.run(kind(16, "y", groups), tile) for engine, kind in zip(engines, (AllReduce, KTreeAllReduce), strict=True)]
-        assert_same_bits(*values)
+        kinds = AllReduce(16, "y", groups), KTreeAllReduce(16, "y", groups)
+        assert_same_bits(*(engine.run(kind, tile) for engine, kind in zip(engines, kinds, strict=True)))
         assert engines[0].link_traversals == engines[1].link_traversals
 
 

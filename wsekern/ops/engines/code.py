@@ -99,8 +99,9 @@ def _shared(operation: Operation, instructions: int) -> tuple[Hashable, int]:
 
 
 def _size(program: Program, tiles: tuple[str, ...], timing: Timing) -> tuple[int, int, int]:
-    """(kernel, step, instructions of the kernel) of one PE. The software of a call takes an instruction for each load of a descriptor, of which it consists
-    (an all-reduce on WSE-3: 45 cycles), and a vector instruction those that :data:`VECTOR_BYTES` counts."""
+    """(kernel, step, instructions of the kernel) of one PE. The software of a call takes an instruction for each load of a
+    descriptor, of which it consists (an all-reduce on WSE-3: 45 cycles), and a vector instruction those that
+    :data:`VECTOR_BYTES` counts."""
     kept, depth = nested([item for item in program.code if not isinstance(item, Label)])
     software = sum(-(-item.imm // timing.latency("descriptor", 1)) if item.form == "spend" else 1
                    for item in kept if isinstance(item, Scalar))
