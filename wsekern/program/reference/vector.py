@@ -298,6 +298,7 @@ class VectorUnit:
         if outcome:
             if outcome == "ended":
                 self.end_vector(thread, item, k)
+                self.fillings.note_vector(self, thread, item, k)
             return outcome
         bits, target = 0, thread.loaded[0]
         for lane in range(n):
@@ -322,6 +323,7 @@ class VectorUnit:
         if k + n < thread.extent:
             return "done"
         self.end_vector(thread, item, thread.extent)
+        self.fillings.note_vector(self, thread, item, thread.extent)
         return "ended"
 
     def sources_ready(self, thread: Thread, item: Vector, n: int) -> str:
