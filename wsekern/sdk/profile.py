@@ -50,8 +50,8 @@ def recorded(simulation: Simulation) -> Callable[[], object]:
 
 
 def of_command(words: list[str]) -> tuple[int, list[Profiled]]:
-    """Run a command as ``wsekern sdk`` does: its exit status, and the profiles of its runs, the oldest first; none where it ended
-    before any, of which it has told."""
+    """Run a command as ``wsekern sdk`` does: its exit status, and the profiles of its runs, the oldest first; none where it
+    ended before any, of which it has told."""
     with tempfile.TemporaryDirectory(prefix="wsekern-profile-") as folder:
         status = shell.run(words, {FOLDER: folder})
         found = _read(Path(folder))
