@@ -5,10 +5,10 @@
 
 ``c``: the C of fabric and programs, by some of its tests in C and gcov, in about ten seconds of a processor; CI holds a floor.
 ``python``: the package, by coverage.py and all tests, or those that are named, in the processes that they start too; it wants
-``pip install "coverage>=7.10"`` and takes about twice as long as the tests alone, all of them on all cores: by hand. Without the
-package installed, that of this folder is run. Prints the share of each folder, of
-the package's that of each room, and the least covered files; what no test imports counts as not run. Exit code 1
-where less than ``--floor`` of all lines is run; ``--add`` keeps the figures in a file, of which docs/reliability.md is written.
+``pip install "coverage>=7.10"`` and takes about twice as long as the tests alone, all of them on all cores: by hand. Where no
+package is installed, that of this folder is run. Prints the share of each folder, of the package's that of each room, and the
+least covered files; what no test imports counts as not run. Exit code 1 where less than ``--floor`` of all lines is run;
+``--add`` keeps the figures in a file, of which docs/reliability.md is written.
 """
 
 import argparse

@@ -1,14 +1,6 @@
 """How 16-bit elements fill words, where they are sent and where they are taken: rules HALF and PACKING of pe_state.h."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
-
-from wsekern.program.instructions import Vector
-from wsekern.program.operands import TYPE_BYTES, Fabric
-from wsekern.program.reference.parts import Thread
-
-if TYPE_CHECKING:
-    from wsekern.program.reference.core import ReferenceCore
 
 PAIRS, ODD_PAIRS, ALONE = "pairs", "odd pairs", "alone"
 Note = tuple[int, int, int, int, int]
@@ -27,20 +19,9 @@ class Fillings:
         """A word is sent or taken otherwise than by an instruction whose elements are counted."""
         self.others.add((end, color))
 
-    def note_vector(self, core: "ReferenceCore", thread: Thread, item: Vector, elements: int) -> None:
-        """An instruction has ended with so many elements."""
-        filling = ALONE if core.packing(item) == 1 else ODD_PAIRS if elements % 2 else PAIRS
-        hears = item.terminate or item.control_activate is not None or item.control_unblock is not None
-        for k, loaded in enumerate(thread.loaded if elements else ()):
-            if loaded is None or not isinstance(loaded.stated, Fabric):
-                continue
-            stated, end = loaded.stated, "taken" if k else "sent"
-            color = core.hears[stated.queue] if k else core.speaks[stated.queue] if stated.color is None else stated.color
-            if TYPE_BYTES[loaded.type] != 2 or stated.index is not None or stated.control or hears:
-                self.note_other(end, color)
-            else:
-                pe = core.y * core.fabric.plan.width + core.x
-                self.notes.setdefault((end, color, filling), []).append((core.now, pe, color, core.at, elements))
+    def note(self, end: str, color: int, filling: str, note: Note) -> None:
+        """An instruction has ended."""
+        self.notes.setdefault((end, color, filling), []).append(note)
 
 
 def broken(cores: Iterable[Fillings], of_host: set[int], swaps: bool) -> Iterator[tuple]:
