@@ -1,9 +1,137 @@
 # cython: language_level=3
 """What schedules are made with: the dynamic program of the generated reduction tree (see wsekern.ops.lines.trees.best_side, which
-says what it computes), and colors for routes."""
+says what it computes), colors for routes, and the rows of messages and steps as they are written."""
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy
 
 import numpy as np
+
+cdef enum:
+    MESSAGE_FIELDS = 10     # source, low, high, elements, sums, whole, offset, kind, far, hands over: -1 where there is none
+    STEP_FIELDS = 9         # pe, op, elements, then of dst, a and b: buffer, and first element in it or message
+    MESSAGE = -1            # in place of a buffer
+    NOTHING = -2
+
+KINDS = ("", "line", "plane")
+
+
+cdef struct Rows:
+    # Rows of so many fields, of a number that grows.
+    int64_t *at
+    Py_ssize_t count, room, fields
+
+
+cdef int64_t *new_row(Rows *rows) except NULL:
+    cdef Py_ssize_t room = rows.room
+    cdef int64_t *at = rows.at
+    if rows.count == room:
+        room = 2 * room + 64
+        at = <int64_t *>realloc(at, room * rows.fields * sizeof(int64_t))
+        if at == NULL:
+            raise MemoryError
+        rows.at, rows.room = at, room
+    rows.count += 1
+    return rows.at + (rows.count - 1) * rows.fields
+
+
+cdef as_array(const Rows *rows):
+    # A copy, a field after the other.
+    found = np.empty((rows.count, rows.fields), np.int64)
+    cdef int64_t[:, ::1] view = found
+    if rows.count:
+        memcpy(&view[0, 0], rows.at, rows.count * rows.fields * sizeof(int64_t))
+    return np.ascontiguousarray(found.T)
+
+
+cdef class Written:
+    """The messages and the steps of a schedule as they are written: rows of numbers. See ``wsekern.ops.schedule`` for what they
+    mean; ``ops`` and ``names`` are the ops and the buffers, by number."""
+
+    cdef Rows messages_, steps_
+    cdef readonly dict ops, names
+
+    def __cinit__(self, *_, **__):
+        self.messages_.fields, self.steps_.fields = MESSAGE_FIELDS, STEP_FIELDS
+        self.ops, self.names = {}, {}
+
+    def __dealloc__(self):
+        free(self.messages_.at)
+        free(self.steps_.at)
+
+    def __reduce__(self):
+        raise TypeError("a schedule is not saved: write it again")
+
+    cdef int64_t add(self, int64_t source, int64_t low, int64_t high, int64_t elements, int64_t sums, int64_t whole,
+                     int64_t offset, int64_t kind, int64_t far, int64_t hands) except -1:
+        cdef int64_t *row = new_row(&self.messages_)
+        row[0], row[1], row[2], row[3], row[4] = source, low, high, elements, sums
+        row[5], row[6], row[7], row[8], row[9] = whole, offset, kind, far, hands
+        return self.messages_.count - 1
+
+    cdef int64_t *known(self, int64_t message) except NULL:
+        if not 0 <= message < self.messages_.count:
+            raise IndexError(f"no message {message}: {self.messages_.count} are written")
+        return self.messages_.at + message * MESSAGE_FIELDS
+
+    def message(self, int64_t source, int64_t target, int64_t elements, bint sums=True, far=None) -> int:
+        """A message from one PE to another, in turns with those of other PEs where the farthest of them is given."""
+        return self.add(source, min(source, target), max(source, target), elements, sums, -1, 0, 0, -1 if far is None else far, 0)
+
+    def multicast(self, int64_t source, int64_t low, int64_t high, int64_t elements, str kind="line") -> int:
+        """A message from one PE to all others in [low, high], both ways; of the grid, where ``kind`` is ``plane``."""
+        return self.add(source, low, high, elements, 0, -1, 0, KINDS.index(kind), -1, 0)
+
+    def part(self, int64_t message, int64_t offset, int64_t elements, hands_over=None) -> int:
+        """The elements of ``message`` from ``offset`` on, as something to take or to send by itself."""
+        cdef int64_t *of = self.known(message)
+        return self.add(of[0], of[1], of[2], elements, of[4], message, offset, of[7], of[8],
+                        of[9] if hands_over is None else bool(hands_over))
+
+    def far(self, int64_t message) -> int | None:
+        """The farthest of the PEs that take turns with the sender of ``message``."""
+        cdef int64_t found = self.known(message)[8]
+        return None if found < 0 else found
+
+    cdef int operand(self, operand, int64_t *into) except -1:
+        if type(operand) is tuple:
+            name, first = operand
+            number = self.names.get(name)
+            into[0], into[1] = self.names.setdefault(name, len(self.names)) if number is None else number, first
+        elif operand is None:
+            into[0], into[1] = NOTHING, 0
+        else:
+            into[0], into[1] = MESSAGE, operand
+        return 0
+
+    def step(self, int64_t pe, str op, int64_t elements, dst, a, b=None) -> None:
+        """One instruction; nothing where there are no words."""
+        cdef int64_t row[STEP_FIELDS]
+        if not elements:
+            return
+        number = self.ops.get(op)
+        row[0], row[1], row[2] = pe, self.ops.setdefault(op, len(self.ops)) if number is None else number, elements
+        self.operand(dst, row + 3)
+        self.operand(a, row + 5)
+        self.operand(b, row + 7)
+        memcpy(new_row(&self.steps_), row, sizeof(row))
+
+    @property
+    def message_count(self) -> int:
+        """Messages so far, parts of messages among them."""
+        return self.messages_.count
+
+    @property
+    def message_columns(self):
+        """Of each message, by field: source, lowest and highest PE, elements, whether it is of sums, the message that it is a
+        part of and its first element in that, kind of route, the farthest sender, whether it hands over; -1 for none."""
+        return as_array(&self.messages_)
+
+    @property
+    def step_columns(self):
+        """Of each step, by field: PE, op, elements, and of its dst, a and b the buffer (-1 a message, -2 nothing) and the first
+        element in it, or the message."""
+        return as_array(&self.steps_)
 
 
 def best_children(int64_t[:, ::1] first, int64_t[:, ::1] free, int64_t[:, ::1] choice, int64_t stage, int64_t hop, int64_t run):

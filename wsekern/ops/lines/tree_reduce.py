@@ -69,11 +69,11 @@ class _ReduceWriter:
         pe, parent = self.pes[member], self.tree.parent[member]
         far = self.ends[parent][member > parent] if parent in self.ends else None
         self.sent[pe] = self.schedule.message(pe, self.pes[parent], self.elements, far=None if far is None else self.pes[far])
-        return self.schedule.parts_in_turn(self.sent[pe])
+        return self.schedule.parts_in_turn(self.sent[pe], pe, self.elements)
 
     def streams(self, member: int, parts: list[tuple[int, int, int]], taken: list[int]) -> bool:
         """Whether a member adds the sum of its last child on the way, and not into memory first."""
-        alone = len(parts) == 1 or (bool(taken) and self.schedule.messages[self.sent[taken[-1]]].far is None)
+        alone = len(parts) == 1 or (bool(taken) and self.schedule.far(self.sent[taken[-1]]) is None)
         return member not in self.tree.stores and alone
 
     def add(self, pe: int, taken: Sequence[int], is_root: bool) -> Buffer:
