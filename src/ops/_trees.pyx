@@ -139,23 +139,107 @@ def best_children(int64_t[:, ::1] first, int64_t[:, ::1] free, int64_t[:, ::1] c
 
     ``first[b, n]``: the cycle at which that root executes the first word of its last child; ``free[b, n]``: ``run`` cycles
     later. All are (most + 1, PEs + 1); rows from 1 on hold at n = 1 what a single PE takes, row 0 of ``free`` only that.
-    A root of more PEs is never done earlier, so children past the first that is free too late need not be tried.
+    A root of more PEs is never done earlier: the least of max(F(b, n - i) + stage + i hop, free(b - 1, i)) lies where the least of
+    the one so far and the other, which only grow apart, cross, which is never nearer for more PEs.
     """
-    cdef Py_ssize_t length = first.shape[1] - 1, most = first.shape[0] - 1, n, b, i
-    cdef int64_t cycles, best
+    cdef Py_ssize_t length = first.shape[1] - 1, most = first.shape[0] - 1, b, n
+    ahead_array, low_array = np.empty(length + 1, np.int64), np.empty(length + 1, np.intp)
+    cdef int64_t[::1] ahead = ahead_array
+    cdef Py_ssize_t[::1] low = low_array
     with nogil:
-        for b in range(1, most + 1):
+        for n in range(2, length + 1 if most else 0):
+            choice[1, n] = 1
+            first[1, n] = max(first[1, n - 1] + stage + hop, free[0, 1])
+            free[1, n] = first[1, n] + run
+        for b in range(2, most + 1):
+            best_of_row(&first[b, 0], &free[b - 1, 0], &choice[b, 0], &ahead[0], &low[0], length, stage, hop)
             for n in range(2, length + 1):
-                best = INT64_MAX
-                for i in range(1, n if b > 1 else 2):
-                    if free[b - 1, i] >= best:
-                        break
-                    cycles = max(first[b, n - i] + stage + hop * i, free[b - 1, i])
-                    if cycles < best:
-                        best = cycles
-                        choice[b, n] = i
-                first[b, n] = best
-                free[b, n] = best + run
+                free[b, n] = first[b, n] + run
+
+
+cdef void best_of_row(int64_t *first, const int64_t *free_before, int64_t *choice, int64_t *ahead, Py_ssize_t *low,
+                      Py_ssize_t length, int64_t stage, int64_t hop) noexcept nogil:
+    # One b. ahead[k] = first[k] - k hop; low: the places, lowest first, from each of which on no later one is as low.
+    cdef Py_ssize_t n, cross = 1, count = 0
+    cdef int64_t best, base
+    for n in range(2, length + 1):
+        ahead[n - 1] = first[n - 1] - (n - 1) * hop
+        while count and ahead[low[count - 1]] >= ahead[n - 1]:
+            count -= 1
+        low[count] = n - 1
+        count += 1
+        base = stage + n * hop
+        while cross < n and free_before[cross] < base + ahead[low[from_place(low, count, n - cross)]]:
+            cross += 1
+        best = free_before[cross] if cross < n else INT64_MAX
+        if cross > 1:
+            best = min(best, base + ahead[low[from_place(low, count, n - cross + 1)]])
+        choice[n] = n - low[last_within(ahead, low, count, best - base)]        # the nearest of those that are as good
+        first[n] = best
+
+
+cdef inline Py_ssize_t from_place(const Py_ssize_t *low, Py_ssize_t count, Py_ssize_t place) noexcept nogil:
+    # The first of the low places from `place` on.
+    cdef Py_ssize_t begin = 0, end = count - 1, middle
+    while begin < end:
+        middle = (begin + end) // 2
+        if low[middle] >= place:
+            end = middle
+        else:
+            begin = middle + 1
+    return begin
+
+
+cdef inline Py_ssize_t last_within(const int64_t *ahead, const Py_ssize_t *low, Py_ssize_t count, int64_t most) noexcept nogil:
+    # The last of the low places that is at most so high; one is.
+    cdef Py_ssize_t begin = 0, end = count - 1, middle
+    while begin < end:
+        middle = (begin + end + 1) // 2
+        if ahead[low[middle]] <= most:
+            begin = middle
+        else:
+            end = middle - 1
+    return begin
+
+
+def shared_links(const int64_t[:, ::1] routes, const int64_t[:, ::1] ways, int64_t width):
+    """Rows (link, way, links from its source) of the links of ``ways`` that more than one of the ``routes`` goes over. Both: source,
+    lowest and highest place, along a row of ``width`` places, or along a column where the row differs."""
+    cdef Py_ssize_t way, total = 0
+    over_array = np.full(4 * (max(np.max(routes, initial=0), np.max(ways, initial=0)) + 1), -1, np.int64)
+    cdef int64_t[::1] over = over_array         # the route over a link, or NOTHING: several
+    for way in range(routes.shape[1]):
+        walk(&routes[0, way], routes.shape[1], width, way, 0, &over[0], NULL, &total)
+    if total:
+        total = 0
+        for way in range(ways.shape[1]):
+            walk(&ways[0, way], ways.shape[1], width, NOTHING, way, &over[0], NULL, &total)
+    found = np.empty((total, 3), np.int64)
+    cdef int64_t[:, ::1] rows = found
+    total = 0
+    for way in range(ways.shape[1] if found.size else 0):
+        walk(&ways[0, way], ways.shape[1], width, NOTHING, way, &over[0], &rows[0, 0], &total)
+    return np.ascontiguousarray(found.T)
+
+
+cdef void walk(const int64_t *at, Py_ssize_t stride, int64_t width, int64_t route, int64_t way, int64_t *over, int64_t *rows,
+               Py_ssize_t *total) noexcept nogil:
+    # All links of a way: marks them as those of a route, and counts those that another has; or, without a route, counts those of
+    # several routes, into rows if given.
+    cdef int64_t source = at[0], low = at[stride], high = at[2 * stride], across = low // width != high // width
+    cdef int64_t step = width if across else 1, ahead, end, far, links, link
+    for ahead in range(1, -2, -2):
+        end = high if ahead > 0 else low
+        links = (end - source) // step if ahead > 0 else (source - end) // step
+        for far in range(links):
+            link = 4 * (source + ahead * far * step) + 2 * across + (ahead > 0)
+            if route != NOTHING:
+                total[0] += over[link] != -1
+                over[link] = route if over[link] == -1 else NOTHING
+            elif over[link] == NOTHING:
+                if rows != NULL:
+                    rows[3 * total[0]], rows[3 * total[0] + 1], rows[3 * total[0] + 2] = link, way, far
+                total[0] += 1
 
 
 def lowest_colors(const int64_t[:, ::1] spans, int64_t length):

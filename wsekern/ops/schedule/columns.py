@@ -1,6 +1,7 @@
 """A schedule by columns: the fields of its messages and of its steps as arrays, and the colors and queues that follow."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ class Messages:
         (self.source, self.low, self.high, self.elements, sums, self.whole, self.offset, self.kind, self.far,
          hands) = written.message_columns
         self.sums, self.hands_over = sums > 0, hands > 0
+        self._distinct: tuple[Column, Column] | None = None
 
     def rows(self) -> list[Message]:
         """One after the other."""
@@ -33,6 +35,7 @@ class Messages:
         return [Message(*first, None if whole < 0 else whole, offset, KINDS[kind], None if far < 0 else far, hands)
                 for *first, whole, offset, kind, far, hands in zip(*(field.tolist() for field in fields), strict=True)]
 
+    @cached_property
     def routes(self) -> tuple[Column, Column, Column, Column]:
         """Source, lowest and highest PE, and kind of each message's route: what tells it from others."""
         turns, target = self.far >= 0, np.where(self.source == self.low, self.high, self.low)
@@ -40,14 +43,20 @@ class Messages:
         return (np.where(turns, self.far, self.source), np.where(turns, low, self.low), np.where(turns, high, self.high),
                 np.where(turns, TURNS, self.kind))
 
+    def distinct(self, length: int) -> tuple[Column, Column]:
+        """A message of every route on ``length`` PEs, and of every message the place of its route's."""
+        if self._distinct is None:
+            source, low, high, kind = self.routes
+            key = ((kind * length + source) * length + low) * length + high
+            _, at, which = np.unique(key, return_index=True, return_inverse=True)
+            self._distinct = at, which
+        return self._distinct
+
     def colors(self, length: int, width: int) -> Column:
         """Color of every message on ``length`` PEs in rows of ``width``, the lowest that no other route has at a router on its
         way, short ways first; -1 where there are not enough."""
-        routes = self.routes()
-        source, low, high, kind = routes
-        key = ((kind * length + source) * length + low) * length + high
-        _, at, which = np.unique(key, return_index=True, return_inverse=True)
-        source, low, high, kind = (field[at] for field in routes)
+        at, which = self.distinct(length)
+        source, low, high, kind = (field[at] for field in self.routes)
         order = np.lexsort((kind, low, source, high - low, kind != 0))
         straight = (low // width == high // width) | (kind == PLANE)
         spans = np.stack((low, high + 1, np.where(straight, 1, width)), axis=1)[order]
