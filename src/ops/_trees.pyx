@@ -76,7 +76,8 @@ cdef class Written:
 
     def message(self, int64_t source, int64_t target, int64_t elements, bint sums=True, far=None) -> int:
         """A message from one PE to another, in turns with those of other PEs where the farthest of them is given."""
-        return self.add(source, min(source, target), max(source, target), elements, sums, -1, 0, 0, -1 if far is None else far, 0)
+        return self.add(source, min(source, target), max(source, target), elements, sums, -1, 0, 0,
+                        -1 if far is None else far, 0)
 
     def multicast(self, int64_t source, int64_t low, int64_t high, int64_t elements, str kind="line") -> int:
         """A message from one PE to all others in [low, high], both ways; of the grid, where ``kind`` is ``plane``."""
@@ -139,8 +140,8 @@ def best_children(int64_t[:, ::1] first, int64_t[:, ::1] free, int64_t[:, ::1] c
 
     ``first[b, n]``: the cycle at which that root executes the first word of its last child; ``free[b, n]``: ``run`` cycles
     later. All are (most + 1, PEs + 1); rows from 1 on hold at n = 1 what a single PE takes, row 0 of ``free`` only that.
-    A root of more PEs is never done earlier: the least of max(F(b, n - i) + stage + i hop, free(b - 1, i)) lies where the least of
-    the one so far and the other, which only grow apart, cross, which is never nearer for more PEs.
+    A root of more PEs is never done earlier: the least of max(F(b, n - i) + stage + i hop, free(b - 1, i)) lies where the other
+    reaches the least of the one so far, which is never nearer for more PEs.
     """
     cdef Py_ssize_t length = first.shape[1] - 1, most = first.shape[0] - 1, b, n
     ahead_array, low_array = np.empty(length + 1, np.int64), np.empty(length + 1, np.intp)
@@ -203,8 +204,8 @@ cdef inline Py_ssize_t last_within(const int64_t *ahead, const Py_ssize_t *low, 
 
 
 def shared_links(const int64_t[:, ::1] routes, const int64_t[:, ::1] ways, int64_t width):
-    """Rows (link, way, links from its source) of the links of ``ways`` that more than one of the ``routes`` goes over. Both: source,
-    lowest and highest place, along a row of ``width`` places, or along a column where the row differs."""
+    """Rows (link, way, links from its source) of the links of ``ways`` that more than one of the ``routes`` goes over. Both:
+    source, lowest and highest place, along a row of ``width`` places, or along a column where the row differs."""
     cdef Py_ssize_t way, total = 0
     over_array = np.full(4 * (max(np.max(routes, initial=0), np.max(ways, initial=0)) + 1), -1, np.int64)
     cdef int64_t[::1] over = over_array         # the route over a link, or NOTHING: several
@@ -224,8 +225,8 @@ def shared_links(const int64_t[:, ::1] routes, const int64_t[:, ::1] ways, int64
 
 cdef void walk(const int64_t *at, Py_ssize_t stride, int64_t width, int64_t route, int64_t way, int64_t *over, int64_t *rows,
                Py_ssize_t *total) noexcept nogil:
-    # All links of a way: marks them as those of a route, and counts those that another has; or, without a route, counts those of
-    # several routes, into rows if given.
+    # All links of a way: marks them as those of a route, and counts those that another has; or, without a route, counts
+    # those of several routes, into rows if given.
     cdef int64_t source = at[0], low = at[stride], high = at[2 * stride], across = low // width != high // width
     cdef int64_t step = width if across else 1, ahead, end, far, links, link
     for ahead in range(1, -2, -2):

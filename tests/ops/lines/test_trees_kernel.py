@@ -17,8 +17,8 @@ def plain_children(first, free, choice, stage, hop, run):
             free[b, n] = first[b, n] + run
 
 
-@given(most=st.integers(1, 8), length=st.integers(1, 40), stage=st.integers(0, 20), hop=st.integers(0, 5), run=st.integers(0, 60),
-       send=st.integers(0, 12), add=st.integers(0, 12))
+@given(most=st.integers(1, 8), length=st.integers(1, 40), stage=st.integers(0, 20), hop=st.integers(0, 5),
+       run=st.integers(0, 60), send=st.integers(0, 12), add=st.integers(0, 12))
 def test_the_generated_tree_is_the_least_of_all_children(most, length, stage, hop, run, send, add):
     found = []
     for fill in (best_children, plain_children):

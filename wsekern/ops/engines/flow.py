@@ -195,7 +195,7 @@ class FlowEngine(Engine):
         return self._grid
 
     def pieces(self) -> Pieces | None:
-        """The same as pieces, for operations after which a few stand for the grid; None where every PE has a clock of its own."""
+        """The same as pieces, for operations after which few stand for the grid; None where every PE has a clock of its own."""
         if self._grid is None and self._pieces is None:
             self._pieces = Pieces(self._row, self._column)
         return self._pieces

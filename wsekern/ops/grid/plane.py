@@ -76,8 +76,8 @@ def _snake_at_once(pieces: Pieces | None, timing: Timing, costs: LineCosts) -> i
 
 
 def _multicast_to_ready(pieces: Pieces | None, timing: Timing, root_x: int, root_y: int, costs: LineCosts) -> int | None:
-    """What ``broadcast_plane`` does on a grid whose PEs are all ready before the first word comes: each is done as much later as
-    it is farther from the root. Flags; None, and no clock moved, where it is not so."""
+    """What ``broadcast_plane`` does on a grid whose PEs are all ready before the first word comes: each is done as much later
+    as it is farther from the root. Flags; None, and no clock moved, where it is not so."""
     if pieces is None or pieces.width * pieces.height < 2:
         return None
     hop = np.array((0, timing.hop, 0, 0, 0), np.int64)

@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from wsekern.ops._trees import shared_links
-from wsekern.ops.schedule.columns import PLANE, Column
+from wsekern.ops.schedule.columns import PLANE
 from wsekern.ops.schedule.schedule import Schedule
 from wsekern.ops.schedule.tables import TAKE, clock_tables
 
@@ -62,9 +62,9 @@ class Meetings:
         routes, which = messages.distinct(self.schedule.length)
         far, low, high = (field[routes[np.unique(which[at])]] for field in messages.routes[:3])
         into, ends = low + high - far, messages.offset[at] + messages.elements[at]
-        small = min(self.timing.machine.core.output_queues.values)
-        return bool(len(at)) and not (len(np.unique(into)) == len(into) and bool((ends <= small * self.schedule.packings[at]).all())
-                                      and (words >= frame or len(at) < words))
+        room = min(self.timing.machine.core.output_queues.values) * self.schedule.packings[at]
+        waits = len(np.unique(into)) < len(into) or bool((ends > room).any()) or not (words >= frame or len(at) < words)
+        return bool(len(at)) and waits
 
     @cached_property
     def _intake(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
