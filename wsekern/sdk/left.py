@@ -1,0 +1,37 @@
+"""Files that scripts of the SDK find after a run, in the working directory: they look into them, move them, and remove them."""
+
+import json
+import os
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from wsekern.errors import InputError
+from wsekern.output import write_file
+
+WANTED = "WSEKERN_SDK_FILES"
+"""Set for commands that run with the SDK's tools; else nothing is left."""
+
+
+def log(lines: list[str], cycle: int) -> None:
+    """``sim.log``: what PEs printed, each line behind its cycle, and how many cycles there were."""
+    _leave("sim.log", "\n".join([*lines, f"cycles={cycle}", ""]))
+
+
+def traces() -> None:
+    """The folder of traces, which are not the vendor's: empty."""
+    if os.environ.get(WANTED):
+        with suppress(OSError):
+            Path("simfab_traces").mkdir(exist_ok=True)
+
+
+def job(kind: str) -> None:
+    """``wsjob-ID.json`` of a job of the appliance, of which there is none."""
+    name = f"wsjob-{uuid.uuid4().hex[:22]}"
+    _leave(f"{name}.json", json.dumps({"job_id": name, "job_type": kind}))
+
+
+def _leave(name: str, text: str) -> None:
+    if os.environ.get(WANTED):
+        with suppress(InputError, OSError):  # where nothing can be written, the run was all the same
+            write_file(Path(name), text)
