@@ -219,6 +219,7 @@ void pe_lay_out_cores(pe_grid *g)
         s->core_events = s->ramp_events = s->progress = s->live = s->ended = s->edge_count = 0;
         s->fault_pe = s->fault_color = s->fault_pc = PE_NOBODY;
         memset(s->found, 0, sizeof s->found);
+        memset(s->filled, 0, sizeof s->filled);
         for (int k = 0; k < PE_WHEEL; k++)
             s->core_slot[k] = s->ramp_slot[k] = PE_NOBODY;
     }

@@ -75,6 +75,8 @@ def profile(html_path: str | None, command: tuple[str, ...]) -> None:
     if Path(words[0]).is_dir():
         words = [sys.executable, "-P", "-m", "wsekern.cli", "csl", "run", *words]
     status, found = of_command(words)
+    if not found:
+        sys.exit(status)
     view = Group(*map(profile_view, found))
     open_console().print(view)
     write_page(html_path, lambda: _page(" ".join(command), view))
