@@ -69,7 +69,6 @@ class SdkRuntime(runtime.SdkRuntime, _Context):
         super().__init__(path)
 
     def __enter__(self) -> "SdkRuntime":
-        super(runtime.SdkRuntime, self).__enter__()
         self.load()
         self.run()
         return self

@@ -13,16 +13,21 @@ WANTED = "WSEKERN_SDK_FILES"
 """Set for commands that run with the SDK's tools; else nothing is left."""
 
 
-def log(lines: list[str], cycle: int) -> None:
-    """``sim.log``: what PEs printed, each line behind its cycle, and how many cycles there were."""
-    _leave("sim.log", "\n".join([*lines, f"cycles={cycle}", ""]))
-
-
-def traces() -> None:
-    """The folder of traces, which are not the vendor's: empty."""
+def begun(traces: bool) -> None:
+    """Of a run that begins: the note of its job, and the folder of traces, empty, where the script wants one."""
     if os.environ.get(WANTED):
-        with suppress(OSError):
-            Path("simfab_traces").mkdir(exist_ok=True)
+        job("SdkRuntime")
+        if traces:
+            with suppress(OSError):
+                Path("simfab_traces").mkdir(exist_ok=True)
+
+
+def ended(lines: list[str], stats: dict[str, int | float | str]) -> None:
+    """Of a run that ends: ``sim.log`` with what PEs printed, each line behind its cycle, and how many cycles there were;
+    ``sim_stats.json`` with the simulator's numbers under the vendor's names; ``run_meta.json``."""
+    _leave("sim.log", "\n".join([*lines, f"cycles={stats['cycle_count']}", ""]))
+    _leave("sim_stats.json", json.dumps(stats, indent=4) + "\n")
+    _leave("run_meta.json", json.dumps({"simulator": "wsekern", "cycle_count": stats["cycle_count"]}) + "\n")
 
 
 def job(kind: str) -> None:

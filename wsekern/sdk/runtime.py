@@ -93,8 +93,7 @@ class SdkRuntime:
 
     def load(self) -> None:
         """Programs are in memory already."""
-        if not self._quiet:
-            left.traces()
+        left.begun(not self._quiet)
 
     def run(self) -> None:
         """Let tasks that are active at the start begin."""
@@ -106,7 +105,7 @@ class SdkRuntime:
         self.ports.check(self._stuck)
         self.machine.simulation.tell()
         self.speed.tell()
-        left.log(self.messages.log, self.machine.simulation.cycle)
+        left.ended(self.messages.log, self.speed.numbers(self.machine.made.layout))
 
     def finish(self) -> None:
         """Wait until every PE is ready for the next command; refuse where nothing moves any more."""
