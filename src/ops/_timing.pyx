@@ -372,16 +372,6 @@ def broadcast_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, Li
     return flags
 
 
-def spread(const int64_t[:, ::1] row, const int64_t[:, ::1] column, int64_t[:, :, ::1] grid):
-    """Clocks of every PE of a grid whose clocks are those of its row and its column."""
-    cdef Py_ssize_t x, y, i, width = column.shape[0]
-    with nogil:
-        for y in range(row.shape[0]):
-            for x in range(width):
-                for i in range(CAUSES):
-                    grid[y, x, i] = row[y, i] + column[x, i]
-
-
 def latest_clock(const int64_t[:, :, ::1] grid):
     """The largest sum of causes of a grid of clocks, and the place, row by row, of the first PE that has it."""
     cdef Py_ssize_t x, y, place = 0

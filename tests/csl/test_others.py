@@ -131,3 +131,11 @@ def test_a_color_is_swapped_where_a_word_comes_in(run_csl, both):
     runtime = run_csl({"layout.csl": LAYOUT.replace("PAINT", paint), "pe.csl": code})
     for y in (0, 1):
         assert words(runtime, y, count=4) == [1, 1, 2, 2]
+
+
+def test_the_oldest_dialect_adds_the_color_of_launches_itself(run_csl, tmp_path):
+    paint = ".LAUNCH = @get_color(9), "
+    head = HEAD.replace('"<memcpy/memcpy>", memcpy_params',
+                        f'"<memcpy_multi/memcpy>", @concat_structs(memcpy_params, .{{ {paint} .data_type = f32 }})')
+    code = head + "fn compute() void { out[0] = 5; sys.unblock_cmd_stream(); }"
+    assert words(run_csl({"layout.csl": LAYOUT.replace("PAINT", ""), "pe.csl": code}))[0] == 5
