@@ -146,3 +146,10 @@ def test_a_subscript_may_step_further_than_a_stated_stride_and_says_so(compile_c
     made = compile_csl(f"{far}\nfn compute() void {{ @mov32(column, 5); sys.unblock_cmd_stream(); }}")
     assert ["a stride of 200 elements" in each.text() for each in made.diagnostics.warnings] == [True]
     assert "stride=200" in made.programs[0].program.text()
+
+
+def test_an_input_queue_may_be_flushed_which_does_nothing(compile_csl):
+    made = compile_csl("""const q = @get_input_queue(3);
+comptime { @initialize_queue(q, .{ .color = @get_color(2) }); }
+fn compute() void { @queue_flush(q); sys.unblock_cmd_stream(); }""", arch="wse3")
+    assert "flush of an input queue" in made.diagnostics.warnings[0].text()
