@@ -240,6 +240,14 @@ class Operation(WaferProgram, Tabled):
         """The same operation as the cycle engine can run it, where some of its forms have no program."""
         return self
 
+    def on(self, timing: Timing, width: int, height: int) -> "Operation":
+        """With what is chosen by the machine and the grid: the operation itself, unless it leaves something to be chosen."""
+        return self
+
+    def largest(self, width: int, height: int) -> tuple["Operation", int, int]:
+        """Of the same kind, with the sides of a grid: one whose program is as large as any is, where that depends on sides."""
+        return self, width, height
+
     def host_tiles(self, timing: Timing, width: int, height: int) -> Shapes:
         """Shapes of the tiles on a PE of a grid, as the host gives them."""
         return self.lowered(timing, width, height).tiles()

@@ -79,6 +79,7 @@ class FlowEngine(Engine):
     def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
         """Run ``operation`` on ``tiles``: its values, and the clocks move on."""
         check_arrays(tiles)
+        operation = operation.on(self.timing, self.width, self.height)
         with self._watched(operation), self._contention(operation):
             return operation.flow(self, *tiles)
 
@@ -92,6 +93,7 @@ class FlowEngine(Engine):
 
     def time(self, operation: Operation) -> None:
         """Move the clocks on by ``operation``, without values."""
+        operation = operation.on(self.timing, self.width, self.height)
         with self._watched(operation), self._contention(operation):
             operation.time(self)
 
