@@ -19,7 +19,6 @@ from wsekern.inference.kinds import GridFormulas, LayerKind
 from wsekern.inference.layer import arriving_steps, expert_loads, mixer_steps, other_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
-from wsekern.inference.step_times import handover_steps
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
@@ -94,6 +93,7 @@ class Estimator:
         self._layers: dict[Hashable, float] = {}
         self._beside: dict[Hashable, list[tuple[int, float]]] = {}
         self._heads: dict[Mapping, int] = {}
+        self._ways: dict[Hashable, int] = {}
         self._spread: dict[tuple[int, int], int] = {}
 
     def operation(self, operation: Operation, width: int, height: int) -> int:
@@ -167,8 +167,8 @@ class Estimator:
     def layers(self, mapping: Mapping, tokens: int, slots: int) -> float:
         """All layers of the model of ``mapping``, as :func:`wsekern.inference.step_times.time_layers` does."""
         if mapping.feed_width:
-            ways = sum(count * self.steps(arriving_steps(half, block, tokens), half.width, half.height)
-                       for half in mapping.halves for block, count in half.config.kinds)
+            ways = sum(kind.count * self.arriving(kind, (half.width, half.height), tokens)
+                       for half in mapping.halves for kind in half.kinds)
             return ways + sum(self.layers(half, tokens, slots) for half in mapping.halves)
         sides, slots = (mapping.width, mapping.height), max(1, slots)
         return sum(kind.count * self.layer(kind, sides, mapping.slots, mapping.chunk, mapping.expert_load, tokens, slots)
@@ -214,13 +214,27 @@ class Estimator:
             formulas = self._formulas[listed, kind] = self._lists[listed].of(kind.grid)
         return int(formulas(*numbers[:-2], *kind.blocks, *numbers[-2:])[0])
 
+    def arriving(self, kind: LayerKind, sides: tuple[int, int], tokens: int) -> int:
+        """The way of tokens to a layer in one half, on columns of ``sides``: the same for all contexts."""
+        key = kind, sides, tokens
+        found = self._ways.get(key)
+        if found is None:
+            found = self._ways[key] = self._listed(_arriving, kind, *sides, 1, 1, 0, tokens, 1)
+        return found
+
     def handover(self, mapping: Mapping, tokens: int) -> int:
         """Residual stream from one region to all columns of the next one, as
         :func:`wsekern.inference.step_times.time_handover` does."""
-        if mapping.feed_width:
-            grid, steps = handover_steps(mapping, tokens)
-            return self.steps(steps, grid.width, grid.height)
-        return self.spread(tokens * mapping.hidden, mapping.width)
+        widths = (mapping.width, mapping.feed_width) if mapping.feed_width else (mapping.width,)
+        return self.passed_on(tokens * mapping.hidden, widths, mapping.height, mapping.stacked)
+
+    def passed_on(self, elements: int, widths: tuple[int, ...], height: int, stacked: bool) -> int:
+        """So many elements of a row from one region to the next one, over all its columns or, where halves lie above each
+        other, up or down and over those of mixers."""
+        if not stacked:
+            return self.spread(elements, sum(widths))
+        along = Broadcast(-(-height // widths[0]) * elements, "y")
+        return self.operation(along, widths[0], height) + self.spread(elements, widths[0])
 
     def spread(self, elements: int, width: int) -> int:
         """So many elements over ``width`` columns."""
@@ -240,6 +254,10 @@ class Estimator:
 
 def _mixers(grid: Grid, tokens: int, slots: int) -> Steps:
     return mixer_steps(grid, grid.config.blocks[0], tokens, slots)
+
+
+def _arriving(grid: Grid, tokens: int, slots: int) -> Steps:
+    return arriving_steps(grid, grid.config.blocks[0], tokens)
 
 
 def _others(grid: Grid, tokens: int, slots: int) -> Steps:

@@ -20,7 +20,7 @@ from wsekern.machine.machine import in_cycles
 from wsekern.planning.candidates import Candidate
 from wsekern.planning.estimate import estimator
 from wsekern.planning.head_room import HeadRoom
-from wsekern.planning.layout import LEAST_INSIDE, TIMED
+from wsekern.planning.layout import LEAST_INSIDE, TIMED, sides_of
 from wsekern.planning.regions import layers_of, shapes_of
 from wsekern.queueing import LineCosts, steady_line
 from wsekern.workload.config import ModelConfig
@@ -36,12 +36,13 @@ class Room(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Kept:
-    """``count`` regions of ``layers`` layers each; ``sample`` is one on a single PE."""
+    """``count`` regions of ``layers`` layers each; ``sample`` is one on as few PEs as can be, and ``halves`` are its columns of
+    mixers and of feed-forward parts, or all of it."""
 
     layers: int
     count: int
     sample: Mapping
-    bytes: RegionBytes
+    halves: tuple[RegionBytes, ...]
 
 
 class Judge:
@@ -55,7 +56,7 @@ class Judge:
         self.unread = request.prompt - (request.shared if cached is None else cached)
         speculation = load.get("speculation")
         self._checked = speculation.checked if speculation else 1
-        self._sram, self._clock = int(machine.core.sram), float(machine.clock)
+        self._sram, self._clock, self._across = int(machine.core.sram), float(machine.clock), sides_of(machine)[0]
         self._estimator = estimator(in_cycles(machine), load["profile"], request.precision)
         self._known: dict[tuple[Any, ...], tuple[tuple[_Kept, ...], int]] = {}
         self._zeros: dict[int, NDArray[np.float64]] = {}
@@ -63,7 +64,7 @@ class Judge:
     # -- regions -------------------------------------------------------------------------------------------------------
     def _regions(self, candidate: Candidate) -> tuple[tuple[_Kept, ...], int]:
         """What the regions of a candidate keep, whatever their sides, and how many there are."""
-        key = candidate.layers, candidate.expert_wafers, candidate.programs
+        key = candidate.layers, candidate.expert_wafers, candidate.programs, bool(candidate.mixer_width)
         found = self._known.get(key)
         if found is None:
             shapes = shapes_of(self.config, 1, 1, candidate.layers)
@@ -74,12 +75,12 @@ class Judge:
         return found
 
     def _kept(self, config: ModelConfig, layers: int, count: int, candidate: Candidate) -> _Kept:
-        request, load = self.request, self.load
-        sample = Mapping(config, 1, 1, request.precision, context=request.context, layers=layers, with_head=False,
+        request, load, halved = self.request, self.load, bool(candidate.mixer_width)
+        sample = Mapping(config, 1 + halved, 1, request.precision, context=request.context, layers=layers, with_head=False,
                          shared=request.shared, activations=load.get("activations"), programs=candidate.programs,
-                         expert_wafers=candidate.expert_wafers,
+                         expert_wafers=candidate.expert_wafers, feed_width=int(halved),
                          **{name: load[name] for name in ("weight_precision", "cache_precision", "expert_law") if name in load})
-        return _Kept(layers, count, sample, RegionBytes(sample))
+        return _Kept(layers, count, sample, tuple(map(RegionBytes, sample.halves)))
 
     # -- room ----------------------------------------------------------------------------------------------------------
     def _together(self, inside: int, stages: int) -> int:
@@ -88,8 +89,9 @@ class Judge:
     def holds(self, candidate: Candidate, chunk: int, inside: int) -> bool:
         """Whether there is room for chunks of so many tokens and the caches of so many users."""
         kept, regions = self._regions(candidate)
-        chunk = max(chunk, self._together(inside, regions + 1))
-        return all([one.bytes.needed(candidate.width, candidate.height, chunk, inside) <= self._sram for one in kept])
+        chunk, height, widths = max(chunk, self._together(inside, regions + 1)), candidate.height, candidate.widths
+        return all([half.needed(width, height, chunk, inside) <= self._sram
+                    for one in kept for half, width in zip(one.halves, widths, strict=True)])
 
     def room(self, candidate: Candidate, chunk: int, least: float = LEAST_INSIDE) -> Room | None:
         """As :func:`wsekern.planning.layout.filled`."""
@@ -98,7 +100,8 @@ class Judge:
             return Room(chunk, None)
         kept, regions = self._regions(candidate)
         buffered = max(chunk, self._together(batch, regions + 1))
-        inside = min(one.bytes.most_users(candidate.width, candidate.height, buffered, self._sram) for one in kept)
+        inside = min(half.most_users(width, candidate.height, buffered, self._sram)
+                     for one in kept for half, width in zip(one.halves, candidate.widths, strict=True))
         if inside < 1:  # buffers for all of them are too large
             inside = most_that(batch, lambda users: self.holds(candidate, chunk, users))
         if inside < max(1.0, least * batch):
@@ -114,12 +117,20 @@ class Judge:
     # -- time ----------------------------------------------------------------------------------------------------------
     def _seconds(self, candidate: Candidate, one: _Kept, chunk: int, tokens: int, position: int) -> float:
         """Of so many tokens in a region, with so many cached positions before them."""
-        width, height, quick = candidate.width, candidate.height, self._estimator
-        slots, most, load = max(1, -(-position // height)), -(-one.bytes.context // height), one.bytes.load
-        cycles = sum([kind.count * quick.layer(kind, (width, height), most, chunk, load, tokens, slots)
-                      for kind in one.bytes.kinds])
-        work = cycles / one.sample.config.layers
-        return (work * one.layers + quick.spread(tokens * -(-self.config.hidden // height), width)) / self._clock
+        height, quick, sample = candidate.height, self._estimator, one.sample
+        slots, most, load = max(1, -(-position // height)), -(-sample.context // height), sample.expert_load
+        cycles = sum([sum([kind.count * quick.layer(kind, (width, height), most, chunk, load, tokens, slots)
+                           for kind in half.kinds])
+                      for half, width in zip(one.halves, candidate.widths, strict=True)])
+        if candidate.mixer_width:
+            cycles = sum(kind.count * quick.arriving(kind, (width, height), tokens) for half, width in
+                         zip(one.halves, candidate.widths, strict=True) for kind in half.kinds) + cycles
+        passed = quick.passed_on(tokens * -(-self.config.hidden // height), candidate.widths, height, self._stacked(candidate))
+        return (cycles / sample.config.layers * one.layers + passed) / self._clock
+
+    def _stacked(self, candidate: Candidate) -> bool:
+        """Whether regions in halves are so wide that they can only lie above each other."""
+        return bool(candidate.mixer_width) and 2 * candidate.width > self._across
 
     def _costs(self, candidate: Candidate, one: _Kept, chunk: int, most: int, position: int,
                whole: bool) -> NDArray[np.float64]:
