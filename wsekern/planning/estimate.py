@@ -6,7 +6,7 @@ operations a PE starts each as soon as it is ready itself, so that the sum is ne
 more where clocks of the PEs differ, and equal where they do not.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 
@@ -166,13 +166,21 @@ class Estimator:
 
     def layers(self, mapping: Mapping, tokens: int, slots: int) -> float:
         """All layers of the model of ``mapping``, as :func:`wsekern.inference.step_times.time_layers` does."""
-        if mapping.feed_width:
-            ways = sum(kind.count * self.arriving(kind, (half.width, half.height), tokens)
-                       for half in mapping.halves for kind in half.kinds)
-            return ways + sum(self.layers(half, tokens, slots) for half in mapping.halves)
-        sides, slots = (mapping.width, mapping.height), max(1, slots)
-        return sum(kind.count * self.layer(kind, sides, mapping.slots, mapping.chunk, mapping.expert_load, tokens, slots)
-                   for kind in mapping.kinds)
+        widths = (mapping.width, mapping.feed_width) if mapping.feed_width else (mapping.width,)
+        return self.kinds([half.kinds for half in mapping.halves], widths, mapping.height, mapping.slots, mapping.chunk,
+                          mapping.expert_load, tokens, max(1, slots))
+
+    def kinds(self, halves: Sequence[tuple[LayerKind, ...]], widths: tuple[int, ...], height: int, most: int, chunk: int,
+              load: int, tokens: int, slots: int) -> float:
+        """All layers of these kinds on so many columns of mixers and of feed-forward parts, or on as many of whole layers; all
+        else as in :meth:`layer`."""
+        cycles, ways = 0.0, 0
+        for kinds, width in zip(halves, widths, strict=True):
+            sides = width, height
+            cycles += sum([kind.count * self.layer(kind, sides, most, chunk, load, tokens, slots) for kind in kinds])
+            if len(widths) > 1:
+                ways += sum([kind.count * self.arriving(kind, sides, tokens) for kind in kinds])
+        return ways + cycles
 
     def layer(self, kind: LayerKind, sides: tuple[int, int], most: int, chunk: int, load: int, tokens: int,
               slots: int) -> float:

@@ -6,12 +6,14 @@ region for any candidate.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsekern.inference.kinds import LayerKind
 from wsekern.inference.mapping import Mapping, most_that
 from wsekern.inference.region_bytes import RegionBytes
 from wsekern.inference.step_times import expert_crossing_seconds
@@ -43,6 +45,11 @@ class _Kept:
     count: int
     sample: Mapping
     halves: tuple[RegionBytes, ...]
+
+    @cached_property
+    def kinds(self) -> list[tuple[LayerKind, ...]]:
+        """Of the layers in each of :attr:`halves`."""
+        return [half.kinds for half in self.halves]
 
 
 class Judge:
@@ -118,13 +125,8 @@ class Judge:
     def _seconds(self, candidate: Candidate, one: _Kept, chunk: int, tokens: int, position: int) -> float:
         """Of so many tokens in a region, with so many cached positions before them."""
         height, quick, sample = candidate.height, self._estimator, one.sample
-        slots, most, load = max(1, -(-position // height)), -(-sample.context // height), sample.expert_load
-        cycles = sum([sum([kind.count * quick.layer(kind, (width, height), most, chunk, load, tokens, slots)
-                           for kind in half.kinds])
-                      for half, width in zip(one.halves, candidate.widths, strict=True)])
-        if candidate.mixer_width:
-            cycles = sum(kind.count * quick.arriving(kind, (width, height), tokens) for half, width in
-                         zip(one.halves, candidate.widths, strict=True) for kind in half.kinds) + cycles
+        cycles = quick.kinds(one.kinds, candidate.widths, height, -(-sample.context // height), chunk, sample.expert_load, tokens,
+                             max(1, -(-position // height)))
         passed = quick.passed_on(tokens * -(-self.config.hidden // height), candidate.widths, height, self._stacked(candidate))
         return (cycles / sample.config.layers * one.layers + passed) / self._clock
 
