@@ -22,7 +22,8 @@ from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
 from wsekern.planning.breakpoints import breakpoints
 from wsekern.planning.candidates import Demand
-from wsekern.planning.estimate import Estimator, QuickPlacement, estimator
+from wsekern.planning.estimate import QuickPlacement
+from wsekern.planning.estimator import Estimator, estimator
 from wsekern.planning.head_part import with_share
 from wsekern.planning.head_room import head_room
 from wsekern.planning.layout import filled, sides_of

@@ -12,7 +12,7 @@ from wsekern.inference.programs import Programs
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.planning.candidates import Candidate
-from wsekern.planning.estimate import estimator
+from wsekern.planning.estimator import estimator
 from wsekern.planning.head_part import head_region
 from wsekern.planning.layout import sides_of
 from wsekern.planning.regions import Size

@@ -20,7 +20,7 @@ from wsekern.inference.step_times import expert_crossing_seconds
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
 from wsekern.planning.candidates import Candidate
-from wsekern.planning.estimate import estimator
+from wsekern.planning.estimator import estimator
 from wsekern.planning.head_room import HeadRoom
 from wsekern.planning.layout import LEAST_INSIDE, TIMED, sides_of
 from wsekern.planning.regions import layers_of, shapes_of
@@ -125,9 +125,9 @@ class Judge:
     def _seconds(self, candidate: Candidate, one: _Kept, chunk: int, tokens: int, position: int) -> float:
         """Of so many tokens in a region, with so many cached positions before them."""
         height, quick, sample = candidate.height, self._estimator, one.sample
-        cycles = quick.kinds(one.kinds, candidate.widths, height, -(-sample.context // height), chunk, sample.expert_load, tokens,
-                             max(1, -(-position // height)))
-        passed = quick.passed_on(tokens * -(-self.config.hidden // height), candidate.widths, height, self._stacked(candidate))
+        widths, most, hidden = candidate.widths, -(-sample.context // height), -(-self.config.hidden // height)
+        cycles = quick.kinds(one.kinds, widths, height, most, chunk, sample.expert_load, tokens, max(1, -(-position // height)))
+        passed = quick.passed_on(tokens * hidden, widths, height, self._stacked(candidate))
         return (cycles / sample.config.layers * one.layers + passed) / self._clock
 
     def _stacked(self, candidate: Candidate) -> bool:
