@@ -20,6 +20,7 @@ def judge_of(model: str, prompt: int = 1024, output: int = 256) -> tuple[Judge, 
         from wsekern.planning.placement import search_for
     except ImportError:                                                 # commit 9a58329 timed each on the flow engine
         from wsekern.inference.placement import place_model
+
         from wsekern.workload.config import load_config
         from wsekern.workload.request import Request
         machine = load_machine("wse3")

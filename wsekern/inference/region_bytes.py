@@ -1,6 +1,7 @@
 """Bytes of regions that keep the same layers, by numbers: no region is built for any of their sizes."""
 
 import math
+from copy import copy
 
 from wsekern.inference.code import code_bytes
 from wsekern.inference.mapping import Mapping, bytes_of_runs, counted, runs_of, sizes_of, users_with_room
@@ -17,6 +18,12 @@ class RegionBytes:
         self._element, self._room = PRECISIONS[sample.precision], bool(sample.held_layers)
         self.code = code_bytes(sample)
         self._parts: dict[tuple[int, int, int], tuple[list[tuple[int, float, float]], int]] = {}
+
+    def before(self, context: int, shared: int) -> "RegionBytes":
+        """Those of the same regions before sequences of ``context`` tokens, of which all have the first ``shared``."""
+        found = copy(self)
+        found.context, found.shared, found._parts = context, shared, {}
+        return found
 
     def parts(self, width: int, height: int, chunk: int) -> tuple[list[tuple[int, float, float]], int]:
         """(weights, slot, state) of each run of layers that may lie there, and the bytes of buffers and code."""

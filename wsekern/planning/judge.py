@@ -6,7 +6,7 @@ region for any candidate.
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from wsekern.inference.kinds import LayerKind
 from wsekern.inference.mapping import Mapping, most_that
+from wsekern.inference.programs import Programs
 from wsekern.inference.region_bytes import RegionBytes
 from wsekern.inference.step_times import expert_crossing_seconds
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
+from wsekern.ops.local.rows import Form
 from wsekern.planning.candidates import Candidate
 from wsekern.planning.estimator import estimator
 from wsekern.planning.head_room import HeadRoom
@@ -52,6 +54,15 @@ class _Kept:
         return [half.kinds for half in self.halves]
 
 
+@lru_cache(maxsize=4096)
+def _sampled(config: ModelConfig, layers: int, precision: str, activations: Form | None, programs: Programs, wafers: int,
+             halved: bool, named: tuple[tuple[str, Any], ...]) -> tuple[Mapping, tuple[RegionBytes, ...]]:
+    """A region on as few PEs as can be before one token, and the bytes of its halves: the same for all requests."""
+    sample = Mapping(config, 1 + halved, 1, precision, context=1, layers=layers, with_head=False, activations=activations,
+                     programs=programs, expert_wafers=wafers, feed_width=int(halved), **dict(named))
+    return sample, tuple(map(RegionBytes, sample.halves))
+
+
 class Judge:
     """Candidates for ``config`` before ``request``, of which ``cached`` tokens need not be read (None: those that are shared);
     ``load`` as of a search."""
@@ -82,12 +93,11 @@ class Judge:
         return found
 
     def _kept(self, config: ModelConfig, layers: int, count: int, candidate: Candidate) -> _Kept:
-        request, load, halved = self.request, self.load, bool(candidate.mixer_width)
-        sample = Mapping(config, 1 + halved, 1, request.precision, context=request.context, layers=layers, with_head=False,
-                         shared=request.shared, activations=load.get("activations"), programs=candidate.programs,
-                         expert_wafers=candidate.expert_wafers, feed_width=int(halved),
-                         **{name: load[name] for name in ("weight_precision", "cache_precision", "expert_law") if name in load})
-        return _Kept(layers, count, sample, tuple(map(RegionBytes, sample.halves)))
+        request, load = self.request, self.load
+        named = tuple((name, load[name]) for name in ("weight_precision", "cache_precision", "expert_law") if name in load)
+        sample, halves = _sampled(config, layers, request.precision, load.get("activations"), candidate.programs,
+                                  candidate.expert_wafers, bool(candidate.mixer_width), named)
+        return _Kept(layers, count, sample, tuple(half.before(request.context, request.shared) for half in halves))
 
     # -- room ----------------------------------------------------------------------------------------------------------
     def _together(self, inside: int, stages: int) -> int:
@@ -125,7 +135,7 @@ class Judge:
     def _seconds(self, candidate: Candidate, one: _Kept, chunk: int, tokens: int, position: int) -> float:
         """Of so many tokens in a region, with so many cached positions before them."""
         height, quick, sample = candidate.height, self._estimator, one.sample
-        widths, most, hidden = candidate.widths, -(-sample.context // height), -(-self.config.hidden // height)
+        widths, most, hidden = candidate.widths, -(-self.request.context // height), -(-self.config.hidden // height)
         cycles = quick.kinds(one.kinds, widths, height, most, chunk, sample.expert_load, tokens, max(1, -(-position // height)))
         passed = quick.passed_on(tokens * hidden, widths, height, self._stacked(candidate))
         return (cycles / sample.config.layers * one.layers + passed) / self._clock
