@@ -1,11 +1,14 @@
 """``python -m wsekern --cmake-dir | --include-dir | --pxd-dir | --libs``: where the C library and its declarations are, a line
 for each option, for build systems. With anything else, the commands of ``wsekern``."""
 
-import sys
-from collections.abc import Callable
-from pathlib import Path
+from wsekern.interrupts import leaving_quietly
 
-from wsekern import get_include
+with leaving_quietly():
+    import sys
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from wsekern import get_include
 
 
 def installed() -> Path:
@@ -23,6 +26,7 @@ PLACES: dict[str, Callable[[], str]] = {
 if sys.argv[1:] and set(sys.argv[1:]) <= set(PLACES):
     print("\n".join(PLACES[option]() for option in sys.argv[1:]))
 else:
-    from wsekern.cli import main
+    with leaving_quietly():
+        from wsekern.cli import main
 
     main()

@@ -80,7 +80,8 @@ class ProgramError(SimulationError):
 
 class ProgramWarning(UserWarning):
     """A program did what the hardware allows and is hardly meant: words that nobody takes, routes replaced under words that
-    are on their way, queues that two threads use at once, odd numbers of packed elements, memory read and never written."""
+    are on their way, queues that two threads use at once, odd numbers of packed elements, memory read and never written, words
+    that a receiver takes as fuller or emptier than they were sent."""
 
 
 class RoutingError(SimulationError):

@@ -99,7 +99,7 @@ LATENCY = record_of(pe_latency_fields, sizeof(pe_latency))
 STATES = ("idle", "ready", "busy", "input", "output", "fifo", "microthread", "starting")
 """What a thread does in the coming cycle: nothing; issue an instruction, if its turn has come; go on with one; wait for words, for
 room in an output queue, for a FIFO, for a microthread; begin a task, of which it has issued nothing yet."""
-RULES = ("unread", "rewritten", "shared-input", "shared-output", "odd", "unwritten")
+RULES = ("unread", "rewritten", "shared-input", "shared-output", "odd", "unwritten", "half", "packing")
 """By number of ``enum pe_rule``."""
 COUNTERS = ("done", "input", "output", "fifo", "microthread", "instructions", "elements", "vector_cycles", "conflict_cycles",
             "words", "tasks")

@@ -91,9 +91,84 @@ static void add_routers(const pe_grid *g, wsk_fabric *fabric, pe_found *found)
     found->count += words;
 }
 
+/* ---- Sender and receiver that fill words differently -------------------------------------------------------------------- */
+
+/* A note joins those of other strips: the first of all, and how many. */
+static void join(pe_found *found, const pe_found *here)
+{
+    int64_t count = found->count + here->count;
+    if (here->count && (!found->count || here->cycle < found->cycle || (here->cycle == found->cycle && here->at < found->at)))
+        *found = *here;
+    found->count = count;
+}
+
+static uint32_t others(const pe_grid *g, int end)
+{
+    uint32_t mask = 0;
+    for (int32_t p = 0; p < g->pes; p++)
+        mask |= g->pe[p].others[end];
+    return mask;
+}
+
+/* Colors of words that came in from outside. */
+static uint32_t colors_of_host(const wsk_fabric *f)
+{
+    uint32_t mask = 0;
+    for (int i = 0; i < f->strips; i++)
+        for (int k = 0; k < f->strip[i].n_sources; k++)
+            for (int c = 0; c < f->n_colors; c++)
+                if (f->strip[i].sources[k]->of[c].room)
+                    mask |= (uint32_t)1 << f->plan->color_of[c];
+    return mask;
+}
+
+/* Of a color, the instructions that break HALF or PACKING. other: whether words of it were sent, taken in another way. */
+static void add_filling(int rule, pe_found filled[PE_ENDS][PE_FILLINGS], const int other[PE_ENDS], pe_found *found)
+{
+    const pe_found *sent = filled[PE_SENT], *taken = filled[PE_TAKEN];
+    if (rule == PE_HALF) {
+        if (sent[PE_ODD_PAIRS].count && taken[PE_PAIRS].count && !taken[PE_ODD_PAIRS].count && !other[PE_TAKEN])
+            join(found, sent + PE_ODD_PAIRS);
+        if (taken[PE_ODD_PAIRS].count && sent[PE_PAIRS].count && !sent[PE_ODD_PAIRS].count && !other[PE_SENT])
+            join(found, taken + PE_ODD_PAIRS);
+        return;
+    }
+    pe_found pairs[PE_ENDS] = { sent[PE_PAIRS], taken[PE_PAIRS] };
+    for (int end = 0; end < PE_ENDS; end++)
+        join(pairs + end, filled[end] + PE_ODD_PAIRS);
+    pairs[PE_TAKEN].number = 2;
+    pe_found alone = taken[PE_ALONE];
+    alone.number = 1;
+    if (other[PE_SENT] || other[PE_TAKEN])
+        return;
+    if (alone.count && !pairs[PE_TAKEN].count && pairs[PE_SENT].count && !sent[PE_ALONE].count)
+        join(found, &alone);
+    if (pairs[PE_TAKEN].count && !alone.count && sent[PE_ALONE].count && !pairs[PE_SENT].count)
+        join(found, pairs + PE_TAKEN);
+}
+
+static void add_fillings(const pe_grid *g, const wsk_fabric *fabric, int rule, pe_found *found)
+{
+    if (fabric->plan->has_swap)         /* words are sent on one color and taken on another */
+        return;
+    uint32_t sent = others(g, PE_SENT) | colors_of_host(fabric), taken = others(g, PE_TAKEN);
+    for (int color = 0; color < PE_COLORS; color++) {
+        pe_found filled[PE_ENDS][PE_FILLINGS] = { 0 };
+        for (int i = 0; i < g->strips; i++)
+            for (int k = 0; k < PE_ENDS * PE_FILLINGS; k++)
+                join(&filled[k / PE_FILLINGS][k % PE_FILLINGS],
+                     &g->strip[i].filled[k / PE_FILLINGS][color][k % PE_FILLINGS]);
+        add_filling(rule, filled, (int[]){ sent >> color & 1, taken >> color & 1 }, found);
+    }
+}
+
 int pe_find(const pe_grid *g, wsk_fabric *fabric, int rule, pe_found *found)
 {
     *found = (pe_found){ .count = 0 };
+    if (rule == PE_HALF || rule == PE_PACKING) {
+        add_fillings(g, fabric, rule, found);
+        return found->count > 0;
+    }
     if (rule == PE_UNREAD) {
         for (int32_t p = 0; p < g->pes; p++)
             add_queues(g, g->pe + p, found);
@@ -101,13 +176,7 @@ int pe_find(const pe_grid *g, wsk_fabric *fabric, int rule, pe_found *found)
             add_routers(g, fabric, found);
         return found->count > 0;
     }
-    for (int i = 0; i < g->strips; i++) {
-        const pe_found *here = g->strip[i].found + rule;
-        int64_t count = found->count + here->count;
-        if (here->count && (!found->count || here->cycle < found->cycle || (here->cycle == found->cycle
-                                                                             && here->at < found->at)))
-            *found = *here;
-        found->count = count;
-    }
+    for (int i = 0; i < g->strips; i++)
+        join(found, g->strip[i].found + rule);
     return found->count > 0;
 }

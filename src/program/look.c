@@ -243,6 +243,8 @@ static void add_rule(sentence *t, const wsk_simulation *s, int rule, const pe_fo
     case PE_SHARED_INPUT: add(t, "two threads read input queue %lld at once", n); break;
     case PE_SHARED_OUTPUT: add(t, "two threads send by output queue %lld at once", n); break;
     case PE_ODD: add(t, "%lld elements are handed on two to a word: on a WSE-3 an odd number never ends", n); break;
+    case PE_HALF: add(t, "%lld elements of 16 bits go two to a word, and an even number at the other end of the color", n); break;
+    case PE_PACKING: add(t, "elements of 16 bits are taken %lld to a word, and sent %lld to a word", n, 3 - n); break;
     default: add(t, "byte %lld (%s) is read, which nothing has written", n, array_at(s, f->at, n)); break;
     }
 }

@@ -135,6 +135,7 @@ static int take_word(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thread *th,
     uint32_t bits = pe_queue_word(g, q, 0)->bits;
     g->registers[pe->registers + i->dst] = pe_type_bytes(d->type) == 4 ? bits : bits & 0xffff;
     pop_input(fabric, pe, q);
+    pe_note_other(pe, PE_TAKEN, q->color);
     pe->words++;
     return 1;
 }
@@ -158,6 +159,7 @@ static int give_word(pe_grid *g, pe_strip *s, int32_t p, pe_thread *th, const pe
             bits |= r[i->a] << 16;
     }
     send_word(g, s, p, d, bits);
+    pe_note_other(pe, PE_SENT, d->color >= 0 ? d->color : q->color);
     pe->words++;
     return 1;
 }

@@ -55,8 +55,9 @@ typedef struct {
     int32_t extent;         /* elements of that instruction */
     int32_t issued;         /* main thread: instruction that it is at until `resume`, PE_NONE: none yet of its task */
     int8_t state, queue;    /* queue: which one it waits for */
-    pe_place place[4];      /* operands dst, a, b, c */
-} pe_thread;
+} pe_thread;                /* two to a cache line: where its operands are lies in `place` */
+
+enum { PE_SENT, PE_TAKEN, PE_ENDS };    /* the ends of a color */
 
 typedef struct {                        /* three cache lines: what every event touches, what it counts, the rest */
     int64_t resume;                     /* cycle of its event */
@@ -75,8 +76,9 @@ typedef struct {                        /* three cache lines: what every event t
     int32_t registers, own, fifos, params;      /* firsts in the pools */
     int64_t done;                       /* cycle at which it became idle */
     int64_t conflict_cycles, tasks;
+    uint32_t others[PE_ENDS];           /* masks of colors of words sent and taken that are of no pe_filling */
     uint8_t flushing, flushed;          /* masks of output queues: waited for until they are empty, and found so */
-    uint8_t unused[22];
+    uint8_t unused[14];
 } pe_core;
 
 _Static_assert(sizeof(pe_core) == 3 * PE_LINE, "a core begins on a cache line");
@@ -85,6 +87,7 @@ _Static_assert(sizeof(pe_core) == 3 * PE_LINE, "a core begins on a cache line");
 typedef struct {
     pe_program code;
     int32_t queues;                     /* queues in use: inputs, then outputs */
+    int32_t inputs;                     /* input queues among them */
     int32_t words;                      /* words of all their depths */
     int32_t thread_count;               /* the main thread and the microthreads in use */
     int32_t in_slot[PE_QUEUES];         /* place of each queue among the PE's, or PE_NONE */
@@ -97,8 +100,16 @@ typedef struct {
 /* What is hardly meant. UNREAD: words that nobody has taken, when all is idle; REWRITTEN: a route that is replaced under words
  * which are on their way through it (number: how many); SHARED_INPUT, SHARED_OUTPUT: a thread uses a queue that a microthread
  * is still at (number: the queue); ODD: a microthread hands on an odd number (number) of 16-bit elements, two to a word;
- * UNWRITTEN: an element is read that nothing has written (number: its byte address). */
-enum pe_rule { PE_UNREAD, PE_REWRITTEN, PE_SHARED_INPUT, PE_SHARED_OUTPUT, PE_ODD, PE_UNWRITTEN, PE_RULES };
+ * UNWRITTEN: an element is read that nothing has written (number: its byte address); HALF: an instruction ends with half a word
+ * of 16-bit elements (number: how many), and those at the other end of its color with whole ones; PACKING: 16-bit elements are
+ * taken one or two (number) to a word, and sent the other way. */
+enum pe_rule { PE_UNREAD, PE_REWRITTEN, PE_SHARED_INPUT, PE_SHARED_OUTPUT, PE_ODD, PE_UNWRITTEN, PE_HALF, PE_PACKING,
+               PE_RULES };
+
+/* How the words of a color are filled: two 16-bit elements each; the same with an odd number of them, so that the last word is
+ * half empty; one each. Anything else is in pe_core.others. */
+enum pe_filling { PE_PAIRS, PE_ODD_PAIRS, PE_ALONE, PE_FILLINGS };
+
 
 typedef struct {
     int64_t cycle, count, number;
@@ -129,6 +140,7 @@ typedef struct {                        /* rows whose PEs one thread steps */
     wsk_delivery *edge;                 /* words that left the wafer */
     int64_t *edge_cycle;
     pe_found found[PE_RULES];
+    pe_found filled[PE_ENDS][PE_COLORS][PE_FILLINGS];    /* instructions that ended */
     pe_spent *spent;                    /* of each instruction of all programs; NULL: no profile is counted */
     char pad[16];
 } pe_strip;
@@ -148,6 +160,7 @@ typedef struct {                        /* all cores, and what they share */
     pe_word *word;                      /* a queue of eight words is a cache line */
     void *pools;                        /* all that is held for each PE, from `pe` to `ramp_next` */
     uint8_t *word_color;                /* of each word of an output queue; PE_QUEUE_COLOR: that of its queue */
+    pe_place *place;                    /* of each thread: its operands dst, a, b, c, a cache line */
     pe_place *own;
     pe_fifo *fifo;
     uint32_t *registers;
@@ -220,6 +233,8 @@ static inline void pe_schedule_ramp(pe_grid *g, pe_strip *s, int32_t p, int64_t 
     s->ramp_slot[slot] = p;
     s->ramp_events++;
 }
+
+static inline pe_place *pe_places(const pe_grid *g, const pe_thread *th) { return g->place + 4 * (th - g->thread); }
 
 static inline pe_queue *pe_input(const pe_grid *g, const pe_core *pe, int q)
 {

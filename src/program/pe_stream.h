@@ -154,17 +154,34 @@ static uint32_t compute_word(pe_grid *g, pe_core *pe, pe_thread *th, const pe_in
     for (int lane = 0; lane < n; lane++) {
         if (g->written)
             watch_element(g, pe, th, i, 0, k + lane, g->cycle);
-        pe_value v = pe_apply(i->op, i->type, stream_value(g, pe, i->a, &th->place[1], k + lane, lane),
-                              stream_value(g, pe, i->b, &th->place[2], k + lane, lane),
-                              stream_value(g, pe, i->c, &th->place[3], k + lane, lane));
+        pe_value v = pe_apply(i->op, i->type, stream_value(g, pe, i->a, pe_places(g, th) + 1, k + lane, lane),
+                              stream_value(g, pe, i->b, pe_places(g, th) + 2, k + lane, lane),
+                              stream_value(g, pe, i->c, pe_places(g, th) + 3, k + lane, lane));
         if (d->kind == PE_FABOUT)
             bits |= pe_encode(d->type, v) << (16 * lane);
         else if (d->kind == PE_FIFO)
             push_fifo(g, pe, d, v);
         else
-            set_value(g, pe, d, &th->place[0], 0, k + lane, v);
+            set_value(g, pe, d, pe_places(g, th), 0, k + lane, v);
     }
     return bits;
+}
+
+/* How an instruction that ends has filled the words of its colors, or found them filled. */
+static void note_filling(pe_grid *g, pe_strip *s, pe_core *pe, const pe_thread *th, const pe_instruction *i, int64_t elements)
+{
+    int filling = i->packing == 1 ? PE_ALONE : elements & 1 ? PE_ODD_PAIRS : PE_PAIRS;
+    for (int which = 0; which < 4 && elements; which++) {
+        const pe_descriptor *d = operand_number(i, which) < 0 ? NULL : descriptor_of(g, pe, operand_number(i, which));
+        if (!d || (d->kind != PE_FABIN && d->kind != PE_FABOUT))
+            continue;
+        int end = which ? PE_TAKEN : PE_SENT;
+        int color = which ? pe_input(g, pe, d->queue)->color : d->color >= 0 ? d->color : pe_output(g, pe, d->queue)->color;
+        if (pe_type_bytes(d->type) != 2 || d->index || d->control || hears_control(i))
+            pe_note_other(pe, end, color);
+        else if (color >= 0)
+            pe_add(&s->filled[end][color][filling], pe, g->cycle, color, th->pc, elements);
+    }
 }
 
 /* Try the next word of a streaming instruction. 1: done, 0: the thread waits or comes back, 2: the instruction ended. */
@@ -180,6 +197,7 @@ static int run_word(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, pe_t
     if (ready != 1) {
         if (ready >= 3) {
             end_vector(g, pe, th, i, (int32_t)pe_min(th->extent, k));
+            note_filling(g, s, pe, th, i, k);
             return 2;
         }
         if (ready == 2)
@@ -192,7 +210,7 @@ static int run_word(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, pe_t
     consume(g, fabric, pe, i->c, n);
     if (d->kind == PE_FABOUT) {
         if (d->index)
-            bits = (bits & 0xffff) | (uint32_t)(th->place[0].base + (d->index == 1 ? k : 0)) << 16;
+            bits = (bits & 0xffff) | (uint32_t)(pe_places(g, th)[0].base + (d->index == 1 ? k : 0)) << 16;
         send_word(g, s, p, d, bits);
     }
     th->word++;
@@ -200,6 +218,7 @@ static int run_word(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, pe_t
     pe->vector_cycles += i->step;
     if (k + n >= th->extent) {
         end_vector(g, pe, th, i, th->extent);
+        note_filling(g, s, pe, th, i, th->extent);
         return 2;
     }
     return 1;

@@ -72,6 +72,7 @@ static void begin_word_task(pe_grid *g, wsk_fabric *fabric, pe_core *pe, pe_thre
     int control = word.mark & WSK_CONTROL && entry != g->program[pe->program].code.data_entry[k];
     g->registers[pe->registers] = control ? word.bits & 0xffff : word.bits;
     pop_input(fabric, pe, q);
+    pe_note_other(pe, PE_TAKEN, q->color);
     pe->words++;
     begin_task(g, pe, lead, entry, g->cycle + (control ? g->latency.task : g->latency.data_task));
 }

@@ -138,7 +138,8 @@ WSK_API int wsk_simulation_counters(const wsk_simulation *simulation, uint32_t p
 WSK_API int wsk_simulation_thread(const wsk_simulation *simulation, uint32_t pe, int thread, wsk_thread *state);
 /* What the programs did so far that the hardware allows and that is hardly meant, a line for each kind: words that lie unread
  * (as things stand now: ask when all is idle), routes replaced under words that were on their way, queues that two threads used
- * at once, odd numbers of packed elements, memory that was read and never written. Each says the PE, the color and the line of
+ * at once, odd numbers of packed elements, memory that was read and never written, 16-bit elements that fill words otherwise
+ * where they are sent than where they are taken. Each says the PE, the color and the line of
  * the first time, and how often. As wsk_simulation_report; empty where there is none. */
 WSK_API int wsk_simulation_findings(wsk_simulation *simulation, char *text, size_t room);
 /* From now on reads of memory that neither code nor host has written are findings too, until the simulation is freed; memory

@@ -5,9 +5,10 @@
 
 ``c``: the C of fabric and programs, by some of its tests in C and gcov, in about ten seconds of a processor; CI holds a floor.
 ``python``: the package, by coverage.py and all tests, or those that are named, in the processes that they start too; it wants
-``pip install "coverage>=7.10"`` and takes about twice as long as the tests alone: by hand. Prints the share of each folder, of
-the package's that of each room, and the least covered files; what no test imports counts as not run. Exit code 1
-where less than ``--floor`` of all lines is run; ``--add`` keeps the figures in a file, of which docs/reliability.md is written.
+``pip install "coverage>=7.10"`` and takes about twice as long as the tests alone, all of them on all cores: by hand. Where no
+package is installed, that of this folder is run. Prints the share of each folder, of the package's that of each room, and the
+least covered files; what no test imports counts as not run. Exit code 1 where less than ``--floor`` of all lines is run;
+``--add`` keeps the figures in a file, of which docs/reliability.md is written.
 """
 
 import argparse
@@ -106,9 +107,9 @@ def of_python(tests: list[str]) -> Lines:
 
         def coverage(*words: str, check: bool = True) -> None:
             subprocess.run([*run, words[0], f"--rcfile={folder / 'settings'}", *words[1:]], cwd=ROOT, check=check,
-                           env={**os.environ, "PYTHONSAFEPATH": "1"})
+                           env={**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": str(package.parent)})
 
-        coverage("run", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *(tests or ["tests"]), check=False)
+        coverage("run", "-m", "pytest", "-q", "-p", "no:cacheprovider", *(tests or ["tests"]), check=False)
         coverage("combine", "-q")
         coverage("json", "-q", "-o", str(folder / "found"))
         files = json.loads((folder / "found").read_text())["files"]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.fuzz.command_lines import checked, outcome_of_process
 from tests.fuzz.files import LAYOUT, PE, configs, tokenizer
 from wsekern import tiles
 from wsekern.csl.build import Options, build
@@ -156,3 +157,7 @@ def test_engines_refuse_tiles_of_another_shape(engine: type, tile: Any):
 
 def test_no_words_are_of_any_type():
     assert words_of(np.zeros((2, 0), complex)).shape == (2, 0)
+
+
+def test_a_profile_of_a_folder_that_does_not_run_is_refused_once():
+    assert checked(["csl", "profile", "../.."], outcome_of_process) is None

@@ -12,6 +12,8 @@ import pytest
 from wsekern.errors import DeadlockError, ProgramError, ProgramWarning
 from wsekern.fabric import Fabric, FabricPlan, make_route
 from wsekern.program import Layout, Program
+from wsekern.program.reference.simulation import ReferenceSimulation
+from wsekern.soak.programs import same_findings
 
 
 def pair(send: int, take: int, watch_memory: bool = False, strict: bool = False, initial: int | None = 1):
@@ -42,6 +44,30 @@ def through(machine: str, packing: int, count: int):
     simulation = layout.compile()
     simulation.send(2, np.arange(-(-count // packing)), 0, 0)
     simulation.launch("go")
+    return simulation
+
+
+def halves(sent: int, taken: int, sends: int = 2, takes: int = 2, task: bool = False, host: int = 0):
+    """PE (0, 0) sends fp16 elements east, ``sends`` to a word; PE (1, 0) takes them, ``takes`` to a word, or
+    ``task``: by a task. ``host``: as many words that the host sends on the same color."""
+    layout, sender, taker = Layout("wse3", 2, 1), Program("sender"), Program("taker")
+    values, found = sender.array("values", "fp16", 16, 1), taker.array("found", "fp16", 16)
+    with sender.function("go") as t:
+        t.mov16(sender.fabout(3, sent, "fp16", sends), values.view(sent), asynchronous=True)
+    with taker.function("go") as t:
+        if not task:
+            t.mov16(found.view(taken), taker.fabin(3, taken, "fp16", takes), asynchronous=True)
+    if task:
+        with taker.data_task("hear", 3) as t:
+            t.spend(1)
+    for x, program in enumerate((sender, taker)):
+        layout.set_program(program, x)
+    layout.set_route(3, ["RAMP"], ["E"])
+    layout.set_route(3, ["W"], ["RAMP"], 1)
+    simulation = layout.compile()
+    simulation.launch("go")
+    if host:
+        simulation.send(3, np.zeros(host, np.uint32), 0, 0, "RAMP")
     return simulation
 
 
@@ -98,6 +124,11 @@ WRONG = {
     "shared output": (lambda: two_threads(True, 2, False), "color 3, .*a second thread sends by output queue 0"),
     "shared output, main": (lambda: two_threads(True, None, False), "a second thread sends by output queue 0"),
     "odd": (lambda: through("wse3", 2, 7), "color 3, .*hands on 7 elements of 16 bits, two to a word"),
+    "more taken": (lambda: halves(3, 4), r"PE \(0, 0\), color 3, program sender, task go, line \d+ .*: 3 elements of 16 "
+                                         r"bits, an odd number, go two to a word"),
+    "fewer taken": (lambda: halves(4, 3), r"PE \(1, 0\), color 3, program taker, .*: 3 elements of 16 bits, an odd number"),
+    "sent in pairs": (lambda: halves(4, 2, takes=1), r"PE \(1, 0\), color 3, .*are taken 1 to a word, and their sender puts 2"),
+    "sent alone": (lambda: halves(2, 4, sends=1), r"PE \(1, 0\), color 3, .*are taken 2 to a word, and their sender puts 1"),
     "unwritten": (lambda: pair(8, 8, watch_memory=True, initial=None),
                   r"PE \(0, 0\), program sender, .*symbol values is read, which neither .* \(7 more\)"),
 }
@@ -106,6 +137,8 @@ RIGHT = {
     "one reader after the other": lambda: two_threads(False, 2, True),
     "one sender after the other": lambda: two_threads(True, None, True), "an even number": lambda: through("wse3", 2, 8),
     "one to a word": lambda: through("wse3", 1, 7), "another machine": lambda: through("wse2", 2, 7),
+    "halves of words": lambda: halves(3, 3), "halves one to a word": lambda: halves(3, 3, 1, 1),
+    "halves to a task": lambda: halves(3, 0, task=True), "halves of the host": lambda: halves(4, 5, host=1),
     "nobody asked": lambda: pair(8, 8, initial=None), "initial values": lambda: pair(8, 8, watch_memory=True),
 }
 
@@ -194,3 +227,15 @@ def test_a_fabric_tells_when_the_host_replaces_a_route_under_words():
         strict.inject(0, 0, 0, [1, 2, 3, 4])
         strict.step(4)
         strict.rewrite(1, 0, 0, make_route("W", "RAMP"))
+
+
+@pytest.mark.parametrize("sent, taken, sends, takes", [(3, 4, 2, 2), (4, 3, 2, 2), (4, 2, 2, 1), (2, 4, 1, 2), (3, 3, 2, 2)])
+def test_the_reference_finds_the_same_of_half_words(sent, taken, sends, takes):
+    simulation = halves(sent, taken, sends, takes)
+    reference = ReferenceSimulation(simulation.layout)
+    for core in reference.cores.values():
+        core.launch("go")
+    simulation.run(quiet=True)
+    reference.step(simulation.cycle)
+    assert len(reference.findings()) == (sent != taken)
+    same_findings(simulation, reference)

@@ -19,6 +19,9 @@ RULES = {
     "odd": "a microthread hands on {number} elements of 16 bits, two to a word: on a WSE-3 an odd number never ends; hand on "
            "an even one, or one to a word",
     "unwritten": "{symbol} is read, which neither the program nor the host has written",
+    "half": "{number} elements of 16 bits, an odd number, go two to a word, and at the other end of the color an even number: "
+            "half of the last word is sent for nothing or read though nobody has filled it; let both ends have as many",
+    "packing": "elements of 16 bits are taken {number} to a word, and their sender puts {other} to one: let both do the same",
 }
 """What is told, by rule: of which things there are how many is in ``number``."""
 _ODD_NEVER_ENDS = frozenset({"wse3"})
@@ -44,7 +47,8 @@ class Finding:
 
     def __str__(self) -> str:
         many = self.number != 1
-        told = RULES[self.rule].format(number=self.number, symbol=self.symbol, s="s" * many, not_s="s" * (not many))
+        told = RULES[self.rule].format(number=self.number, other=3 - self.number, symbol=self.symbol, s="s" * many,
+                                       not_s="s" * (not many))
         more = self.count - (self.number if self.rule == "unread" else 1)
         return f"{self.where}: {told}" + (f" ({more:,} more)" if more else "")
 

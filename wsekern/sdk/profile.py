@@ -50,14 +50,16 @@ def recorded(simulation: Simulation) -> Callable[[], object]:
 
 
 def of_command(words: list[str]) -> tuple[int, list[Profiled]]:
-    """Run a command as ``wsekern sdk`` does: its exit status, and the profiles of its runs, the oldest first."""
+    """Run a command as ``wsekern sdk`` does: its exit status, and the profiles of its runs, the oldest first; none where it
+    ended before any, of which it has told."""
     with tempfile.TemporaryDirectory(prefix="wsekern-profile-") as folder:
         status = shell.run(words, {FOLDER: folder})
-        return status, _read(Path(folder))
+        found = _read(Path(folder))
+    if not found and not status:
+        raise InputError("nothing has run on the simulated wafer: no SdkRuntime was made")
+    return status, found
 
 
 def _read(folder: Path) -> list[Profiled]:
     files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
-    if not files:
-        raise InputError("nothing has run on the simulated wafer: no SdkRuntime was made")
     return [msgspec.json.decode(path.read_bytes(), type=Profiled) for path in files]

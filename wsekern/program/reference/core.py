@@ -5,16 +5,13 @@ Every core acts in every cycle, instruction by instruction; nothing runs ahead a
 """
 
 from collections import deque
-from dataclasses import dataclass
-from typing import Any
 
 from wsekern.fabric.reference import Word
-from wsekern.program.encode import task_ids
-from wsekern.program.instructions import Label, Scalar, Vector
+from wsekern.program.instructions import Scalar, Vector
 from wsekern.program.layout import Layout
 from wsekern.program.operands import TYPE_BYTES, Fabric, Fifo, Named, Operand
-from wsekern.program.program import Program
-from wsekern.program.reference.parts import BrokenProgram, FifoState, Thread
+from wsekern.program.reference.fillings import Fillings
+from wsekern.program.reference.parts import BrokenProgram, FifoState, Placed, Thread
 from wsekern.program.reference.scalar import ScalarUnit
 from wsekern.program.reference.vector import VectorUnit
 
@@ -24,28 +21,6 @@ Found = tuple[int, int, int, int]
 WAITS = ("input", "output", "fifo", "microthread")
 """What a thread may wait for."""
 _RANKS = {"high": 0, "medium": 1, "main": 2, "low": 3}
-
-
-@dataclass
-class Placed:
-    """A program with its places: instructions without labels, where labels lead, ids of tasks, addresses of symbols."""
-
-    program: Program
-    code: list[Scalar | Vector]
-    labels: dict[str, int]
-    tasks: dict[str, int]
-    addresses: dict[str, int]
-
-
-def place(program: Program, timing: Any) -> Placed:
-    """Number the instructions of a program."""
-    code, labels = [], {}
-    for item in [*program.code, Scalar("end")]:
-        if isinstance(item, Label):
-            labels[item.name] = len(code)
-        else:
-            code.append(item)
-    return Placed(program, code, labels, task_ids(program, timing), program.addresses())
 
 
 class ReferenceCore(VectorUnit, ScalarUnit):
@@ -89,6 +64,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
         self.counters = dict.fromkeys((*WAITS, "instructions", "elements",
                                        "vector_cycles", "conflict_cycles", "words", "tasks"), 0)
         self.found: dict[str, list[Found]] = {}
+        self.fillings = Fillings()
         self.spent: dict[int, list[int]] = {}
         """By instruction: how often it began, cycles of threads at work at it, and waiting (WAITS)."""
         self.begin_at_once()
@@ -161,7 +137,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
 
     def begin_word_task(self, queue: int) -> None:
         entry = self.entry_of(queue)
-        bits, control, _ = self.pop(queue)
+        bits, control, _ = self.pop(queue, alone=True)
         is_control = control and bits >> 16 & 63 in self.control
         self.registers[0] = bits & 0xFFFF if is_control else bits
         self.counters["words"] += 1
@@ -380,9 +356,11 @@ class ReferenceCore(VectorUnit, ScalarUnit):
 
     # ---- words
 
-    def pop(self, queue: int) -> tuple[int, bool, int]:
+    def pop(self, queue: int, alone: bool = False) -> tuple[int, bool, int]:
         """The first word of an input queue; there is room for another one."""
         word = self.inputs[queue].popleft()
+        if alone:
+            self.fillings.note_other("taken", self.hears[queue])
         if queue in self.due:
             self.due[queue] = max(0, self.due[queue] - 1)
         if self.due.get(queue, INPUT_DEPTH) >= self.input_depth(queue):
@@ -436,7 +414,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
             main.resume = words[0][2]
         else:
             self.note_queue(main, operand, False)
-            bits = self.pop(operand.queue)[0]
+            bits = self.pop(operand.queue, alone=True)[0]
             self.registers[item.dst] = bits & (0xFFFFFFFF if TYPE_BYTES[operand.type] == 4 else 0xFFFF)
             self.counters["words"] += 1
             return True
@@ -454,6 +432,7 @@ class ReferenceCore(VectorUnit, ScalarUnit):
             if operand.index is not None and item.a is not None:
                 bits |= self.registers.get(item.a, 0) << 16 & 0xFFFFFFFF
         self.push(operand, bits)
+        self.fillings.note_other("sent", self.speaks[operand.queue] if operand.color is None else operand.color)
         return True
 
     def input_depth(self, queue: int) -> int:

@@ -1,8 +1,12 @@
 """What a core of :mod:`wsekern.program.reference.core` holds."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from wsekern.program.encode import task_ids
+from wsekern.program.instructions import Label, Scalar, Vector
 from wsekern.program.operands import Operand
+from wsekern.program.program import Program
 
 
 class BrokenProgram(Exception):
@@ -58,3 +62,25 @@ class Thread:
     awake: int = 0
     waited: str = ""
     """What it waited for last, and the cycle from which it has had it."""
+
+
+@dataclass
+class Placed:
+    """A program with its places: instructions without labels, where labels lead, ids of tasks, addresses of symbols."""
+
+    program: Program
+    code: list[Scalar | Vector]
+    labels: dict[str, int]
+    tasks: dict[str, int]
+    addresses: dict[str, int]
+
+
+def place(program: Program, timing: Any) -> Placed:
+    """Number the instructions of a program."""
+    code, labels = [], {}
+    for item in [*program.code, Scalar("end")]:
+        if isinstance(item, Label):
+            labels[item.name] = len(code)
+        else:
+            code.append(item)
+    return Placed(program, code, labels, task_ids(program, timing), program.addresses())

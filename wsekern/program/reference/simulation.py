@@ -4,7 +4,9 @@ from wsekern.fabric.reference import ReferenceFabric
 from wsekern.fabric.routes import Port
 from wsekern.program._pe import RULES
 from wsekern.program.layout import Layout
-from wsekern.program.reference.core import ReferenceCore, place
+from wsekern.program.reference.core import ReferenceCore
+from wsekern.program.reference.fillings import broken
+from wsekern.program.reference.parts import place
 
 
 class ReferenceSimulation:
@@ -56,6 +58,9 @@ class ReferenceSimulation:
                      for cycle, color, at, number in core.found.get(rule, [])]
             if notes:
                 found.append((rule, len(notes), *min(notes, key=lambda note: note[:2])))
+        swaps = any(item.route and (item.route.swap_ew or item.route.swap_ns) for item in self.layout.fabric.painted)
+        found += broken([core.fillings for core in self.cores.values()],
+                        {color for streams in self.fabric.streams.values() for color in streams}, swaps)
         for (x, y), core in sorted(self.cores.items(), key=lambda item: item[0][::-1]):
             for queue in sorted(core.inputs):
                 if core.inputs[queue]:

@@ -8,6 +8,7 @@ from wsekern.program.instructions import INSTRUCTIONS, MAX_REPEAT, Vector
 from wsekern.program.operands import MEMORY, TYPE_BYTES, Fabric, Fifo, Mem, Mem4d, Named, Operand, Register, Ring
 from wsekern.program.program import Program
 from wsekern.program.reference import math as numbers
+from wsekern.program.reference.fillings import ALONE, ODD_PAIRS, PAIRS
 from wsekern.program.reference.parts import BrokenProgram, Loaded, Place, Thread
 
 
@@ -298,6 +299,7 @@ class VectorUnit:
         if outcome:
             if outcome == "ended":
                 self.end_vector(thread, item, k)
+                self.note_filling(thread, item, k)
             return outcome
         bits, target = 0, thread.loaded[0]
         for lane in range(n):
@@ -322,7 +324,23 @@ class VectorUnit:
         if k + n < thread.extent:
             return "done"
         self.end_vector(thread, item, thread.extent)
+        self.note_filling(thread, item, thread.extent)
         return "ended"
+
+    def note_filling(self, thread: Thread, item: Vector, elements: int) -> None:
+        """How an instruction that has ended has filled the words of its colors, or found them filled."""
+        filling = ALONE if self.packing(item) == 1 else ODD_PAIRS if elements % 2 else PAIRS
+        hears = item.terminate or item.control_activate is not None or item.control_unblock is not None
+        for k, loaded in enumerate(thread.loaded if elements else ()):
+            if loaded is None or not isinstance(loaded.stated, Fabric):
+                continue
+            stated, end = loaded.stated, "taken" if k else "sent"
+            color = self.hears[stated.queue] if k else self.speaks[stated.queue] if stated.color is None else stated.color
+            if TYPE_BYTES[loaded.type] != 2 or stated.index is not None or stated.control or hears:
+                self.fillings.note_other(end, color)
+            else:
+                pe = self.y * self.fabric.plan.width + self.x
+                self.fillings.note(end, color, filling, (self.now, pe, color, self.at, elements))
 
     def sources_ready(self, thread: Thread, item: Vector, n: int) -> str:
         """Empty where every source has its next ``n`` elements."""
