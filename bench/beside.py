@@ -120,6 +120,19 @@ def layer(prefill: bool) -> Callable[[int], float]:
     return run
 
 
+def judged() -> Callable[[int], float]:
+    """Placements of Llama-3-8B judged a second."""
+    some = benchmarks("judging").judging("llama3-8b")
+    some()                                                              # the first make formulas
+
+    def run(threads: int) -> float:
+        counts: list[int] = []
+        seconds = timed(lambda: counts.append(some()), threads)
+        return sum(counts) / seconds
+
+    return run
+
+
 class Stopwatch:
     """Stands for the fixture of a benchmark: runs the work, and keeps how long it took, in processor time."""
 
@@ -249,6 +262,7 @@ CASES: dict[str, Case] = {
     "conjugate gradient 64x64": Case(lambda: example("conjugate_gradient", (64, 64, 16, 20, 1e-9), ("b", 16), "solve"),
                                      "PE-cycles/s", (1,), ratio=1, bound=CORES),
     "MeshGEMV 64x64, every wavelet": Case(lambda: mesh_gemv(64), "PE-cycles/s", (1,), ratio=1, bound=CORES),
+    "placements judged, 8B": Case(judged, "placements/s", (1,), ratio=100, bound="the interpreter, a hundred formulas each"),
     "first clocks of the slowest operation, 750x994": Case(first_clocks, "s", (1,), seconds=0.008,
                                                            bound="the interpreter, which plants a tree and writes its rows: "
                                                                  "2.5 us a PE of a line, half of the time by process clock"),

@@ -139,3 +139,17 @@ def test_the_oldest_dialect_adds_the_color_of_launches_itself(run_csl, tmp_path)
                         f'"<memcpy_multi/memcpy>", @concat_structs(memcpy_params, .{{ {paint} .data_type = f32 }})')
     code = head + "fn compute() void { out[0] = 5; sys.unblock_cmd_stream(); }"
     assert words(run_csl({"layout.csl": LAYOUT.replace("PAINT", ""), "pe.csl": code}))[0] == 5
+
+
+def test_a_subscript_may_step_further_than_a_stated_stride_and_says_so(compile_csl):
+    far = "var far = @zeros([4, 200]u32);\nconst column = @get_dsd(mem1d_dsd, .{ .tensor_access = |i|{4} -> far[i, 3] });"
+    made = compile_csl(f"{far}\nfn compute() void {{ @mov32(column, 5); sys.unblock_cmd_stream(); }}")
+    assert ["a stride of 200 elements" in each.text() for each in made.diagnostics.warnings] == [True]
+    assert "stride=200" in made.programs[0].program.text()
+
+
+def test_an_input_queue_may_be_flushed_which_does_nothing(compile_csl):
+    made = compile_csl("""const q = @get_input_queue(3);
+comptime { @initialize_queue(q, .{ .color = @get_color(2) }); }
+fn compute() void { @queue_flush(q); sys.unblock_cmd_stream(); }""", arch="wse3")
+    assert "flush of an input queue" in made.diagnostics.warnings[0].text()
