@@ -234,14 +234,14 @@ class Case:
         return {words: met for asked, words, met in found if asked}
 
 
-WIRES = "instructions: by callgrind 30 a hop (256x256, avx2), 42 % of them a strip's own loop over its blocks of 64 PEs; 0.3 misses " \
-        "of the first-level cache a hop, 0.01 of one of 2 MB"
-MIXED = "misses of the second-level cache: by callgrind one in 100 instructions misses 2 MB on 256x256 PEs, where a lane in use " \
-        "touches 1.5 KB a cycle"
+WIRES = "instructions: by callgrind 30 a hop (256x256, avx2), 42 % of them a strip's own loop over its blocks of 64 PEs; 0.3 " \
+        "misses of the first-level cache a hop, 0.01 of one of 2 MB"
+MIXED = "misses of the second-level cache: by callgrind one in 100 instructions misses 2 MB on 256x256 PEs, where a lane in " \
+        "use touches 1.5 KB a cycle"
 ALONE = "cache misses of counters: by callgrind 1.4 a hop of the first level and 0.4 of one of 2 MB (256x256), beside 145 " \
         "instructions"
-CORES = "the instructions of an event (issue, ramp, delivery); by perf no load of a PE's state takes more than 6 % of the time, " \
-        "since memory of coming events is asked for early"
+CORES = "the instructions of an event (issue, ramp, delivery); by perf no load of a PE's state takes more than 6 % of the " \
+        "time, since memory of coming events is asked for early"
 CASES: dict[str, Case] = {
     "dense rows 512": Case(lambda: fabric("broadcast_rows", 512, 60), rate=1000e6, two=1.8, bound=WIRES),
     "dense rows 1024": Case(lambda: fabric("broadcast_rows", 1024, 40), rate=1000e6, two=1.8, bound=WIRES),
