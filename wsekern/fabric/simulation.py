@@ -17,7 +17,7 @@ from wsekern.fabric._host import HostPort
 from wsekern.fabric.plan import FabricPlan, route_record
 from wsekern.fabric.routes import Port, Route, port_of
 from wsekern.output import write_file
-from wsekern.shown import Shown
+from wsekern.shown import Shown, table
 
 REPLACED = ("the route is replaced with {number} word{s} on the way, which may follow the old one or the new one: replace it "
             "once they are through, or in a teardown")
@@ -36,6 +36,9 @@ class Word(NamedTuple):
     control: bool
     teardown: bool
     data: int
+
+    def _repr_html_(self) -> str:
+        return table("Word", self._asdict())
 
 
 class Stop(IntFlag):
