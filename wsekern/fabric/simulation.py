@@ -16,7 +16,7 @@ from wsekern.fabric import _host, _routing
 from wsekern.fabric._host import HostPort
 from wsekern.fabric.plan import FabricPlan, route_record
 from wsekern.fabric.routes import Port, Route, port_of
-from wsekern.output import write_file
+from wsekern.output import check_source, write_file
 from wsekern.shown import Shown, table
 
 REPLACED = ("the route is replaced with {number} word{s} on the way, which may follow the old one or the new one: replace it "
@@ -376,6 +376,7 @@ def _fabric_again(cls: type[Fabric], plan: _routing.Plan, sinks: tuple[int, ...]
 def saved_bytes(saved: bytes | str | os.PathLike[str]) -> bytes:
     """The bytes of a saved state, themselves or of the file that has them; empty ones are no state, and refused as such."""
     if isinstance(saved, str | os.PathLike):
+        check_source(saved)
         try:
             return Path(saved).read_bytes()
         except (OSError, ValueError) as error:

@@ -8,6 +8,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.formulas import opaque
+from wsekern.output import check_source
 
 MAX_TRACE = 1_000_000
 """Sanity limit of the tokens of a trace."""
@@ -141,6 +142,7 @@ def parse_expert_law(text: str) -> ExpertLaw:
 
 
 def _read_trace(path: Path) -> ExpertLaw:
+    check_source(path)
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, ValueError) as error:

@@ -48,7 +48,7 @@ def _listed(values: Sequence[Any]) -> list[Part]:
 
 def _of_record(key: str, value: Any) -> str:
     """As any quantity; errors are shares of what was measured."""
-    return f"{100 * value:+.1f} %" if key == "error" and isinstance(value, float) else quantity(key, value)
+    return f"{100 * value:+.1f}\N{NO-BREAK SPACE}%" if key == "error" and isinstance(value, float) else quantity(key, value)
 
 
 def _words(name: str) -> str:
