@@ -13,8 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 
 import msgspec
 
-from wsekern.errors import InputError
-from wsekern.output import check_source
+from wsekern.errors import InputError, check_source
 
 Confidence = Literal["A", "B", "C", "I"]
 """A read in a primary source, B in one secondary source, C vendor marketing or recalled, I inferred."""

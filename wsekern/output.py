@@ -1,10 +1,8 @@
 """Files for people and machines, whole or not at all; and how commands end."""
 
-import contextlib
 import io
 import json
 import os
-import stat
 import sys
 import tempfile
 from collections.abc import Callable
@@ -28,15 +26,6 @@ def check_target(path: str | os.PathLike[str]) -> None:
         raise InputError(f"cannot write {target}: the folder {folder} is read-only for you")
     if os.path.exists(target) and not os.access(target, os.W_OK):
         raise InputError(f"cannot write {target}: it is read-only for you")
-
-
-def check_source(path: str | os.PathLike[str]) -> None:
-    """Refuse to read a device: of some there is no end. Where there is nothing, whoever opens it tells so."""
-    mode = 0
-    with contextlib.suppress(OSError, ValueError):
-        mode = os.stat(path).st_mode
-    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        raise InputError(f"cannot read {path}: it is a device, expected a file")
 
 
 def picture_kind(path: str | os.PathLike[str]) -> str:

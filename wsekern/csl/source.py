@@ -7,8 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from wsekern.errors import InputError
-from wsekern.output import check_source
+from wsekern.errors import InputError, check_source
 
 MAX_ERRORS = 20
 """After so many no others are looked for."""

@@ -11,12 +11,21 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import DeadlineError, InputError, ProgramError, ProgramWarning, check_flag, check_whole, is_whole
+from wsekern.errors import (
+    DeadlineError,
+    InputError,
+    ProgramError,
+    ProgramWarning,
+    check_flag,
+    check_source,
+    check_whole,
+    is_whole,
+)
 from wsekern.fabric import _host, _routing
 from wsekern.fabric._host import HostPort
 from wsekern.fabric.plan import FabricPlan, route_record
 from wsekern.fabric.routes import Port, Route, port_of
-from wsekern.output import check_source, write_file
+from wsekern.output import write_file
 from wsekern.shown import Shown, table
 
 REPLACED = ("the route is replaced with {number} word{s} on the way, which may follow the old one or the new one: replace it "

@@ -16,9 +16,9 @@ import msgspec
 import numpy as np
 
 import wsekern
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_source
 from wsekern.inference.generate import SavedRun
-from wsekern.output import check_source, write_file
+from wsekern.output import write_file
 
 SHARE = 0.05
 """Of the time of a run that goes into keeping it, where no interval is asked for."""

@@ -15,8 +15,7 @@ from wsekern.cluster.hardware import Cluster, Gpu, load_gpu
 from wsekern.cluster.layout import Layout
 from wsekern.cluster.parts import common_heads
 from wsekern.cluster.precision import Precision
-from wsekern.errors import InputError
-from wsekern.output import check_source
+from wsekern.errors import InputError, check_source
 from wsekern.validation.gpu_rows import Case, Refused, model_of, precision_from
 from wsekern.validation.gpu_settings import APART, SPECULATIVE
 from wsekern.workload import ModelConfig

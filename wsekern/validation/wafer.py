@@ -7,10 +7,9 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from wsekern.errors import InputError, WsekernError
+from wsekern.errors import InputError, WsekernError, check_source
 from wsekern.inference.predict import predict_layer
 from wsekern.ops.predict import predict_op
-from wsekern.output import check_source
 from wsekern.validation.rows import Row, fault_note, read_value, stated_fitted, summarise
 from wsekern.validation.services import predict_service
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_source
 from wsekern.formulas import opaque
-from wsekern.output import check_source
 
 MAX_TRACE = 1_000_000
 """Sanity limit of the tokens of a trace."""
