@@ -1,5 +1,6 @@
 """Files whole or not at all, JSON, and the formats of pictures."""
 
+import io
 import os
 import resource
 import signal
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from wsekern.errors import InputError
-from wsekern.output import check_target, picture_kind, to_json, write_file
+from wsekern.output import ProgressBar, check_target, picture_kind, to_json, write_file
 
 
 def test_a_file_is_replaced_whole_and_keeps_no_neighbors(tmp_path):
@@ -127,3 +128,14 @@ def test_a_closed_pipe_ends_with_141():
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
         run.stdout.close()
         assert run.wait(60) == 141 and run.stderr.read() == b""
+
+
+@pytest.mark.parametrize(("watched", "after", "told"), [(True, 0.0, True), (True, 60.0, False), (False, 0.0, False)])
+def test_progress_is_for_who_watches_and_for_what_takes_long(monkeypatch, watched, after, told):
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: watched)
+    monkeypatch.setattr(sys, "stderr", stream)
+    with ProgressBar("on its way", 3, after) as advance:
+        advance()
+        advance(2)
+    assert ("on its way" in stream.getvalue()) == told

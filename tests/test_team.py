@@ -15,7 +15,7 @@ def work():
     ones = np.ones((8, 8, 16, 16), np.float32)
     product = tiles.gemm(ones, ones, threads=3)
     line, out = np.ones(8 * 64, np.float32), np.zeros(8 * 64, np.float32)
-    line_values("allreduce", "fp32", "sum", 1, 8, 64, 8, 1, False, line.view(np.uint8), out.view(np.uint8), 3)
+    line_values("allreduce", "fp32", "sum", 1, 8, 64, 8, (1,), False, line.view(np.uint8), out.view(np.uint8), 3)
     plan = FabricPlan(4, 200, "wse2")
     plan.paint(1, "RAMP", "SOUTH", y=0, height=1)
     plan.paint(1, "NORTH", "SOUTH", y=1, height=198)

@@ -7,11 +7,61 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock, Timer
 from types import FrameType
 from typing import Any, NoReturn
 
 from wsekern.errors import InputError, WsekernError
 from wsekern.interrupts import heeding, leave
+
+
+class ProgressBar:
+    """A progress bar on standard error, only where somebody watches; ``total`` None: how much there is to do is not known;
+    ``after`` so many seconds, so that what is quick says nothing."""
+
+    def __init__(self, title: str, total: int | None = None, after: float = 0.0):
+        self._title, self._total, self._done = title, total, 0
+        self._bar: Any = None
+        self._lock, self._closed = Lock(), sys.stderr is None or not sys.stderr.isatty()
+        self._timer = Timer(after, self._start) if after and not self._closed else None
+
+    def __enter__(self) -> Callable[..., None]:
+        if self._timer is None:
+            self._start()
+        else:
+            self._timer.daemon = True
+            self._timer.start()
+        return self._advance
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            timed = self._timer is not None and not self._total
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()) if timed else ()
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(self._title, total=self._total, completed=self._done)
+            self._bar.start()
+
+    def _advance(self, steps: int = 1) -> None:
+        self._done += steps
+        if self._bar is not None:
+            self._bar.advance(self._task, steps)
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._timer is not None:
+            self._timer.cancel()
+        with self._lock:
+            self._closed, bar, self._bar = True, self._bar, None
+        if bar is not None:
+            bar.stop()
 
 
 def check_target(path: str | os.PathLike[str]) -> None:

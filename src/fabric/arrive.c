@@ -21,7 +21,7 @@ static int take_from(wsk_fabric *f, wsk_strip *s, int y, int k, int from, wsk_in
 
 static u64 swapped_on(const wsk_fabric *f, const wsk_wire *wire, int d)
 {
-    return f->plan->has_swap ? wire->swapped[(d & 1) ? 0 : 1] : 0;
+    return f->plan->has_swap ? wire->swapped[d] : 0;
 }
 
 /* Words that row `from` sent north or south (d) to row y. */

@@ -54,6 +54,20 @@ static wsk_far far_side(const wsk_fabric *f, int y, int k, int c, int d, u64 wan
     return far;
 }
 
+/* Of the words `inside` that leave by side d for a router of the wafer: those that come in there as their partner's color. */
+static u64 swapped_beyond(const wsk_fabric *f, int y, int k, int c, int d, u64 inside)
+{
+    if (!f->plan->has_swap || !inside)
+        return 0;
+    int axis = d & 1 ? 0 : 1, ahead = d == WSK_NORTH ? y - 1 : d == WSK_SOUTH ? y + 1 : y;
+    u64 there = (f->lane + wsk_lane_at(f, ahead, k, c))->swapped[axis];
+    if (d == WSK_EAST)
+        there = there >> 1 | (inside >> 63 ? (f->lane + wsk_lane_at(f, y, k + 1, c))->swapped[axis] << 63 : 0);
+    else if (d == WSK_WEST)
+        there = there << 1 | (inside & 1 ? (f->lane + wsk_lane_at(f, y, k - 1, c))->swapped[axis] >> 63 : 0);
+    return inside & there;
+}
+
 static int partner(const wsk_fabric *f, int c) { return f->plan->index_of[f->plan->color_of[c] ^ 1]; }
 
 /* Where the far side of port d has room for the words in want. */
@@ -63,8 +77,7 @@ static int room_beyond(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, 
     *room = edge;
     if (!inside)
         return 0;
-    const wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
-    u64 swapped = f->plan->has_swap ? inside & lane->swapped[(d & 1) ? 0 : 1] : 0;
+    u64 swapped = swapped_beyond(f, y, k, c, d, inside);
     for (int turn = 0; turn < 2; turn++) {
         u64 m = turn ? swapped : inside & ~swapped;
         if (!m)
@@ -244,6 +257,7 @@ static int send_by_side(wsk_fabric *f, const wsk_row *row, int k, int c, int d, 
         wire->to[d] = m &= ~edge;
         copies = wsk_popcount(edge);
     }
+    wire->swapped[d] = swapped_beyond(f, row->y, k, c, d, m);
     if (m) {
         int n = wsk_popcount(m);
         row->sent_blocks[d] |= (u64)1 << k;
@@ -298,8 +312,6 @@ static void send_lane(wsk_fabric *f, const wsk_row *row, int k, int c, const wsk
     int copies = 0;
     wire->control = control;
     wire->single = 0;
-    if (f->plan->has_swap)
-        memcpy(wire->swapped, lane->swapped, sizeof wire->swapped);
     for (int d = 0; d < SIDES; d++)
         copies += send_by_side(f, row, k, c, d, r->send[d], wire, words);
 

@@ -48,7 +48,7 @@ typedef struct {
     u64 switched;                     /* more than one position */
     u64 filtered;                     /* a filter sits before the core */
     u64 done;                         /* some branch of the head is served (partial multicast): see branch */
-    u64 swapped[2];                   /* words leaving on E/W, on N/S change color */
+    u64 swapped[2];                   /* words that come in on E/W, on N/S change color */
     u64 unused[2];
 } wsk_lane;
 
@@ -67,7 +67,7 @@ typedef struct {
 typedef struct {
     u64 to[SIDES];
     u64 control;
-    u64 swapped[2];                   /* on E/W, on N/S: arrives as color ^ 1 */
+    u64 swapped[SIDES];               /* arrives as color ^ 1 */
     u32 single, word;                 /* a word that travels alone is kept here, not with the words of its row */
 } wsk_wire;
 

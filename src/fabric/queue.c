@@ -14,7 +14,7 @@ static int sent_over(const wsk_fabric *f, int slot, int x, int y, int d, int c)
                         && (wsk_row_sent_at(f, slot, y)[d] >> k & 1);
     for (int from = 0; sent && from < f->n_colors; from++) {
         const wsk_wire *wire = wsk_wire_at(f, slot, wsk_lane_at(f, y, k, from));
-        int swapped = f->plan->has_swap && (wire->swapped[(d & 1) ? 0 : 1] >> (x % 64) & 1);
+        int swapped = f->plan->has_swap && (wire->swapped[d] >> (x % 64) & 1);
         if ((wsk_sent_at(f, slot, y, k)->sent[d] >> from & 1) && (wire->to[d] >> (x % 64) & 1)
             && f->plan->color_of[from] == (f->plan->color_of[c] ^ swapped))
             return 1;

@@ -52,14 +52,15 @@ int wsk_accept(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, 
     return 1;
 }
 
-/* With both axes swapped, a word changes color at the on-ramp too. */
+/* The color that a word from outside has inside: by a side, swapped where that axis is; by the ramp, where both are. */
 static int entry_color(const wsk_fabric *f, u32 pe, int c, int port)
 {
-    if (!f->plan->has_swap || port != WSK_RAMP)
+    if (!f->plan->has_swap)
         return c;
     int y = (int)(pe / (u32)f->width), x = (int)(pe % (u32)f->width);
     const wsk_lane *lane = f->lane + wsk_lane_at(f, y, x / 64, c);
-    if (lane->swapped[0] & lane->swapped[1] & (u64)1 << (x % 64))
+    u64 swapped = port == WSK_RAMP ? lane->swapped[0] & lane->swapped[1] : lane->swapped[port & 1 ? 0 : 1];
+    if (swapped >> (x % 64) & 1)
         return f->plan->index_of[f->plan->color_of[c] ^ 1];
     return c;
 }
@@ -351,7 +352,7 @@ int wsk_fabric_offer_edge(wsk_fabric *f, uint32_t pe, int port, int color, uint3
         return WSK_ERR_NO_MEMORY;
     if (link_rests(f, source->last, source->run))
         return 0;
-    int accepted = wsk_accept(f, s, pe, c, data, flags, port);
+    int accepted = wsk_accept(f, s, pe, entry_color(f, pe, c, port), data, flags, port);
     if (accepted == 1)
         remember_entry(f, source, 0);
     return accepted;

@@ -33,7 +33,7 @@ static int beyond(const wsk_fabric *f, place at, int d, place *to)
     *to = (place){ at.x + dx[d], at.y + dy[d], at.c };
     if (to->x < 0 || to->y < 0 || to->x >= f->width || to->y >= f->height)
         return 0;
-    if (lane_of(f, at)->swapped[(d & 1) ? 0 : 1] & bit_of(at))
+    if (lane_of(f, *to)->swapped[(d & 1) ? 0 : 1] & bit_of(*to))
         to->c = f->plan->index_of[f->plan->color_of[at.c] ^ 1];
     return 1;
 }

@@ -172,7 +172,7 @@ static void put_on_links(wsk_bytes *b, wsk_fabric *f, int slot, int y, int k, in
         wsk_row_sent_at(f, slot, y)[d] |= (u64)1 << k;
         wsk_strip_of(f, y)->rows_sent[slot][d] |= (u64)1 << (y % STRIP_ROWS);
         for (u64 m = wire->to[d]; m && !b->bad; m &= m - 1) {
-            int bit = wsk_ctz(m), swapped = f->plan->has_swap && (wire->swapped[(d & 1) ? 0 : 1] >> bit & 1);
+            int bit = wsk_ctz(m), swapped = f->plan->has_swap && (wire->swapped[d] >> bit & 1);
             int x = 64 * k + bit + dx[d], to = swapped ? f->plan->index_of[f->plan->color_of[c] ^ 1] : c;
             if (slot != (int)(f->cycle % f->hop))
                 wsk_take_place(b, f, x, y + dy[d], to);
@@ -200,8 +200,8 @@ static void move_wire(wsk_bytes *b, wsk_fabric *f, int slot, int y, int k, int c
     }
     control &= any;
     wsk_bytes_plane(b, &control, any);
-    for (int i = 0; i < 2 && f->plan->has_swap; i++)
-        wsk_bytes_plane(b, wire->swapped + i, all);
+    for (int d = 0; d < SIDES && f->plan->has_swap; d++)
+        wsk_bytes_plane(b, wire->swapped + d, to[d]);
     if (!b->from && wire->single)
         WSK_MOVE(b, wire->word);
     else

@@ -15,17 +15,17 @@ static int32_t beside(const wsk_rules *r, int32_t pe, int side)
     return x < 0 || y < 0 || x >= r->width || y >= r->height ? -1 : y * r->width + x;
 }
 
-/* A PE with a route is taken, and so are those that it sends to: a word of its might come. */
+/* A PE with a route is taken (of a color that it swaps, the partner too), and so are those that it sends to: a word might come. */
 static void close_route(wsk_ways *w, int32_t pe, int color, const wsk_route *route)
 {
-    w->closed[pe] |= (u32)1 << color;
+    w->closed[pe] |= (u32)1 << color | (route->swap ? (u32)1 << (color ^ 1) : 0);
     for (int side = 0; side < SIDES; side++) {
         int32_t there = beside(&w->rules, pe, side);
-        int swapped = route->swap & (side == WSK_EAST || side == WSK_WEST ? WSK_SWAP_EW : WSK_SWAP_NS) ? 1 : 0, sends = 0;
+        int sends = 0;
         for (int p = 0; p < route->positions; p++)
             sends |= route->out[p] >> side & 1;
         if (sends && there >= 0)
-            w->closed[there] |= (u32)1 << (color ^ swapped);
+            w->closed[there] |= (u32)1 << color;
     }
 }
 

@@ -56,7 +56,7 @@ typedef struct {
     uint8_t initial;                  /* position at reset */
     uint8_t ring;                     /* 1: advancing from the last valid position returns to 0 */
     uint8_t pop;                      /* enum wsk_pop */
-    uint8_t swap;                     /* mask of enum wsk_swap: words leaving on these axes change to color ^ 1 */
+    uint8_t swap;                     /* mask of enum wsk_swap: words that come in on these axes change to color ^ 1 */
     uint8_t teardown;                 /* 1: the color starts in teardown */
     uint8_t in[WSK_POSITIONS];        /* mask of input ports per position */
     uint8_t out[WSK_POSITIONS];       /* mask of output ports per position */

@@ -142,88 +142,137 @@ cdef void reduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length, P
         line[root * CAUSES + <int>COMPUTE] += costs.convert
 
 
-cdef Sum root_sum(int64_t *pe, const Costs *costs, Sum below, Sum above, const Sum *lower, int64_t lower_hops,
-                  const Sum *upper, int64_t upper_hops, int passes_on) noexcept nogil:
-    # The root of a group takes the chains of its group, then those of the roots below and above, and passes the sum on.
+cdef enum:
+    LEVELS = FEEDS // 2     # of chains in an all-reduce, at most: the middle PE takes two streams of each
+
+cdef struct Chains:
+    # An all-reduce: the PEs of a line in groups, the middle ones of these in groups, and so on to a single one.
+    int64_t *line               # clocks; NULL where all PEs are ready at once
+    const Costs *costs
+    int levels
+    int complete                # whether the first sum of a level is complete in memory before it is sent
+    Py_ssize_t members[LEVELS + 1]      # PEs, then groups of each level
+    Sum *known                  # of PEs that are all ready at once: the sum of so many, in whatever group
+    int64_t latest              # when the last of those is done with what it sends
+
+
+cdef Py_ssize_t place_of(const Chains *all, int level, Py_ssize_t member) noexcept nogil:
+    # The PE that is this member of a level.
+    while level:
+        level -= 1
+        member = group_root(member, all.members[level], all.members[level + 1])
+    return member
+
+
+cdef Sum chain_of(Chains *all, int level, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    # Running sum over members of a level from `begin` up to, not including, `end`, in either direction.
+    cdef Sum sum
+    cdef Py_ssize_t k = begin, place = 0, before
+    if level == 0:
+        if all.known == NULL:
+            return chain(all.line, all.costs, begin, end)
+        return all.known[end - begin if end > begin else begin - end]
+    sum.head.sent = 0
+    while k != end:
+        before, place = place, place_of(all, level, k)
+        sum = passed_on(all, level, k, &sum, place - before if place > before else before - place)
+        k += 1 if end > begin else -1
+    return sum
+
+
+cdef void streams_of(Chains *all, int level, Py_ssize_t member, Streams *streams) noexcept nogil:
+    # What a member of a level takes in the levels below: of each the chain from below, then the one from above.
+    cdef Py_ssize_t begin, end, root, place
+    if level == 0:
+        return
+    level -= 1
+    begin = group_begin(member, all.members[level], all.members[level + 1])
+    end = group_begin(member + 1, all.members[level], all.members[level + 1])
+    root = group_root(member, all.members[level], all.members[level + 1])
+    streams_of(all, level, root, streams)
+    place = place_of(all, level, root)
+    if root > begin:
+        add_stream(streams, chain_of(all, level, begin, root), place - place_of(all, level, root - 1))
+    if root < end - 1:
+        add_stream(streams, chain_of(all, level, end - 1, root), place_of(all, level, root + 1) - place)
+
+
+cdef Sum passed_on(Chains *all, int level, Py_ssize_t member, const Sum *incoming, int64_t hops) noexcept nogil:
+    # What a member of a level passes on to the next: its own sum and the `incoming` one.
+    cdef int64_t own[CAUSES]
+    cdef int64_t *pe = own
     cdef Streams streams
     cdef Sum out
-    out.head.sent = streams.count = 0
-    add_stream(&streams, below, 1)
-    add_stream(&streams, above, 1)
-    if streams.count and passes_on and not (lower.head.sent or upper.head.sent):
-        # The sum of the group is complete in memory before it is sent.
-        gather(pe, costs, streams.sum, streams.hops, streams.count, NULL, NULL)
+    streams.count = 0
+    streams_of(all, level, member, &streams)
+    if all.line != NULL:
+        pe = all.line + place_of(all, level, member) * CAUSES
+    else:
+        at_call(pe, all.costs)
+    if all.complete and streams.count and not incoming.head.sent:
+        gather(pe, all.costs, streams.sum, streams.hops, streams.count, NULL, NULL)
         streams.count = 0
-    add_stream(&streams, lower[0], lower_hops)
-    add_stream(&streams, upper[0], upper_hops)
+    add_stream(&streams, incoming[0], hops)
     if streams.count:
-        gather(pe, costs, streams.sum, streams.hops, streams.count, &out if passes_on else NULL, NULL)
-    elif passes_on:
-        send_sum(pe, costs, &out)
+        gather(pe, all.costs, streams.sum, streams.hops, streams.count, &out, NULL)
+    else:
+        send_sum(pe, all.costs, &out)
+    all.latest = max(all.latest, own_clock(pe))
     return out
 
 
-cdef Sum group_sum(int64_t *line, const Costs *costs, Py_ssize_t length, Py_ssize_t groups, Py_ssize_t j,
-                   const Sum *lower, const Sum *upper, int passes_on) noexcept nogil:
-    # The sum of group j as its root passes it on.
-    cdef Py_ssize_t begin = group_begin(j, length, groups), end = group_begin(j + 1, length, groups)
-    cdef Py_ssize_t root = group_root(j, length, groups)
-    return root_sum(line + root * CAUSES, costs, chain(line, costs, begin, root), chain(line, costs, end - 1, root),
-                    lower, root - group_root(j - 1, length, groups), upper, group_root(j + 1, length, groups) - root, passes_on)
+cdef void sum_in(Chains *all, int64_t *pe) noexcept nogil:
+    # The sum of all in the PE in the middle.
+    cdef Streams streams
+    streams.count = 0
+    streams_of(all, all.levels, 0, &streams)
+    if streams.count:
+        gather(pe, all.costs, streams.sum, streams.hops, streams.count, NULL, NULL)
+    if all.members[0] > 1:
+        pe[<int>COMPUTE] += all.costs.convert
 
 
-cdef void allreduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length, Py_ssize_t groups) noexcept nogil:
-    cdef Py_ssize_t j, centre = groups // 2, root = group_root(centre, length, groups)
-    cdef Sum low, high, none
-    low.head.sent = high.head.sent = none.head.sent = 0
-    for j in range(centre):
-        low = group_sum(line, costs, length, groups, j, &low, &none, 1)
-    for j in range(groups - 1, centre, -1):
-        high = group_sum(line, costs, length, groups, j, &none, &high, 1)
-    group_sum(line, costs, length, groups, centre, &low, &high, 0)
-    if length > 1:
-        line[root * CAUSES + <int>COMPUTE] += costs.convert
-    broadcast(line, costs, 0, length, root)
+cdef Chains chains_on(const Costs *costs, Py_ssize_t length, tuple groups, int complete):
+    # On a line of that many PEs, which has no clocks yet.
+    cdef Chains all
+    cdef Py_ssize_t level
+    if len(groups) >= LEVELS:
+        raise ValueError(f"{len(groups) + 1} levels of chains: a PE takes streams of {<int>LEVELS} at most")
+    all.line, all.known, all.costs, all.latest, all.complete = NULL, NULL, costs, 0, complete
+    all.levels, all.members[0] = len(groups) + 1, length
+    for level in range(len(groups)):
+        all.members[level + 1] = max(1, min(<Py_ssize_t>groups[level], all.members[level]))
+    all.members[all.levels] = 1
+    return all
 
 
-cdef Sum alone_sum(int64_t *pe, const Costs *costs, Py_ssize_t length, Py_ssize_t groups, Py_ssize_t j, const Sum *chains,
-                   const Sum *lower, const Sum *upper, int passes_on) noexcept nogil:
-    # As group_sum, on PEs that are all ready at once: chains[n] is the sum of n PEs, in whatever group. `pe`: the root's.
-    cdef Py_ssize_t begin = group_begin(j, length, groups), end = group_begin(j + 1, length, groups)
-    cdef Py_ssize_t root = group_root(j, length, groups)
-    at_call(pe, costs)
-    return root_sum(pe, costs, chains[root - begin], chains[end - 1 - root], lower, root - group_root(j - 1, length, groups),
-                    upper, group_root(j + 1, length, groups) - root, passes_on)
+cdef void allreduce_segment(Chains *all) noexcept nogil:
+    cdef Py_ssize_t root = place_of(all, all.levels, 0)
+    sum_in(all, all.line + root * CAUSES)
+    broadcast(all.line, all.costs, 0, all.members[0], root)
 
 
-cdef int64_t allreduce_once(const Costs *costs, Py_ssize_t length, Py_ssize_t groups, Sum *chains) noexcept nogil:
+cdef int64_t allreduce_once(Chains *all) noexcept nogil:
     # Cycles of an all-reduce on a line of at least two PEs that are all ready at once, or -1 where some PE is not ready for
-    # the result when that comes. `chains` has room for a sum more than half a group has PEs.
-    cdef Py_ssize_t j, k, centre = groups // 2, root = group_root(centre, length, groups)
-    cdef Py_ssize_t longest = (length // groups + 1) // 2
+    # the result when that comes. `known` has room for a sum more than half a group has PEs.
+    cdef const Costs *costs = all.costs
+    cdef Py_ssize_t k, length = all.members[0], root = place_of(all, all.levels, 0)
+    cdef Py_ssize_t longest = (length // all.members[1] + 1) // 2
     cdef int64_t pe[CAUSES], far[CAUSES]
-    cdef int64_t latest = 0
-    cdef Sum low, high, none
     cdef Message message
     cdef const Costs *tail = costs.tail
-    low.head.sent = high.head.sent = none.head.sent = chains[0].head.sent = 0
+    all.known[0].head.sent = 0
     for k in range(longest):
         at_call(pe, costs)
         if k:
-            add_sum(pe, costs, chains[k], 1, chains + k + 1)
+            add_sum(pe, costs, all.known[k], 1, all.known + k + 1)
         else:
-            send_sum(pe, costs, chains + 1)
-        latest = max(latest, own_clock(pe))
-    for j in range(centre):
-        low = alone_sum(pe, costs, length, groups, j, chains, &low, &none, 1)
-        latest = max(latest, own_clock(pe))
-    for j in range(groups - 1, centre, -1):
-        high = alone_sum(pe, costs, length, groups, j, chains, &none, &high, 1)
-        latest = max(latest, own_clock(pe))
-    alone_sum(pe, costs, length, groups, centre, chains, &low, &high, 0)
-    pe[<int>COMPUTE] += costs.convert
+            send_sum(pe, costs, all.known + 1)
+        all.latest = max(all.latest, own_clock(pe))
+    at_call(pe, costs)
+    sum_in(all, pe)
     send(pe, costs, costs.stream_broadcast, &message)
-    if latest + costs.setup_receive > arrive(message, costs, 1).clock or costs.stream_receive > costs.paced_broadcast:
+    if all.latest + costs.setup_receive > arrive(message, costs, 1).clock or costs.stream_receive > costs.paced_broadcast:
         return -1
     # All others wait for the first word: the farthest is the last. It is ready as late as any that is early enough.
     for k in range(CAUSES):
@@ -237,54 +286,58 @@ cdef int64_t allreduce_once(const Costs *costs, Py_ssize_t length, Py_ssize_t gr
     return max(own_clock(pe), own_clock(far))
 
 
-def allreduce_alone(Py_ssize_t length, Py_ssize_t groups, LineCosts costs, LineCosts tail=None) -> int:
+def allreduce_alone(Py_ssize_t length, tuple groups, bint complete, LineCosts costs, LineCosts tail=None) -> int:
     """Cycles of :func:`allreduce_line` on a line of ``length`` PEs that are all ready at once: chains of equal PEs are
     reckoned once."""
     cdef Costs c = costs.costs
     cdef int64_t found = -1
-    cdef int64_t *line
-    cdef Sum *chains
     cdef Py_ssize_t k
+    cdef Chains all
     if tail is not None:
         c.tail = &tail.costs
-    groups = max(1, min(groups, length))
+    all = chains_on(&c, length, groups, complete)
     if length > 1:
-        chains = <Sum *>malloc((length // groups + 2) * sizeof(Sum))
-        if chains == NULL:
+        all.known = <Sum *>malloc((length // all.members[1] + 2) * sizeof(Sum))
+        if all.known == NULL:
             raise MemoryError
-        found = allreduce_once(&c, length, groups, chains)
-        free(chains)
+        found = allreduce_once(&all)
+        free(all.known)
+        all.known = NULL
     if found < 0:
-        line = <int64_t *>malloc(max(1, length) * CAUSES * sizeof(int64_t))
-        if line == NULL:
+        all.line = <int64_t *>malloc(max(1, length) * CAUSES * sizeof(int64_t))
+        if all.line == NULL:
             raise MemoryError
         for k in range(length * CAUSES):
-            line[k] = 0
-        call(line, &c, length)
-        allreduce_segment(line, &c, length, groups)
+            all.line[k] = 0
+        call(all.line, &c, length)
+        allreduce_segment(&all)
         found = 0
         for k in range(length):
-            found = max(found, own_clock(line + k * CAUSES))
-        free(line)
+            found = max(found, own_clock(all.line + k * CAUSES))
+        free(all.line)
     return found
 
 
-def allreduce_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t groups, LineCosts costs, LineCosts tail=None) -> int:
-    """Two-level all-reduce on every segment of the line: chains in groups, chains over group roots, one multicast; ``tail``: of
-    the words that follow. Returns what happened (flags)."""
-    cdef Py_ssize_t k, begin, length, count = line.shape[0]
+def allreduce_line(int64_t[:, ::1] line, Py_ssize_t segment, tuple groups, bint complete, LineCosts costs,
+                   LineCosts tail=None) -> int:
+    """All-reduce on every segment of the line: chains in ``groups`` (of each level), chains over the middle PEs that are left,
+    one multicast; ``complete``: whether a sum is complete before it begins the chain of the next level; ``tail``: of the words
+    that follow. Returns what happened (flags)."""
+    cdef Py_ssize_t k, begin, count = line.shape[0]
     cdef Costs c = costs.costs
+    cdef Chains all
     if tail is not None:
         c.tail = &tail.costs
     cdef int flags = 0
     c.flags = &flags
-    with nogil:
-        call(&line[0, 0], &c, count)
-        for k in range((count + segment - 1) // segment):
-            begin = k * segment
-            length = min(segment, count - begin)
-            allreduce_segment(&line[begin, 0], &c, length, min(groups, length))
-    if groups > 1 and flags & <int>SHALLOW:        # roots of groups take so many streams that the result has no deep queue
+    call(&line[0, 0], &c, count)
+    for k in range((count + segment - 1) // segment):
+        begin = k * segment
+        all = chains_on(&c, min(segment, count - begin), groups, complete)
+        all.line = &line[begin, 0]
+        with nogil:
+            allreduce_segment(&all)
+    if max(groups, default=1) > 1 and flags & <int>SHALLOW:     # middle PEs take so many streams that the result has no deep queue
         flags |= <int>HELD
     return flags
 
@@ -317,16 +370,6 @@ def broadcast_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, Li
             length = min(segment, count - begin)
             broadcast(&line[begin, 0], &c, 0, length, min(root, length - 1))
     return flags
-
-
-def spread(const int64_t[:, ::1] row, const int64_t[:, ::1] column, int64_t[:, :, ::1] grid):
-    """Clocks of every PE of a grid whose clocks are those of its row and its column."""
-    cdef Py_ssize_t x, y, i, width = column.shape[0]
-    with nogil:
-        for y in range(row.shape[0]):
-            for x in range(width):
-                for i in range(CAUSES):
-                    grid[y, x, i] = row[y, i] + column[x, i]
 
 
 def latest_clock(const int64_t[:, :, ::1] grid):

@@ -5,8 +5,8 @@ from libc.stdint cimport int64_t
 cimport wsekern._common as common
 
 from wsekern.ops.lines cimport (
-    WSK_LINE_BF16, WSK_LINE_FP16, WSK_LINE_FP16_FP32, WSK_LINE_FP32, WSK_LINE_MAX, WSK_LINE_SUM, wsk_line_allreduce,
-    wsk_line_broadcast, wsk_line_plan, wsk_line_reduce)
+    WSK_LINE_BF16, WSK_LINE_FP16, WSK_LINE_FP16_FP32, WSK_LINE_FP32, WSK_LINE_LEVELS, WSK_LINE_MAX, WSK_LINE_SUM,
+    wsk_line_allreduce, wsk_line_broadcast, wsk_line_plan, wsk_line_reduce)
 from wsekern.ops.paths cimport wsk_move, wsk_path_plan, wsk_path_values
 
 DTYPE_CODES = {"fp32": WSK_LINE_FP32, "fp16": WSK_LINE_FP16, "fp16_fp32": WSK_LINE_FP16_FP32, "bf16": WSK_LINE_BF16,
@@ -14,9 +14,10 @@ DTYPE_CODES = {"fp32": WSK_LINE_FP32, "fp16": WSK_LINE_FP16, "fp16_fp32": WSK_LI
 OP_CODES = {"sum": WSK_LINE_SUM, "max": WSK_LINE_MAX}
 
 
-def line_values(str kind, str dtype, str op, int64_t outer, int64_t length, int64_t inner, int64_t segment, int64_t parameter,
+def line_values(str kind, str dtype, str op, int64_t outer, int64_t length, int64_t inner, int64_t segment, object parameter,
                 bint once, const unsigned char[::1] source, unsigned char[::1] out, int threads):
-    """Values of ``allreduce`` (parameter: groups), ``reduce`` or ``broadcast`` (parameter: root) along the middle axis.
+    """Values of ``allreduce`` (parameter: groups of each level), ``reduce`` or ``broadcast`` (parameter: root) along the
+    middle axis.
 
     ``source`` and ``out`` are the bytes of contiguous (outer, length, inner); with ``once`` the out of an all-reduce is (outer,
     independent lines, inner). Returns a status code.
@@ -24,7 +25,14 @@ def line_values(str kind, str dtype, str op, int64_t outer, int64_t length, int6
     cdef wsk_line_plan plan
     plan.dtype, plan.op = DTYPE_CODES[dtype], OP_CODES[op]
     plan.outer, plan.length, plan.inner, plan.segment = outer, length, inner, segment
-    plan.groups = parameter if kind == "allreduce" else 1
+    plan.levels = 1
+    if kind == "allreduce":
+        if len(parameter) >= WSK_LINE_LEVELS:
+            raise ValueError(f"{len(parameter) + 1} levels of chains: {<int>WSK_LINE_LEVELS} at most")
+        plan.levels = len(parameter) + 1
+        for place, groups in enumerate(parameter):
+            plan.groups[place] = groups
+    cdef int64_t root = 0 if kind == "allreduce" else parameter
     plan.once = once and kind == "allreduce"
     cdef int level = common.simd_level_code(), status
     cdef const unsigned char *a = &source[0]
@@ -34,9 +42,9 @@ def line_values(str kind, str dtype, str op, int64_t outer, int64_t length, int6
         if which == 0:
             status = wsk_line_allreduce(&plan, a, b, threads, level)
         elif which == 1:
-            status = wsk_line_reduce(&plan, a, b, parameter, threads, level)
+            status = wsk_line_reduce(&plan, a, b, root, threads, level)
         else:
-            status = wsk_line_broadcast(&plan, a, b, parameter, threads)
+            status = wsk_line_broadcast(&plan, a, b, root, threads)
     return status
 
 

@@ -40,22 +40,46 @@ static void both_chains(const wsk_block *b, float *acc, int64_t begin, int64_t e
         b->math->merge[b->op](acc, side, b->count);
 }
 
-static void group_sum(const wsk_block *b, float *acc, int64_t begin, int64_t length, int64_t groups, int64_t j)
+/* The members of every level of chains: all PEs, then the middle ones of the groups of the level before. */
+typedef struct {
+    const wsk_block *block;
+    int64_t begin;
+    int levels;
+    int64_t members[WSK_LINE_LEVELS + 1];
+} wsk_levels;
+
+static int level_chain(const wsk_levels *t, float *acc, int level, int64_t begin, int64_t end);
+
+/* acc = what a member of a level has of the levels below: its tile, and of each the sum from below, then the one from above. */
+static void member_sum(const wsk_levels *t, float *acc, int level, int64_t member)
 {
-    both_chains(b, acc, begin + wsk_group_begin(j, length, groups), begin + wsk_group_begin(j + 1, length, groups),
-                begin + wsk_group_root(j, length, groups));
+    const wsk_block *b = t->block;
+    if (level == 0) {
+        b->math->start(acc, b->in + (t->begin + member) * b->stride, b->count);
+        return;
+    }
+    wsk_acc side;
+    int64_t length = t->members[level - 1], groups = t->members[level], root = wsk_group_root(member, length, groups);
+    member_sum(t, acc, level - 1, root);
+    if (level_chain(t, side, level - 1, wsk_group_begin(member, length, groups), root))
+        b->math->merge[b->op](acc, side, b->count);
+    if (level_chain(t, side, level - 1, wsk_group_begin(member + 1, length, groups) - 1, root))
+        b->math->merge[b->op](acc, side, b->count);
 }
 
-/* acc = running sum over groups first, first + step, ... up to, not including, `end`; 0 if there is none. */
-static int root_chain(const wsk_block *b, float *acc, int64_t begin, int64_t length, int64_t groups, int64_t first,
-                      int64_t end, int64_t step)
+/* acc = running sum over members of a level from `begin` up to, not including, `end`, either way; 0 if there is none. */
+static int level_chain(const wsk_levels *t, float *acc, int level, int64_t begin, int64_t end)
 {
-    wsk_acc own;
-    if (first == end)
+    const wsk_block *b = t->block;
+    int64_t step = end > begin ? 1 : -1;
+    if (level == 0)
+        return chain(b, acc, t->begin + begin, t->begin + end, step);
+    if (begin == end)
         return 0;
-    group_sum(b, acc, begin, length, groups, first);
-    for (int64_t j = first + step; j != end; j += step) {
-        group_sum(b, own, begin, length, groups, j);
+    wsk_acc own;
+    member_sum(t, acc, level, begin);
+    for (int64_t k = begin + step; k != end; k += step) {
+        member_sum(t, own, level, k);
         b->math->merge[b->op](own, acc, b->count);
         memcpy(acc, own, (size_t)b->count * sizeof *own);
     }
@@ -63,18 +87,18 @@ static int root_chain(const wsk_block *b, float *acc, int64_t begin, int64_t len
 }
 
 /* The result goes to `copies` PEs from `first` on. */
-static void allreduce_segment(const wsk_block *b, int64_t begin, int64_t length, int64_t groups, int64_t first, int64_t copies)
+static void allreduce_segment(const wsk_block *b, const wsk_line_plan *p, int64_t begin, int64_t length, int64_t first,
+                              int64_t copies)
 {
-    wsk_acc acc, side;
-    int64_t centre = groups / 2;
-    group_sum(b, acc, begin, length, groups, centre);
-    if (root_chain(b, side, begin, length, groups, 0, centre, 1))
-        b->math->merge[b->op](acc, side, b->count);
-    if (root_chain(b, side, begin, length, groups, groups - 1, centre, -1))
-        b->math->merge[b->op](acc, side, b->count);
-    b->math->finish(side, acc, b->count);
+    wsk_acc acc, result;
+    wsk_levels t = { b, begin, p->levels, { length } };
+    for (int level = 1; level < p->levels; level++)
+        t.members[level] = p->groups[level - 1] < t.members[level - 1] ? p->groups[level - 1] : t.members[level - 1];
+    t.members[p->levels] = 1;
+    member_sum(&t, acc, p->levels, 0);
+    b->math->finish(result, acc, b->count);
     for (int64_t k = 0; k < copies; k++)
-        memcpy(b->out + (first + k) * b->stride, side, (size_t)b->bytes);
+        memcpy(b->out + (first + k) * b->stride, result, (size_t)b->bytes);
 }
 
 static void reduce_segment(const wsk_block *b, int64_t begin, int64_t length, int64_t root)
@@ -123,8 +147,7 @@ static void run_piece(const wsk_pieces *w, int64_t i)
                     w->out + (line / w->blocks * w->kept * p->inner + first) * w->size, p->inner * w->size, count,
                     count * w->size };
     if (w->kind == ALLREDUCE)
-        allreduce_segment(&b, begin, length, p->groups < length ? p->groups : length, p->once ? i % w->segments : begin,
-                          p->once ? 1 : length);
+        allreduce_segment(&b, p, begin, length, p->once ? i % w->segments : begin, p->once ? 1 : length);
     else if (w->kind == REDUCE)
         reduce_segment(&b, begin, length, w->root < length ? w->root : length - 1);
     else
@@ -141,8 +164,12 @@ static void run_share(wsk_team *team, int rank, void *context)
 
 static int run(enum kind kind, const wsk_line_plan *p, const void *in, void *out, int64_t root, int threads, int level)
 {
-    if (p->dtype < 0 || p->dtype >= WSK_LINE_DTYPES || p->op < 0 || p->op > 1 || p->segment < 1 || p->groups < 1)
+    if (p->dtype < 0 || p->dtype >= WSK_LINE_DTYPES || p->op < 0 || p->op > 1 || p->segment < 1 || p->levels < 1
+        || p->levels > WSK_LINE_LEVELS)
         return WSK_ERR_BAD_ARGUMENT;
+    for (int level = 0; level < p->levels - 1; level++)
+        if (p->groups[level] < 1)
+            return WSK_ERR_BAD_ARGUMENT;
     int64_t segments = (p->length + p->segment - 1) / p->segment, block = block_elements(p, segments, threads);
     wsk_pieces w = { kind, p, &(level > 0 ? wsk_line_math_avx2 : wsk_line_math_base)[p->dtype], in, out, root,
                      p->dtype == WSK_LINE_FP32 ? 4 : 2, segments, block, (p->inner + block - 1) / block,

@@ -10,13 +10,15 @@
 
 enum { WSK_LINE_FP32, WSK_LINE_FP16, WSK_LINE_FP16_FP32, WSK_LINE_BF16, WSK_LINE_DTYPES };
 enum { WSK_LINE_SUM, WSK_LINE_MAX };
+enum { WSK_LINE_LEVELS = 4 };     /* of chains in an all-reduce, at most */
 enum { WSK_LINE_ELEMENTS = 2048, WSK_LINE_LEAST = 512 };  /* elements of a block, at most and (but the last) at least */
 
 typedef struct {
     int dtype, op;
     int64_t outer, length, inner;
     int64_t segment;    /* PEs of one independent line; the last may be shorter */
-    int64_t groups;     /* groups of an all-reduce; 1 is a plain pair of chains to the middle */
+    int levels;         /* of chains in an all-reduce; 1 is a plain pair of chains to the middle */
+    int64_t groups[WSK_LINE_LEVELS];    /* groups of each level but the last, which has one */
     int once;           /* of an all-reduce: out has one tile for each independent line, not one for each PE */
 } wsk_line_plan;
 

@@ -3,6 +3,7 @@
  * matter. */
 #include "common/memory.h"
 #include "fabric/fabric_internal.h"
+#include "pe_ahead.h"
 #include "pe_tasks.h"
 
 /* The event of one core: begin tasks, issue what can be issued in this cycle. */
@@ -118,6 +119,7 @@ static int deliver_all(pe_grid *g, wsk_fabric *fabric, int strip)
     const wsk_delivery *words;
     int n = wsk_fabric_deliveries(fabric, strip, &words);
     for (int i = 0; i < n; i++) {
+        look_ahead_of_words(g, words, i, n);
         int status = deliver(g, fabric, g->strip + strip, words + i);
         if (status < 0)
             return status;
@@ -225,8 +227,10 @@ int pe_step_cores(pe_grid *g, wsk_fabric *fabric, int strip)
     pe_strip *s = g->strip + strip;
     int64_t slot = g->cycle % PE_WHEEL;
     int status = g->quiet ? WSK_OK : deliver_all(g, fabric, strip);
+    pe_view view = open_view(g->core_next, s->core_slot[slot], 2);
     while (status >= 0 && s->core_slot[slot] != PE_NOBODY) {
         int32_t p = s->core_slot[slot];
+        look_ahead(g, &view);
         pe_unschedule(g, s, p);
         status = act(g, fabric, s, p);
     }
@@ -234,9 +238,11 @@ int pe_step_cores(pe_grid *g, wsk_fabric *fabric, int strip)
         status = put_all_awaited(g, fabric, strip);
     int32_t p = s->ramp_slot[slot];
     s->ramp_slot[slot] = PE_NOBODY;
+    view = open_view(g->ramp_next, p, 3);
     while (p != PE_NOBODY && status >= 0) {
         int32_t following = g->ramp_next[p];
         s->ramp_events--;
+        look_ahead_of_ramps(g, &view);
         status = put(g, fabric, s, p);
         p = following;
     }
@@ -280,7 +286,8 @@ static int has_sound_places(const pe_grid *g, const pe_core *pe, const pe_thread
 {
     for (int which = 0; which < 4; which++)
         if (operand_number(i, which) >= 0
-            && !is_within(g, pe, descriptor_of(g, pe, operand_number(i, which)), &th->place[which], th->extent, repeats_of(g, pe, i)))
+            && !is_within(g, pe, descriptor_of(g, pe, operand_number(i, which)), pe_places(g, th) + which, th->extent,
+                          repeats_of(g, pe, i)))
             return 0;
     return 1;
 }

@@ -55,8 +55,7 @@ typedef struct {
     int32_t extent;         /* elements of that instruction */
     int32_t issued;         /* main thread: instruction that it is at until `resume`, PE_NONE: none yet of its task */
     int8_t state, queue;    /* queue: which one it waits for */
-    pe_place place[4];      /* operands dst, a, b, c */
-} pe_thread;
+} pe_thread;                /* two to a cache line: where its operands are lies in `place` */
 
 enum { PE_SENT, PE_TAKEN, PE_ENDS };    /* the ends of a color */
 
@@ -88,6 +87,7 @@ _Static_assert(sizeof(pe_core) == 3 * PE_LINE, "a core begins on a cache line");
 typedef struct {
     pe_program code;
     int32_t queues;                     /* queues in use: inputs, then outputs */
+    int32_t inputs;                     /* input queues among them */
     int32_t words;                      /* words of all their depths */
     int32_t thread_count;               /* the main thread and the microthreads in use */
     int32_t in_slot[PE_QUEUES];         /* place of each queue among the PE's, or PE_NONE */
@@ -160,6 +160,7 @@ typedef struct {                        /* all cores, and what they share */
     pe_word *word;                      /* a queue of eight words is a cache line */
     void *pools;                        /* all that is held for each PE, from `pe` to `ramp_next` */
     uint8_t *word_color;                /* of each word of an output queue; PE_QUEUE_COLOR: that of its queue */
+    pe_place *place;                    /* of each thread: its operands dst, a, b, c, a cache line */
     pe_place *own;
     pe_fifo *fifo;
     uint32_t *registers;
@@ -232,6 +233,8 @@ static inline void pe_schedule_ramp(pe_grid *g, pe_strip *s, int32_t p, int64_t 
     s->ramp_slot[slot] = p;
     s->ramp_events++;
 }
+
+static inline pe_place *pe_places(const pe_grid *g, const pe_thread *th) { return g->place + 4 * (th - g->thread); }
 
 static inline pe_queue *pe_input(const pe_grid *g, const pe_core *pe, int q)
 {

@@ -154,15 +154,15 @@ static uint32_t compute_word(pe_grid *g, pe_core *pe, pe_thread *th, const pe_in
     for (int lane = 0; lane < n; lane++) {
         if (g->written)
             watch_element(g, pe, th, i, 0, k + lane, g->cycle);
-        pe_value v = pe_apply(i->op, i->type, stream_value(g, pe, i->a, &th->place[1], k + lane, lane),
-                              stream_value(g, pe, i->b, &th->place[2], k + lane, lane),
-                              stream_value(g, pe, i->c, &th->place[3], k + lane, lane));
+        pe_value v = pe_apply(i->op, i->type, stream_value(g, pe, i->a, pe_places(g, th) + 1, k + lane, lane),
+                              stream_value(g, pe, i->b, pe_places(g, th) + 2, k + lane, lane),
+                              stream_value(g, pe, i->c, pe_places(g, th) + 3, k + lane, lane));
         if (d->kind == PE_FABOUT)
             bits |= pe_encode(d->type, v) << (16 * lane);
         else if (d->kind == PE_FIFO)
             push_fifo(g, pe, d, v);
         else
-            set_value(g, pe, d, &th->place[0], 0, k + lane, v);
+            set_value(g, pe, d, pe_places(g, th), 0, k + lane, v);
     }
     return bits;
 }
@@ -210,7 +210,7 @@ static int run_word(pe_grid *g, wsk_fabric *fabric, pe_strip *s, int32_t p, pe_t
     consume(g, fabric, pe, i->c, n);
     if (d->kind == PE_FABOUT) {
         if (d->index)
-            bits = (bits & 0xffff) | (uint32_t)(th->place[0].base + (d->index == 1 ? k : 0)) << 16;
+            bits = (bits & 0xffff) | (uint32_t)(pe_places(g, th)[0].base + (d->index == 1 ? k : 0)) << 16;
         send_word(g, s, p, d, bits);
     }
     th->word++;

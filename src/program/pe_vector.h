@@ -116,17 +116,17 @@ static int begin(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruction *i
     th->extent = 0;
     for (int which = 0; which < 4; which++)
         if (operand_number(i, which) >= 0)
-            load_place(g, pe, descriptor_of(g, pe, operand_number(i, which)), &th->place[which]);
-    th->extent = (int32_t)pe_max(0, th->place[i->counted].extent);
+            load_place(g, pe, descriptor_of(g, pe, operand_number(i, which)), pe_places(g, th) + which);
+    th->extent = (int32_t)pe_max(0, pe_places(g, th)[i->counted].extent);
     for (int which = 0; which < 4; which++) {
         if (operand_number(i, which) < 0)
             continue;
         const pe_descriptor *d = descriptor_of(g, pe, operand_number(i, which));
         if (d->kind == PE_REGISTER)         /* the target of a reduction is read anew for each element */
-            th->place[which].at = target->kind == PE_REGISTER && target->queue == d->queue;
+            pe_places(g, th)[which].at = target->kind == PE_REGISTER && target->queue == d->queue;
         if (d->kind == PE_MEM)
-            th->place[which].at = step_of(d, &th->place[which], th->extent);
-        if (!is_within(g, pe, d, &th->place[which], th->extent, repeat))
+            pe_places(g, th)[which].at = step_of(d, pe_places(g, th) + which, th->extent);
+        if (!is_within(g, pe, d, pe_places(g, th) + which, th->extent, repeat))
             return WSK_ERR_MEMORY_RANGE;
     }
     return WSK_OK;
@@ -140,7 +140,7 @@ static void end_vector(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruct
         if (operand_number(i, which) < 0)
             continue;
         const pe_descriptor *d = descriptor_of(g, pe, operand_number(i, which));
-        const pe_place *place = &th->place[which];
+        const pe_place *place = pe_places(g, th) + which;
         if (d->own < 0 || !d->save)
             continue;
         pe_place *own = g->own + pe->own + d->own;
@@ -165,14 +165,14 @@ static int banks_meet(const pe_grid *g, const pe_core *pe, const pe_thread *th, 
         if (operand_number(i, which) < 0)
             continue;
         const pe_descriptor *d = descriptor_of(g, pe, operand_number(i, which));
-        if (!is_memory(d->kind) || th->place[which].stride == 0)
+        if (!is_memory(d->kind) || pe_places(g, th)[which].stride == 0)
             continue;
         for (int other = which + 1; other < 4; other++) {
             if (operand_number(i, other) < 0)
                 continue;
             const pe_descriptor *e = descriptor_of(g, pe, operand_number(i, other));
-            if (is_memory(e->kind) && th->place[other].stride != 0
-                && !(((th->place[which].base - th->place[other].base) >> 1) & 3))
+            if (is_memory(e->kind) && pe_places(g, th)[other].stride != 0
+                && !(((pe_places(g, th)[which].base - pe_places(g, th)[other].base) >> 1) & 3))
                 return 1;
         }
     }
@@ -189,7 +189,7 @@ static int64_t bank_cycles(const pe_grid *g, const pe_core *pe, const pe_thread 
         const pe_descriptor *d = descriptor_of(g, pe, operand_number(i, which));
         if (!is_memory(d->kind) || d->kind == PE_FIFO)
             continue;
-        int32_t stride = d->kind == PE_MEM4D ? d->strides[3] : th->place[which].stride;
+        int32_t stride = d->kind == PE_MEM4D ? d->strides[3] : pe_places(g, th)[which].stride;
         int32_t width = g->latency.stride_width[((uint32_t)stride * (uint32_t)(pe_type_bytes(d->type) >> 1)) & 7];
         if (stride != 0 && stride != 1 && width > 0)
             most = pe_max(most, ((int64_t)th->extent + width - 1) / width);
@@ -297,7 +297,7 @@ static void watch_element(pe_grid *g, const pe_core *pe, const pe_thread *th, co
         const pe_descriptor *d = number < 0 ? NULL : descriptor_of(g, pe, number);
         if (!d || !is_memory(d->kind) || d->kind == PE_FIFO)
             continue;
-        const pe_place *place = &th->place[which & 3];
+        const pe_place *place = pe_places(g, th) + (which & 3);
         int64_t at = place->base + element_at(d, place, r, k) * pe_type_bytes(d->type);
         if (which < 4)
             watch_read(g, pe, at, d->type, now, th->pc);
@@ -322,10 +322,10 @@ static int64_t run_in_memory(pe_grid *g, pe_core *pe, pe_thread *th, const pe_in
         pe_tape_memory(g, pe, th);
     for (int64_t r = 0; r < repeat && !g->tape; r++)
         for (int64_t k = 0; k < extent; k++)
-            set_value(g, pe, d, &th->place[0], r, k,
-                      pe_apply(i->op, i->type, fixed_value(g, pe, i->a, &th->place[1], r, k),
-                               fixed_value(g, pe, i->b, &th->place[2], r, k),
-                               fixed_value(g, pe, i->c, &th->place[3], r, k)));
+            set_value(g, pe, d, pe_places(g, th), r, k,
+                      pe_apply(i->op, i->type, fixed_value(g, pe, i->a, pe_places(g, th) + 1, r, k),
+                               fixed_value(g, pe, i->b, pe_places(g, th) + 2, r, k),
+                               fixed_value(g, pe, i->c, pe_places(g, th) + 3, r, k)));
     cycles = repeat * (i->between + cycles);
     pe->vector_cycles += cycles;
     end_vector(g, pe, th, i, th->extent);

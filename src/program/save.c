@@ -101,7 +101,7 @@ static void forget_past(const pe_grid *g, pe_thread *th, int k)
     const int32_t operands[4] = { i->dst, i->a, i->b, i->c };
     for (int which = 0; which < 4; which++)
         if (operands[which] < 0)
-            th->place[which] = (pe_place){ 0 };
+            pe_places(g, th)[which] = (pe_place){ 0 };
 }
 
 static void move_thread(wsk_bytes *b, const pe_grid *g, pe_core *pe, int k)
@@ -123,7 +123,7 @@ static void move_thread(wsk_bytes *b, const pe_grid *g, pe_core *pe, int k)
     if (th->word != PE_NONE) {
         WSK_MOVE(b, th->extent);
         for (int i = 0; i < 4; i++)
-            move_place(b, &th->place[i]);
+            move_place(b, pe_places(g, th) + i);
     }
     if (!b->from)
         return;

@@ -25,6 +25,7 @@ static void lay_out(pe_loaded *program)
             program->task_queues |= controls || code->data_entry[q] != PE_NONE ? (uint32_t)1 << q : 0;
         }
     }
+    program->inputs = program->queues;
     for (int q = 0; q < PE_QUEUES; q++) {
         program->out_slot[q] = PE_NONE;
         if (code->out_color[q] >= 0) {
@@ -95,6 +96,7 @@ static size_t divide(pe_grid *g, unsigned char *memory, const pools *used, int64
     size_t at = 0;
     g->pe = section(memory, &at, n, sizeof *g->pe);
     g->thread = section(memory, &at, used->threads, sizeof *g->thread);
+    g->place = section(memory, &at, used->threads, 4 * sizeof *g->place);
     g->queue = section(memory, &at, used->queues, sizeof *g->queue);
     g->word = section(memory, &at, used->words, sizeof *g->word);
     g->word_color = section(memory, &at, used->words, 1);
@@ -190,6 +192,7 @@ static int32_t reset_pe(pe_grid *g, pe_core *pe, int32_t slot)
                       .blocked_queues = (uint8_t)code->blocked_queues, .task = PE_TASKS - 1 };
     *pe = fresh;
     memset(g->thread + pe->threads, 0, (size_t)program->thread_count * sizeof *g->thread);
+    memset(pe_places(g, g->thread + pe->threads), 0, (size_t)program->thread_count * 4 * sizeof *g->place);
     memset(g->registers + pe->registers, 0, (size_t)code->registers * sizeof *g->registers);
     memset(g->fifo + pe->fifos, 0, (size_t)code->fifos * sizeof *g->fifo);
     for (int q = 0; q < PE_QUEUES; q++)

@@ -114,7 +114,7 @@ static int32_t new_deed(pe_grid *g, const pe_core *pe, const pe_thread *th, int3
         return PE_NONE;
     pe_deed *deed = t->deed + t->deeds;
     *deed = (pe_deed){ .pe = p, .instruction = th->pc, .first = first, .extent = th->extent, .before = t->last[p] };
-    memcpy(deed->place, th->place, sizeof deed->place);
+    memcpy(deed->place, pe_places(g, th), sizeof deed->place);
     memcpy(deed->word, word, sizeof deed->word);
     for (int which = 0; which < 4; which++) {
         int number = operand_number(g->code + th->pc, which);

@@ -1,5 +1,6 @@
 """Dialects and what they change, the appliance's client, broadcasts of the host, routes and queues that only some PEs have."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -174,7 +175,8 @@ def test_client(tmp_path: Path) -> None:
     from wsekern.sdk.shell import tools
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "layout.csl").write_text(LAYOUT)
-    (tmp_path / "src" / "pe.csl").write_text(HEAD + "fn compute() void { out[0] = 42; sys.unblock_cmd_stream(); }")
+    (tmp_path / "src" / "pe.csl").write_text(HEAD + """const print = @import_module("<simprint>");
+fn compute() void { out[0] = 42; print.fmt("PE({d},0): {d}", .{ x, out[0] }); sys.unblock_cmd_stream(); }""")
     (tmp_path / "more.txt").write_text("more\n")
     (tmp_path / "run.py").write_text(CLIENT)
     with tools() as environment:
@@ -185,3 +187,7 @@ def test_client(tmp_path: Path) -> None:
     assert "found 42" in done.stdout
     assert "more\nout/out.json\n[]" in done.stdout
     assert (tmp_path / "copied.json").is_file()
+    assert len(list(tmp_path.glob("wsjob-*.json"))) == 3 and list((tmp_path / "simfab_traces").iterdir()) == []
+    said, cycles = (tmp_path / "sim.log").read_text().splitlines()
+    assert said.startswith("@") and said.endswith(" PE(0,0): 42")
+    assert cycles == f"cycles={json.loads((tmp_path / 'sim_stats.json').read_text())['cycle_count']}"

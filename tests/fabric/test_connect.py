@@ -111,7 +111,7 @@ def test_a_router_that_others_send_to_is_not_taken():
     plan.paint(4, "WEST", "EAST", x=0)
     with pytest.raises(BudgetError, match=r"PE \(1, 0\) to PE \(2, 0\); color 4 in use at the source"):
         plan.connect((1, 0), (2, 0), colors=[4])
-    plan.paint(7, "RAMP", "EAST", x=0, swap="EW")
+    plan.paint(7, "RAMP", "EAST", x=1, swap="EW")
     with pytest.raises(BudgetError):
         plan.connect((1, 0), (2, 0), colors=[6])       # words of 7 come in as 6
     plan.filter(8, RangeFilter(0, 1), x=2)

@@ -33,7 +33,7 @@ LEVERS: dict[str, ProgramSet] = {
     "the sum of the softmax rides with the values": replace(VECTOR, programs=replace(PLAIN, softmax_sum="riding")),
     "activations shared and gathered": replace(VECTOR, programs=replace(PLAIN, local="shared")),
     "rows of a product together": replace(VECTOR, programs=replace(PLAIN, products="together")),
-    "reductions in groups of odd sizes": replace(VECTOR, programs=replace(PLAIN, groups="odd")),
+    "reductions in the levels that are quickest": replace(VECTOR, programs=replace(PLAIN, groups="quickest")),
     "blocks of heads and experts, copies of routers": replace(VECTOR, blocks_searched=True),
 }
 """What is switched on one by one beside vector functions."""

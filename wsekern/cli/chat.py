@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsekern.cli.options import ACTIVATIONS, COUNT, MEMORY, PRECISION, PROFILE, THREADS, ProgressBar, parse_grid
+from wsekern.cli.options import ACTIVATIONS, COUNT, MEMORY, PRECISION, PROFILE, THREADS, parse_grid
 from wsekern.cli.sampling import choose_sampler, open_model, printable, sampling_options, tell_notes
 from wsekern.errors import WsekernError
+from wsekern.output import ProgressBar
 
 if TYPE_CHECKING:
     from wsekern.inference.conversation import Conversation

@@ -17,7 +17,6 @@ from wsekern.cli.options import (
     WEIGHT_PRECISION,
     Command,
     Number,
-    ProgressBar,
     cluster_option,
     emit,
     open_console,
@@ -29,6 +28,7 @@ from wsekern.cli.options import (
 from wsekern.cli.placing import EXPERT_LAW, PLAN, PROGRAM_SET, choices_of, read_plan
 from wsekern.cli.serving import serving_of, serving_options
 from wsekern.errors import InputError
+from wsekern.output import ProgressBar
 
 if TYPE_CHECKING:
     from wsekern.compare import Serving

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsekern.cli.options import COUNT, HTML, Command, Copied, CopiedTarget, Target, open_console, write_page
+from wsekern.output import ProgressBar
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,8 +37,10 @@ def check(files: tuple[str, ...]) -> None:
     from wsekern.csl.source import Diagnostics, Source
 
     found = Diagnostics()
-    for name in files:
-        parse(Source.read(name), found)
+    with ProgressBar("reading", len(files), after=2.0) as advance:
+        for name in files:
+            parse(Source.read(name), found)
+            advance()
     found.check()
     click.echo(f"{len(files)} file{'s' * (len(files) > 1)}: no errors of syntax")
 

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsekern.cli.options import JSON, PROFILE, THREADS, Command, ProgressBar, Whole, emit, open_console, parse_grid
+from wsekern.cli.options import JSON, PROFILE, THREADS, Command, Whole, emit, open_console, parse_grid
 from wsekern.cli.sampling import open_model
+from wsekern.output import ProgressBar
 
 if TYPE_CHECKING:
     from wsekern.inference.perplexity import Arithmetic, Score

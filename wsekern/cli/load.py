@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from wsekern.cli.options import COUNT, POSITIVE_SHARE, Number, ProgressBar, Whole, whole_number
+from wsekern.cli.options import COUNT, POSITIVE_SHARE, Number, Whole, whole_number
 from wsekern.errors import InputError
+from wsekern.output import ProgressBar
 
 if TYPE_CHECKING:
     from wsekern.compare.load_comparison import Load
@@ -35,6 +36,7 @@ _OPTIONS = (
     click.option("--systems", metavar="N|auto",
                  help="Systems of either side that share the load, 1 by default; auto: as few as keep the objective."),
 )
+
 NAMES = ("rate", "trace", "trace_scale", "requests", "seed", "slo_ttft", "slo_tpot", "slo_share", "systems")
 """Parameters that :func:`load_options` adds, None where they are not given."""
 

@@ -1,11 +1,9 @@
 """What the commands share: options, where output goes, how text becomes numbers, progress."""
 
 import contextlib
-import functools
 import math
 import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -326,33 +324,6 @@ def parse_wafers(text: str) -> int | None:
     if not 1 <= wafers <= MAX_WAFERS:
         raise InputError(f"wafers is {text[:60]!r}, expected auto or a whole number of 1 to {MAX_WAFERS:,}")
     return wafers
-
-
-class ProgressBar:
-    """A progress bar on standard error, only where somebody watches; ``total`` None: how much there is to do is not known."""
-
-    def __init__(self, title: str, total: int | None = None):
-        self._bar: Any = None
-        if sys.stderr is not None and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(title, total=total)
-
-    def __enter__(self) -> Callable[..., None]:
-        if self._bar is None:
-            return lambda steps=1: None
-        self._bar.start()
-        return functools.partial(self._bar.advance, self._task)
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
 
 
 def show(json_path: str | None, title: str, facts: dict[str, Any]) -> None:

@@ -16,7 +16,6 @@ from wsekern.cli.options import (
     PROFILE,
     WEIGHT_PRECISION,
     Command,
-    ProgressBar,
     Target,
     emit,
     open_console,
@@ -27,7 +26,7 @@ from wsekern.cli.options import (
 from wsekern.cli.placing import EXPERT_LAW, PROGRAM_SET, choices_of
 from wsekern.cli.serving import speculation_of, speculation_options
 from wsekern.errors import InputError
-from wsekern.output import write_file
+from wsekern.output import ProgressBar, write_file
 
 if TYPE_CHECKING:
     from wsekern.planning.service import Service, ServicePlan

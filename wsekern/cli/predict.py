@@ -17,7 +17,6 @@ from wsekern.cli.options import (
     WEIGHT_PRECISION,
     Command,
     Number,
-    ProgressBar,
     Whole,
     cluster_option,
     emit,
@@ -33,6 +32,7 @@ from wsekern.cli.options import (
 )
 from wsekern.cli.placing import PLAN, PROGRAM_SET, need_model, read_plan
 from wsekern.errors import InputError
+from wsekern.output import ProgressBar
 
 if TYPE_CHECKING:
     from wsekern.cluster import Constraint, Precision

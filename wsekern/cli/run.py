@@ -19,7 +19,6 @@ from wsekern.cli.options import (
     WEIGHT_PRECISION,
     Command,
     Number,
-    ProgressBar,
     Renewed,
     Target,
     emit,
@@ -30,6 +29,7 @@ from wsekern.cli.placing import PLAN, PROGRAM_SET, need_model, read_plan
 from wsekern.cli.sampling import choose_sampler, open_model, printable, sampling_options, tell_notes
 from wsekern.cli.watching import watch_options, watching_of
 from wsekern.errors import InputError
+from wsekern.output import ProgressBar
 
 if TYPE_CHECKING:
     from wsekern.compare import Execution

@@ -10,7 +10,6 @@ from wsekern.cli.options import (
     HTML,
     JSON,
     Command,
-    ProgressBar,
     Target,
     emit,
     open_console,
@@ -19,6 +18,7 @@ from wsekern.cli.options import (
     write_page,
 )
 from wsekern.errors import InputError
+from wsekern.output import ProgressBar
 
 if TYPE_CHECKING:
     from wsekern.sweep.spec import Plan

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsekern.cli.options import HTML, JSON, Command, ProgressBar, emit, open_console, plot_option, write_page
+from wsekern.cli.options import HTML, JSON, Command, emit, open_console, plot_option, write_page
 from wsekern.errors import InputError
+from wsekern.output import ProgressBar
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -87,9 +87,9 @@ def deep() -> Iterator[None]:
 def build(path: str | Path, parameters: dict[str, int] | None = None, options: Options | None = None,
           fabric: tuple[int, int] = (0, 0), offsets: tuple[int, int] = (0, 0)) -> Build:
     """Compile a layout file. Raises :class:`wsekern.csl.source.CslError` with everything that is wrong."""
-    options, diagnostics, files = options or Options(), Diagnostics(), Files()
-    given = {name: Value(t.COMPTIME_INT, number) for name, number in (parameters or {}).items()}
     path = Path(path)
+    options, diagnostics, files = options or Options(), Diagnostics(), Files(path.resolve().parent)
+    given = {name: Value(t.COMPTIME_INT, number) for name, number in (parameters or {}).items()}
     options = replace(options, dialect=dialects.chosen(options.dialect, path, options.folders).name)
     unit = Unit(files, options, diagnostics)
     effects = run_layout(unit, str(path.resolve()), given, Where(0, 0, fabric, offsets))

@@ -99,9 +99,12 @@ def _length(ev: Evaluator, extent: Value, node: syntax.Node) -> Value:
     return extent
 
 
-def _stride(ev: Evaluator, stride: Value, node: syntax.Node) -> Value:
+def _stride(ev: Evaluator, stride: Value, node: syntax.Node, stated: bool = True) -> Value:
+    """A stride in elements: one that is ``stated`` is an i8; of one that a subscript makes, it is told."""
     if not isinstance(stride.data, (Reg, Varying)) and not -128 <= stride.data <= 127:
-        ev.fail(node, f"a stride of {stride.data} elements; 8 bits hold -128 to 127")
+        if stated:
+            ev.fail(node, f"a stride of {stride.data} elements; 8 bits hold -128 to 127")
+        ev.warn(node, f"a stride of {stride.data} elements; a descriptor is said to have 8 bits for it, -128 to 127")
     return stride
 
 
@@ -188,7 +191,8 @@ def _tensor(ev: Evaluator, kind: t.DsdType, node: syntax.TensorAccess) -> Dsd:
     if kind == t.MEM1D:
         if len(shape) != 1:
             return _as_4d(ev, base, element, shape, strides, node)
-        return Dsd(kind.kind, base, _length(ev, shape[0], node), _stride(ev, Value(t.COMPTIME_INT, strides[0]), node), element)
+        return Dsd(kind.kind, base, _length(ev, shape[0], node), _stride(ev, Value(t.COMPTIME_INT, strides[0]), node, False),
+                   element)
     return _as_4d(ev, base, element, shape, strides, node)
 
 

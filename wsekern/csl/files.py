@@ -15,11 +15,12 @@ ALIASES = {"memcpy_multi/get_params": "memcpy/get_params", "memcpy_multi/memcpy"
 
 
 class Files:
-    """Parsed files by path; ``read``: those of the user, in order."""
+    """Parsed files by path; ``read``: those of the user, in order; ``top``: the folder of the file that is compiled."""
 
-    def __init__(self) -> None:
+    def __init__(self, top: Path | None = None) -> None:
         self._known: dict[str, syntax.File] = {}
         self.read: list[Source] = []
+        self._top = top
 
     def parse(self, path: Path, diagnostics: Diagnostics, name: str | None = None) -> syntax.File:
         """The tree of a file; its syntax errors are kept in ``diagnostics``."""
@@ -33,7 +34,8 @@ class Files:
 
     def find(self, path: str, importer: object, folders: tuple[Path, ...], span: Span | None,
              diagnostics: Diagnostics) -> tuple[str, syntax.File, Path | None]:
-        """(name, tree, folder) of an import: a library in angle brackets, else a file beside the importer or in ``folders``."""
+        """(name, tree, folder) of an import: a library in angle brackets, else a file beside the importer, beside the file
+        that is compiled, in ``folders`` or the working directory."""
         if path.startswith("<") and path.endswith(">"):
             found = self._library(path[1:-1], diagnostics)
             if found is not None:
@@ -45,9 +47,9 @@ class Files:
             near = get_close_matches(path[1:-1], libraries(), 1)
             help_ = f"; did you mean <{near[0]}>?" if near else f": there are {', '.join(libraries())}"
             self._fail(f"no library {path}{help_}", span)
-        beside = getattr(importer, "folder", None)
-        places = [Path(path)] if Path(path).is_absolute() else [
-            folder / path for folder in ([beside] if beside is not None else [Path()]) + list(folders)]
+        around = [getattr(importer, "folder", None), self._top, *folders, Path()]
+        places = [Path(path)] if Path(path).is_absolute() else list(dict.fromkeys(
+            folder / path for folder in around if folder is not None))
         for each in places:
             if each.is_file():
                 return path, self.parse(each, diagnostics), each.parent

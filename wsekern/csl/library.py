@@ -124,7 +124,13 @@ def random16(ev: Evaluator, node: syntax.Builtin) -> Value:
     """Sixteen bits of the PE's shift register."""
     if not ev.runtime:
         ev.fail(node, "@random16 is an instruction of a PE, and this is evaluated while the program is compiled")
-    return call_library(ev, "<random>", "random_u16", [], node)
+    return call_library(ev, "<random/bits>", "random_u16", [], node)
+
+
+@builtin("__seed_bits", arguments=1)
+def seed_bits(ev: Evaluator, node: syntax.Builtin) -> Value:
+    """Where the PE's shift register goes on from."""
+    return call_library(ev, "<random/bits>", "seed", [ev.evaluate(node.arguments[0], t.U32)], node)
 
 
 @builtin("fscaleh", "fscales", arguments=3)

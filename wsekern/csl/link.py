@@ -10,7 +10,7 @@ from wsekern.csl.image import Variable
 from wsekern.csl.ir import Frame, Op
 from wsekern.csl.library import HOST_COLOR
 from wsekern.csl.memory import has_pointers, layout_of, words_of
-from wsekern.csl.operands import CORE_NAMES, Operand
+from wsekern.csl.operands import CORE_NAMES, Operand, steps_of
 from wsekern.csl.operations import is_scalar
 from wsekern.csl.optimize import optimize
 from wsekern.csl.queues import QueueLinker
@@ -361,7 +361,7 @@ class Linker(QueueLinker, DsrLinker):
         if is_scalar(data):
             stated: Any = Mem(symbol, 1, offset, 0, data.advance, type=kind)
         elif data.kind == "mem4d_dsd":
-            stated = Mem4d(symbol, data.shape, data.strides, offset, kind)
+            stated = Mem4d(symbol, data.shape, tuple(steps_of(data, each, size) for each in data.strides), offset, kind)
             length = extent.data if extent is not None else None
             if data is self._counted and isinstance(data.extent.data, Varying):
                 changes.append(("extent", data.extent))
@@ -377,8 +377,8 @@ class Linker(QueueLinker, DsrLinker):
                 changes.append(("extent", length))
             if isinstance(stride.data, (Reg, Varying)):
                 changes.append(("stride", stride))
-            steps = 1 if isinstance(stride.data, (Reg, Varying)) else int(stride.data)
-            stated = Mem(symbol, 1 if runs else int(length.data), offset, steps, data.advance, type=kind)
+            steps = 1 if isinstance(stride.data, (Reg, Varying)) else steps_of(data, int(stride.data), size)
+            stated = Mem(symbol, 1 if runs else int(length.data), offset, steps, steps_of(data, data.advance, size), type=kind)
         return self._changed(stated, changes, size) if changes else stated
 
     def _changed(self, stated: Any, changes: list[tuple[str, Any]], size: int) -> Named:

@@ -33,6 +33,13 @@ class Operand:
     back: tuple[Any, Value] | None = None
 
 
+def steps_of(data: Dsd, elements: int, size: int) -> int:
+    """What a stride of so many elements of a DSD is in elements of an instruction, of ``size`` bytes: memory steps as the
+    array that the DSD was made of does. One that would end inside an element is taken as it is written."""
+    scaled = elements * data.element
+    return scaled // size if scaled % size == 0 and data.element else elements
+
+
 def copy_memory(ev: Context, target: Memory, source: Memory, elements: int, size: int) -> None:
     """Bits from memory to memory."""
     if elements == 0:

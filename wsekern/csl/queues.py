@@ -74,13 +74,14 @@ class QueueLinker(ABC):
 
     def _share(self, waiting: dict[int, bool]) -> None:
         """Which colors of WSE-2 share an input queue that each instruction binds: where there are more colors than queues, as
-        few as need be of those whose words the main thread alone takes, so that no two are taken at once."""
+        few as need be, first those whose words the main thread alone takes, so that no two are taken at once; of others, an
+        instruction waits until the one before has its words."""
         effects = self.unit.effects
         fixed = {queue.color for queue in effects.inputs.values() if queue.color is not None} | effects.opened | {
             task.number for task in effects.tasks if task.kind == "data"}
         excess = len(fixed | waiting.keys()) - QUEUES["wse2"][0]
         if self.unit.options.arch == "wse2" and excess > 0:
-            free = [color for color, alone in waiting.items() if alone and color not in fixed]
+            free = [color for turn in (False, True) for color, alone in waiting.items() if alone is turn and color not in fixed]
             self.late = free[-1 - excess:]
 
     def bind_queues(self) -> None:

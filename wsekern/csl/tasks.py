@@ -151,9 +151,14 @@ def set_empty_queue_handler(ev: Evaluator, node: syntax.Builtin) -> Value:
 
 @builtin("queue_flush", arguments=1)
 def queue_flush(ev: Evaluator, node: syntax.Builtin) -> Value:
-    """Let the handler of an output queue, or the teardown task, run once the queue is empty."""
+    """Let the handler of an output queue, or the teardown task, run once the queue is empty. Nobody waits for an input queue:
+    it has no handler."""
     _flushes(ev, node)
-    ev.emit.emit("flush", imm=ev.known_int(_id(ev, node.arguments[0], t.OUTPUT_QUEUE), node))
+    queue = ev.evaluate(node.arguments[0])
+    if queue.type == t.INPUT_QUEUE:
+        ev.warn(node, "the flush of an input queue does nothing here: only output queues tell when they are empty")
+    else:
+        ev.emit.emit("flush", imm=ev.known_int(_id(ev, node.arguments[0], t.OUTPUT_QUEUE), node))
     return NOTHING
 
 

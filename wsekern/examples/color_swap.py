@@ -23,6 +23,7 @@ def color_swap(machine: str, profile: str, width: int = 5, words: int = 8) -> Ou
     layout = Layout(machine, width, 1, profile)
     layout.set_programs(programs, np.array([[0] + [1] * (width - 2) + [2]]))
     layout.fabric.paint(LEAVES, "RAMP", "E", width=width - 1, swap="EW")
+    layout.fabric.paint(LEAVES, "RAMP", "RAMP", x=width - 1, swap="EW")   # a word is swapped where it comes in
     layout.fabric.paint(ARRIVES, "W", "RAMP", x=1, width=width - 1)
     values = np.random.default_rng(8).standard_normal((1, width, words), np.float32)
     return measure(layout.compile(), lambda simulation: _shift(simulation, values), values[:, :-1])

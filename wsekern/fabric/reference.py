@@ -142,10 +142,8 @@ class ReferenceFabric:
 
     def accept(self, x: int, y: int, color: int, word: Word, port: Port) -> bool:
         """Give a word from outside its place; False if there is none. Unrouted: :class:`BrokenRule`."""
+        color = self.color_inside(x, y, color, port)
         queue = self.queues.get((x, y, color))
-        if queue and port == Port.RAMP and queue.route.swap_ew and queue.route.swap_ns:
-            color ^= 1
-            queue = self.queues.get((x, y, color))
         if queue is None or not queue.listens_at_all(port):
             raise BrokenRule({(-10, (x, y), color, self.cycle)})
         if not queue.listens(port) or queue.reserved == self.rules.buffer_depth:
@@ -241,12 +239,18 @@ class ReferenceFabric:
     def beyond(self, x: int, y: int, color: int, port: Port) -> tuple[int, int, int] | None:
         """The queue behind a port: the next router's, in the color that the word has there; None off the wafer."""
         dx, dy = STEP[port]
-        route = self.queues[x, y, color].route
-        if (port in (Port.EAST, Port.WEST) and route.swap_ew) or (port in (Port.NORTH, Port.SOUTH) and route.swap_ns):
-            color ^= 1
         if 0 <= x + dx < self.plan.width and 0 <= y + dy < self.plan.height:
-            return x + dx, y + dy, color
+            return x + dx, y + dy, self.color_inside(x + dx, y + dy, color, OPPOSITE[port])
         return None
+
+    def color_inside(self, x: int, y: int, color: int, port: Port) -> int:
+        """The color that a word has in the router that it comes to: its partner where that way in is swapped, the ramp where
+        both axes are."""
+        queue = self.queues.get((x, y, color))
+        if queue is None:
+            return color
+        ew, ns = port in (Port.EAST, Port.WEST, Port.RAMP), port in (Port.NORTH, Port.SOUTH, Port.RAMP)
+        return color ^ 1 if (queue.route.swap_ew or not ew) and (queue.route.swap_ns or not ns) else color
 
     def has_room(self, x: int, y: int, color: int, port: Port, failures: set) -> bool:
         rests = bool(self.rests(self.links.setdefault((x, y, port), Link())))

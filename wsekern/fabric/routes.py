@@ -105,7 +105,8 @@ class Route(Tabled):
 
 def make_route(rx: Ports, tx: Ports, switches: Iterable[Position] = (), *, initial: int = 0, ring_mode: bool = False,
                pop_mode: str = "no_pop", swap: str = "", teardown: bool = False) -> Route:
-    """A route from ports ``rx`` to ports ``tx``; ``switches`` are positions 1 to 3; ``swap`` is "", "EW", "NS" or "EW NS"."""
+    """A route from ports ``rx`` to ports ``tx``; ``switches`` are positions 1 to 3. ``swap``, "", "EW", "NS" or "EW NS": words
+    that come in on these axes are of the partner's color inside; with both, those of the core too."""
     switches = tuple(switches) if isinstance(switches, Iterable) else (switches,)
     if not all(isinstance(position, Position) for position in switches):
         raise InputError(f"switches are {switches!r}: expected positions such as Position(rx='WEST')")

@@ -64,7 +64,8 @@ class ProgramSizes:
         for listed in _lists(grid):
             for step in listed:
                 size = code_size(step.operation, costs, grid.width, grid.height)
-                _raise_to(kernels, size.kernel, size.code)
+                _raise_to(kernels, size.kernel, size.code - size.instructions)
+                _raise_to(kernels, size.shared, size.instructions)
                 _raise_to(steps, _kind(step, size), SCALAR_BYTES + size.step)
                 library |= size.library
             names = {name for step in listed for name in step.inputs if name.startswith(("weights.", "cache."))}

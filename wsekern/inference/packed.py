@@ -12,7 +12,7 @@ from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, View
 from wsekern.ops import BatchedGemv, Gemm
 from wsekern.ops.local.packed import PackedProduct
-from wsekern.ops.local.packing import PackedLayout, Packing, pack, quantise, unpacked_weights
+from wsekern.ops.local.packing import PIECE, PackedLayout, Packing, pack, packing, quantise, unpacked_weights
 from wsekern.ops.operation import ELEMENT_TYPES, Operation
 
 
@@ -122,5 +122,7 @@ def packed_memory(mapping: Grid, matrices: Matrices) -> tuple[int, int, int]:
 @opaque
 @lru_cache(maxsize=65536)
 def _room(rows: int, inputs: int, outputs: int, form: str, own: bool, precision: str) -> int:
-    """Bytes of room of a packed product."""
+    """Bytes of room of a packed product; of rows with matrices of their own, of as many as are unpacked together at most."""
+    if own:
+        rows = max(1, PIECE // max(1, PackedLayout(packing(form), inputs, outputs).buffer))
     return PackedProduct(rows, inputs, outputs, form, own=own).room_bytes(precision)

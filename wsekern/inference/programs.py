@@ -38,9 +38,9 @@ class Programs:
     biases: Literal["everywhere", "dealt"] = "everywhere"
     """Where the biases of a mixture's experts lie: on all PEs that hold a feature of the expert, or each on one line of PEs,
     where it is added before the sum over these, for less memory."""
-    groups: Literal["root", "odd"] = "root"
-    """Groups of the PEs of a line in an all-reduce: as many as the root of their number, or the odd number nearest to it, whose
-    middle group is in the middle of the line."""
+    groups: Literal["root", "odd", "quickest"] = "root"
+    """Groups of the PEs of a line in an all-reduce: as many as the root of their number; the odd number nearest to it, whose
+    middle group is in the middle of the line; or in the levels, up to four, that are quickest for the line and the words."""
     position_blocks: int = 1
     """Blocks of a key-value head's columns, each with a share of the positions; features are cut over a block's columns."""
     expert_blocks: int = 1
@@ -89,9 +89,9 @@ class ProgramSet:
 
 
 PROGRAM_SETS = {
-    "2024-08": ProgramSet(Programs(groups="odd"), "scalar"),
+    "2024-08": ProgramSet(Programs(groups="quickest"), "scalar"),
     "default": ProgramSet(Programs(norms="folded", softmax="bound", softmax_sum="riding", local="shared", products="together",
-                                   router="gathered", biases="dealt", groups="odd"), None),
+                                   router="gathered", biases="dealt", groups="quickest"), None),
 }
 """``2024-08``: what public services of August 2024 could run, before kernels were rewritten: activations one element after the
 other, nothing folded; what lies where (positions, experts, routers, roots of sums) is chosen as freely as today.

@@ -12,7 +12,7 @@ def line_values(
     length: int,
     inner: int,
     segment: int,
-    parameter: int,
+    parameter: int | tuple[int, ...],
     once: bool,
     source: NDArray[np.uint8],
     out: NDArray[np.uint8],

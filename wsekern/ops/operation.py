@@ -16,6 +16,7 @@ import numpy as np
 from wsekern.errors import InputError, is_whole
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
+from wsekern.ops.pieces import Pieces
 from wsekern.ops.repeated import Repeated
 from wsekern.program import Layout, Program
 from wsekern.program.operands import ElementType
@@ -59,6 +60,9 @@ class Clocks(Protocol):
     def grid(self) -> np.ndarray:
         """Cycles by cause of every PE (height, width, causes), to be moved in place."""
 
+    def pieces(self) -> Pieces | None:
+        """The same as pieces, to be put anew; None where they are not few."""
+
     def spend(self, *, compute: int = 0, fabric: int = 0, stages: int = 0, overhead: int = 0, stream: int = 0) -> None:
         """Work that takes every PE the same number of cycles, by cause."""
 
@@ -89,6 +93,9 @@ class Untimed:
     def grid(self) -> np.ndarray:
         """Clocks that nobody reads."""
         return np.zeros((self.height, self.width, 5), np.int64)
+
+    def pieces(self) -> None:
+        """None: see :meth:`grid`."""
 
     def spend(self, **cycles: int) -> None:
         """No clock moves."""
@@ -232,6 +239,14 @@ class Operation(WaferProgram, Tabled):
     def staged(self) -> "Operation":
         """The same operation as the cycle engine can run it, where some of its forms have no program."""
         return self
+
+    def on(self, timing: Timing, width: int, height: int) -> "Operation":
+        """With what is chosen by the machine and the grid: the operation itself, unless it leaves something to be chosen."""
+        return self
+
+    def largest(self, width: int, height: int) -> tuple["Operation", int, int]:
+        """Of the same kind, with the sides of a grid: one whose program is as large as any is, where that depends on sides."""
+        return self, width, height
 
     def host_tiles(self, timing: Timing, width: int, height: int) -> Shapes:
         """Shapes of the tiles on a PE of a grid, as the host gives them."""

@@ -76,6 +76,13 @@ def place_service(config: ModelConfig, mix: Iterable[tuple[Request, float]], mac
     return _placed(config, service, machine, wafers, programs, choices)
 
 
+def _wider(config: ModelConfig, precision: str) -> Iterator[str]:
+    """Formats of weights beside ``precision`` that are tried: wider ones, and of mixtures that one for the experts alone."""
+    yield from WIDER.get(precision, ())
+    if precision in WIDER and config.mixtures:
+        yield f"experts={precision}"
+
+
 _IN_CYCLES = ("mappings", "head_mapping", "places", "rectangles", "crossings", "all_wafers", "_cache")
 """What a placement keeps that depends on no clock."""
 
@@ -99,7 +106,7 @@ def _placed(config: ModelConfig, service: Demand, machine: Machine, wafers: int 
     found = _placed_on(search, wafers)
     if not found:
         raise _refusal(search, machine, wafers)
-    for precision in WIDER.get(load.get("weight_precision", ""), ()):
+    for precision in _wider(config, load.get("weight_precision", "")):
         found += _placed_on(search_for(config, service, machine, programs, **load | {"weight_precision": precision}), wafers)
     return min(found, key=search.seconds)
 

@@ -175,10 +175,12 @@ class Waits:
                 yield from self._follow(here[2], there, OPPOSITE[port], ahead)
 
     def _follow(self, color: int, there: tuple[int, int], port: Port, ahead: list) -> Iterator[str]:
-        """Go on to a neighbor whose route of ``color`` (or of its partner, which it swaps) leads to ``port``."""
+        """Go on to a neighbor whose route of ``color`` (or of its partner, which is swapped here) leads to ``port``."""
         for found in (color, color ^ 1):
             route = self.plan.fabric.route_at(found, *there)
-            if route is None or (found != color) != _swaps(route, port) or not any(mask >> port & 1 for mask in route.tx):
+            here = self.plan.fabric.route_at(found, there[0] + STEP[port][0], there[1] + STEP[port][1])
+            swaps = here is not None and _swaps(here, port)
+            if route is None or (found != color) != swaps or not any(mask >> port & 1 for mask in route.tx):
                 continue
             if self._mask(route.tx, *there, found) >> port & 1:
                 ahead.append((*there, found))

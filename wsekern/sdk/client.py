@@ -12,7 +12,7 @@ from typing import Any
 
 from wsekern.errors import InputError
 from wsekern.output import write_file
-from wsekern.sdk import artifact, runtime
+from wsekern.sdk import artifact, left, runtime
 from wsekern.sdk.cslc import cslc, parse
 from wsekern.sdk.shell import tools
 
@@ -20,9 +20,10 @@ NOTE = "artifact.json"
 
 
 class _Context:
-    """Something that a ``with`` statement opens and closes."""
+    """Something that a ``with`` statement opens and closes: a job of the appliance."""
 
     def __enter__(self) -> Any:
+        left.job(type(self).__name__)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from wsekern.csl import dialect as dialects
 from wsekern.csl.build import Options, build
 from wsekern.errors import InputError, WsekernError
-from wsekern.output import run_and_exit
+from wsekern.output import ProgressBar, run_and_exit
 from wsekern.sdk import artifact
+from wsekern.sdk.speed import PATIENCE
 
 FLAGS = {"memcpy", "output-json", "out-routes", "verbose", "warnings-as-errors", "g0", "v"}
 """Options without a value."""
@@ -67,7 +68,8 @@ def cslc(arguments: list[str]) -> int:
         chosen = Options(options.get("arch", ["wse2"])[-1], dialect.name, options.get("fp16-format", ["f16"])[-1], folders,
                          options.get("timing", [os.environ.get("WSEKERN_CSL_TIMING", "vendor-simulator")])[-1])
         fabric, offsets = pair(options, "fabric-dims"), pair(options, "fabric-offsets")
-        made = build(source, given, chosen, fabric, offsets)
+        with ProgressBar(f"compiling {source}", after=PATIENCE):
+            made = build(source, given, chosen, fabric, offsets)
     except WsekernError as error:
         print(error, file=sys.stderr)
         return 1

@@ -61,7 +61,7 @@ class Messages:
         *lines, rest = (self.text.get(place, "") + shown).split("\n")
         self.text[place] = rest
         for line in lines:
-            self.log.append(f"@{cycle} P{place[0]}.{place[1]}: {line}")
+            self.log.append(f"@{cycle} {line}")
             print(line)
 
 

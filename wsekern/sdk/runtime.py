@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from wsekern.csl.image import CHOSEN, Export, Image
 from wsekern.errors import DeadlockError, InputError
+from wsekern.sdk import left
 from wsekern.sdk.artifact import Machine, read
 from wsekern.sdk.debug import debug_util
 from wsekern.sdk.layout import SdkCompileArtifacts
@@ -61,6 +62,7 @@ class SdkRuntime:
                  simfab_numthreads: int = 5, msg_level: str = "WARNING", memcpy_required: bool = True) -> None:
         if cmaddr:
             raise InputError(f"cmaddr is {cmaddr!r}: there is no system to connect to; leave it out to simulate")
+        self._quiet = suppress_simfab_trace
         if isinstance(bindir, SdkCompileArtifacts):
             self._open(bindir.made, bindir)
         else:
@@ -72,6 +74,9 @@ class SdkRuntime:
         runtime = cls.__new__(cls)
         runtime._open(made)
         return runtime
+
+    _quiet = False
+    """Whether the script wants no traces."""
 
     def _open(self, made: Image, artifacts: SdkCompileArtifacts | None = None) -> None:
         self.machine = Machine(made)
@@ -88,6 +93,7 @@ class SdkRuntime:
 
     def load(self) -> None:
         """Programs are in memory already."""
+        left.begun(not self._quiet)
 
     def run(self) -> None:
         """Let tasks that are active at the start begin."""
@@ -99,6 +105,7 @@ class SdkRuntime:
         self.ports.check(self._stuck)
         self.machine.simulation.tell()
         self.speed.tell()
+        left.ended(self.messages.log, self.speed.numbers(self.machine.made.layout))
 
     def finish(self) -> None:
         """Wait until every PE is ready for the next command; refuse where nothing moves any more."""

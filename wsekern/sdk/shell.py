@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from wsekern.errors import InputError
+from wsekern.sdk.left import WANTED
 
 MARKS = """wsekern_mark() {
     case "$BASH_COMMAND" in
@@ -43,7 +44,7 @@ def tools() -> Iterator[dict[str, str]]:
                                                   'echo "sdk_debug_shell: expected compile, found \'$1\'" >&2; exit 2')
         for name in ("python", "python3"):
             shutil.copy(Path(folder) / "cs_python", Path(folder) / name)
-        yield {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}
+        yield {**os.environ, WANTED: "1", "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
 def _script(path: Path, line: str) -> None:

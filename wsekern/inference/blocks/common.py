@@ -1,7 +1,7 @@
 """Steps that parts share: reductions, norms, biases, the residual sum."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +12,7 @@ from wsekern.inference.grid import Grid
 from wsekern.inference.steps import LayerStep, Steps, Values, join, repeat, split
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import AllReduce, Local
+from wsekern.ops.lines.levels import Groups
 from wsekern.ops.local.rows import Form
 from wsekern.workload.decoder import Norm
 
@@ -21,9 +22,11 @@ PLACES = "table.places"
 
 def all_reduce(mapping: Grid, elements: int, axis: str, op: str = "sum", segment: int = 0,
                precision: str | None = None) -> AllReduce:
-    """Two-level all-reduce with about as many groups as members, which minimises the stages P / 2g + g / 2."""
+    """All-reduce in two levels with about as many groups as members, which minimises the stages P / 2g + g / 2, or in the
+    levels that are quickest."""
     line = segment or (mapping.height if axis == "y" else mapping.width)
-    groups = (odd_groups if mapping.programs.groups == "odd" else root_groups)(line)
+    programs: dict[str, Callable[[int], Groups]] = {"root": root_groups, "odd": odd_groups, "quickest": lambda _: "quickest"}
+    groups = programs[mapping.programs.groups](line)
     return AllReduce(elements, axis, groups=groups, op=op, segment=segment, precision=precision)
 
 

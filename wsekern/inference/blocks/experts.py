@@ -25,7 +25,7 @@ from wsekern.inference.blocks.expert_crossing import arriving_steps, crossing_el
 from wsekern.inference.blocks.expert_places import ExpertPlaces
 from wsekern.inference.blocks.folding import scaled
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
-from wsekern.inference.blocks.routing import routing_elements, routing_steps, routing_tiles, scores_kept
+from wsekern.inference.blocks.routing import routing_elements, routing_room, routing_steps, routing_tiles, scores_kept
 from wsekern.inference.blocks.shared import shared_buffers
 from wsekern.inference.grid import Grid
 from wsekern.inference.packed import Matrices, Matrix
@@ -33,8 +33,8 @@ from wsekern.inference.steps import LayerStep, Steps, Values, deal, join, repeat
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops import BatchedGemv, Gemm, Local
+from wsekern.ops.local.largest import BITS
 from wsekern.ops.local.packing import PackedLayout
-from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import FeedForward, Mixture
 
 _step = partial(LayerStep, "ffn")
@@ -73,8 +73,8 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
                       f"ones tokens choose: {self.mapping.expert_law}; the fullest block then has {self.fullest(1):.3g} of the "
                       f"{part.chosen} of a token, and a layer takes as long as between the whole numbers beside it")
         return [spread,
-                f"every PE chooses the {part.chosen} experts of a token itself, by rounds of four passes over {part.experts} "
-                "scores"]
+                f"every PE chooses the {part.chosen} experts of a token itself, by rounds of "
+                f"{'a pass' if self.mapping.precision in BITS else 'four passes'} over {part.experts} scores"]
 
     # -- sizes of the pieces ------------------------------------------------------------------------------------------
     @cached_property
@@ -207,8 +207,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
     def room(self) -> int:
         """Bytes of the activation, or of the exponentials of the scores."""
         m, part = self.mapping, self.part
-        return largest(activation_room(m, part.expert, m.chunk * self.most * self.width),
-                   room_bytes("expsub", m.form, m.precision, m.chunk * part.experts))
+        return largest(activation_room(m, part.expert, m.chunk * self.most * self.width), routing_room(m, part))
 
     # -- work ---------------------------------------------------------------------------------------------------------
     def steps(self, tokens: int, slots: int) -> Steps:

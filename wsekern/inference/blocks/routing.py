@@ -2,20 +2,24 @@
 
 A column computes the scores of its experts; one sum along x gives all scores to all columns, or to those of a block that holds
 a whole copy of the router (``programs.router_copies``). Then each PE does the same: rounds
-of taking the largest score that is left, the lower index first of equal ones. A round is four passes over the scores: the
-largest; differences from it; those times a large number, plus the places counted down; the largest of these: the place.
+of taking the largest score that is left, the lower index first of equal ones. Of scores in 16 bits a round is one pass over
+keys of score and place (:class:`wsekern.ops.local.largest.Largest`). In fp32 it is four passes over the scores: the largest;
+differences from it; those times a large number, plus the places counted down; the largest of these: the place.
 """
 
 from functools import partial
 
 import numpy as np
 
+from wsekern.formulas import largest
 from wsekern.inference.blocks.common import add_bias, all_reduce, columns_of_copy
 from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.grid import Grid
-from wsekern.inference.steps import LayerStep, Steps, Values, find, first, keep, near, repeat, reshape, stack, swap, take
+from wsekern.inference.steps import LayerStep, Steps, Values, find, first, keep, near, pick, repeat, reshape, stack, swap, take
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import AllGather, Local
+from wsekern.ops.local.largest import BITS, Largest, key_bytes
+from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import Mixture, Norm
 
 _step = partial(LayerStep, "ffn")
@@ -29,14 +33,25 @@ def routing_steps(mapping: Grid, part: Mixture, tokens: int, folded: Norm | None
     which still lacks the norm ``folded``."""
     steps = [*_scores(mapping, part, tokens, folded), *_judged(mapping, part, tokens)]
     if part.groups > 1:
-        steps += _best_groups(part, tokens)
-    names = [f"chosen_{round}" for round in range(part.chosen)]
+        steps += _best_groups(mapping, part, tokens)
     if part.scores == "sparse_mixer":
+        names = [f"chosen_{round}" for round in range(part.chosen)]
         steps += _sparse_mixer(mapping, part, tokens, names)
         return [*steps, stack(names, "chosen", 1), reshape("chosen", tokens * part.chosen)]
-    steps += [*_rounds("judged", part.experts, tokens, names, "best"), stack(names, "chosen", 1),
-              stack([f"best_{round}" for round in range(part.chosen)], "best", 1)]
+    steps += _largest(mapping, "judged", part.experts, tokens, part.chosen, "chosen", "best")
     return [*steps, *_shares(mapping, part, tokens), reshape("chosen", tokens * part.chosen)]
+
+
+def routing_room(mapping: Grid, part: Mixture) -> int:
+    """Bytes of the keys of the scores of a token, or of the exponentials of a chunk's."""
+    terms = part.experts if by_probability(part) or part.scores == "sparse_mixer" or _over_all(part) else part.chosen
+    return largest(key_bytes(part.experts) if mapping.precision in BITS else 0,
+                   room_bytes("expsub", mapping.form, mapping.precision, mapping.chunk * terms))
+
+
+def _over_all(part: Mixture) -> bool:
+    """Whether shares are exponentials over the sum of those of all scores."""
+    return part.scores == "softmax" and not part.normalized
 
 
 def routing_tiles(mapping: Grid, part: Mixture, weights: dict[str, np.ndarray], cutter: TileCutter) -> Values:
@@ -131,14 +146,17 @@ def _judged(mapping: Grid, part: Mixture, tokens: int) -> Steps:
             _step("correct", Local("add", part.experts, tokens, form=mapping.form), ("all_scores", "bias"), "judged")]
 
 
-def _rounds(x: str, n: int, rows: int, names: list[str], largest: str) -> Steps:
-    """``names`` (rows,): where the largest of the ``n`` numbers of each row stand, the first one first; ``largest_<round>``."""
+def _largest(mapping: Grid, x: str, n: int, rows: int, count: int, places: str, best: str) -> Steps:
+    """``places`` and ``best`` (rows, count): where the largest of the ``n`` numbers of each row stand, and these."""
+    if mapping.precision in BITS:
+        return [_step("choose", Largest(n, count, rows), (x,), places), take(x, places, best, 1)]
     steps: Steps = []
+    names = [f"{places}_{round}" for round in range(count)]
     for round, name in enumerate(names):
-        steps += [_step("choose", Local("rowmax", n, rows), (x,), f"{largest}_{round}"),
-                  find(x, f"{largest}_{round}", name),
+        steps += [_step("choose", Local("rowmax", n, rows), (x,), f"{best}_{round}"),
+                  find(x, f"{best}_{round}", name),
                   *(_step("find", Local(kind, n, rows)) for kind in ("sub", "fma", "rowmax"))]
-    return steps
+    return [*steps, stack(names, places, 1), stack([f"{best}_{round}" for round in range(count)], best, 1)]
 
 
 def _sparse_mixer(mapping: Grid, part: Mixture, tokens: int, names: list[str]) -> Steps:
@@ -158,17 +176,20 @@ def _sparse_mixer(mapping: Grid, part: Mixture, tokens: int, names: list[str]) -
     return [*steps, *shares]
 
 
-def _best_groups(part: Mixture, tokens: int) -> Steps:
+def _best_groups(mapping: Grid, part: Mixture, tokens: int) -> Steps:
     """``judged`` with minus infinity for experts outside the best groups."""
     size, rows = part.experts // part.groups, tokens * part.groups
-    within = [f"place_{round}" for round in range(part.group_best)]
-    best = [f"group_{round}" for round in range(part.groups_chosen)]
-    steps: Steps = [reshape("judged", rows, size, output="groups"), *_rounds("groups", size, rows, within, "member"),
-                    reshape("member_0", tokens, part.groups, output="groups")]
-    for round in range(1, part.group_best):
-        steps += [reshape(f"member_{round}", tokens, part.groups, output="member"),
+    members = [f"best_member_{round}" for round in range(part.group_best)]
+    best = [f"best_group_{round}" for round in range(part.groups_chosen)]
+    steps: Steps = [reshape("judged", rows, size, output="groups"),
+                    *_largest(mapping, "groups", size, rows, part.group_best, "place", "member"),
+                    pick("member", members, 1, range(part.group_best)),
+                    reshape(members[0], tokens, part.groups, output="groups")]
+    for member in members[1:]:
+        steps += [reshape(member, tokens, part.groups, output="member"),
                   _step("judge_groups", Local("add", part.groups, tokens), ("groups", "member"), "groups")]
-    return [*steps, *_rounds("groups", part.groups, tokens, best, "winner"),
+    return [*steps, *_largest(mapping, "groups", part.groups, tokens, part.groups_chosen, "group", "winner"),
+            pick("group", best, 1, range(part.groups_chosen)),
             reshape("judged", tokens, part.groups, size), keep("judged", best), reshape("judged", tokens, part.experts),
             _step("leave_groups", Local("mov", part.experts, tokens))]
 
@@ -177,8 +198,8 @@ def _shares(mapping: Grid, part: Mixture, tokens: int) -> Steps:
     """``shares`` (tokens, chosen) of the ``best`` scores."""
     count, form = part.chosen, mapping.form
     if part.scores.startswith("softmax") and not by_probability(part):
-        over_all = part.scores == "softmax" and not part.normalized
-        steps = softmax_steps(mapping, "best", count, tokens, ("all_scores", part.experts) if over_all else ("best", count))
+        terms = ("all_scores", part.experts) if _over_all(part) else ("best", count)
+        steps = softmax_steps(mapping, "best", count, tokens, terms)
         steps.append(reshape("best", tokens, count, output="shares"))
     else:
         steps = [take("all_scores", "chosen", "shares", 1) if part.correction else

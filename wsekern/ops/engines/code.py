@@ -39,6 +39,10 @@ class CodeSize:
     """Of an operation that runs it: the descriptors of its tiles and of its result."""
     library: frozenset[str]
     """Functions of the software library that it calls."""
+    shared: Hashable
+    """What kernels have alike that differ in their routes alone: those along x and along y, of lines and of pieces of them."""
+    instructions: int
+    """Of ``code`` what such kernels have once: a call loads the descriptors of its streams, and runs the same instructions."""
 
 
 def code_size(operation: Operation, timing: Timing, width: int, height: int) -> CodeSize:
@@ -56,13 +60,14 @@ def _few_words(operation: Operation) -> Operation:
 @lru_cache(maxsize=4096)
 def _code_size(operation: Operation, timing: Timing, width: int, height: int) -> CodeSize:
     costs = replace(timing, precision=operation.precision or timing.precision)
-    lowered = operation.in_engine_format().staged().lowered(costs, width, height)
+    largest, width, height = operation.in_engine_format().staged().largest(width, height)
+    lowered = largest.lowered(costs, width, height)
     programs = [write_alone(lowered, costs, role) for role in _roles(lowered, width, height)]
     sizes = [_size(*program, timing) for program in programs]
     loop = 0 if operation.sends else LOOP_BYTES
     library = {item.name for program, _ in programs for item in program.code if isinstance(item, Vector)} & set(LIBRARY)
-    return CodeSize(_kernel(operation), loop + max(code for code, _ in sizes), max(step for _, step in sizes),
-                    frozenset(library))
+    code, step, instructions = (max(one[part] for one in sizes) for part in range(3))
+    return CodeSize(_kernel(operation), loop + code, step, frozenset(library), *_shared(operation, instructions))
 
 
 def library_bytes(function: str, timing: Timing) -> int:
@@ -77,7 +82,7 @@ def _roles(lowered: WaferProgram, width: int, height: int) -> list[Any]:
     return list(dict.fromkeys(lowered.role(place, length) for place in range(length)))
 
 
-def _kernel(operation: Operation) -> Hashable:
+def _kernel(operation: Operation) -> tuple[type, tuple[tuple[str, Any], ...], bool]:
     """Its class, and what of it is no number; whether lines are cut, which takes routes of their own."""
     held = vars(operation)
     values = [(field.name, held[field.name]) for field in fields(operation)]
@@ -85,9 +90,18 @@ def _kernel(operation: Operation) -> Hashable:
     return type(operation), words, bool(held.get("segment"))
 
 
-def _size(program: Program, tiles: tuple[str, ...], timing: Timing) -> tuple[int, int]:
-    """(kernel, step) of one PE. The software of a call takes an instruction for each load of a descriptor, of which it consists
-    (an all-reduce on WSE-3: 45 cycles), and a vector instruction those that :data:`VECTOR_BYTES` counts."""
+def _shared(operation: Operation, instructions: int) -> tuple[Hashable, int]:
+    """Of an operation along lines: its kernel without the routes, and the bytes of its instructions."""
+    if operation.axis is None or not operation.sends:
+        return None, 0
+    kind, words, _ = _kernel(operation)
+    return (kind, tuple(word for word in words if word[0] != "axis")), instructions
+
+
+def _size(program: Program, tiles: tuple[str, ...], timing: Timing) -> tuple[int, int, int]:
+    """(kernel, step, instructions of the kernel) of one PE. The software of a call takes an instruction for each load of a
+    descriptor, of which it consists (an all-reduce on WSE-3: 45 cycles), and a vector instruction those that
+    :data:`VECTOR_BYTES` counts."""
     kept, depth = nested([item for item in program.code if not isinstance(item, Label)])
     software = sum(-(-item.imm // timing.latency("descriptor", 1)) if item.form == "spend" else 1
                    for item in kept if isinstance(item, Scalar))
@@ -95,9 +109,10 @@ def _size(program: Program, tiles: tuple[str, ...], timing: Timing) -> tuple[int
     operands = {(isinstance(operand, Fabric) and operand is item.dst, operand) for item in vectors for operand in item.operands}
     own = sum(1 for _, operand in operands if not isinstance(operand, MEMORY) or operand.symbol not in tiles)
     constants = sum(1 for name in program.initial if program.symbols[name][1] == 1)
-    kernel = VECTOR_BYTES * len(vectors) + SCALAR_BYTES * (software + constants) + DESCRIPTOR_BYTES * own
-    kernel += LOOP_BYTES * max(0, depth - 1)            # of loops in loops; the outermost is counted with the operation
-    return kernel, DESCRIPTOR_BYTES * (len(operands) - own)
+    instructions = VECTOR_BYTES * len(vectors) + SCALAR_BYTES * software
+    instructions += LOOP_BYTES * max(0, depth - 1)      # of loops in loops; the outermost is counted with the operation
+    kernel = instructions + SCALAR_BYTES * constants + DESCRIPTOR_BYTES * own
+    return kernel, DESCRIPTOR_BYTES * (len(operands) - own), instructions
 
 
 def folded(code: Sequence[Vector | Scalar]) -> list[Vector | Scalar]:

@@ -12,12 +12,13 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.machine import Machine
 from wsekern.machine.timing import Timing
-from wsekern.ops._timing import CAUSE_NAMES, HELD_FLAG, latest_clock, spend, spread, synchronise_line
+from wsekern.ops._timing import CAUSE_NAMES, HELD_FLAG, latest_clock, spend, synchronise_line
 from wsekern.ops.engines.contention import clocks_by_wavelet
 from wsekern.ops.engines.engine import Engine
 from wsekern.ops.engines.saved import SavedClocks, fitting
 from wsekern.ops.engines.sharing import LinkWatch
 from wsekern.ops.operation import LocalOperation, Operation, check_arrays
+from wsekern.ops.pieces import Pieces
 from wsekern.ops.repeated import Repeated
 
 
@@ -37,8 +38,8 @@ class FlowEngine(Engine):
     Every PE has a local clock and each operation starts on each PE when that PE is ready: there is no barrier that the
     hardware does not have. An operation along lines takes as long on a line that starts late as on one that starts
     early, so the clock of PE (y, x) is ``row[y] + column[x]``: two lines stand for the whole grid and clocks cost no
-    more on a full wafer than on one row and one column of it. After an operation that is not alike on all lines (a
-    reduction over both axes, operations on several regions) every PE has a clock of its own.
+    more on a full wafer than on one row and one column of it. After an operation over both axes that holds for few pieces of
+    the grid; after others that are not alike on all lines (such as those on several regions) every PE has a clock of its own.
 
     Where words of several messages meet on a link or a ramp, or wait for a busy core, clocks are near those of the cycle
     engine and ``notes`` says why; with ``contended="cycle"`` these operations alone are timed wavelet by wavelet. Where words
@@ -70,6 +71,7 @@ class FlowEngine(Engine):
         self._row = np.zeros((self.height, len(CAUSE_NAMES)), np.int64)
         self._column = np.zeros((self.width, len(CAUSE_NAMES)), np.int64)
         self._grid: np.ndarray | None = None
+        self._pieces: Pieces | None = None
         self._watch = LinkWatch()
         self.link_traversals = 0
         self.notes = {}
@@ -77,6 +79,7 @@ class FlowEngine(Engine):
     def run(self, operation: Operation, *tiles: np.ndarray) -> Any:
         """Run ``operation`` on ``tiles``: its values, and the clocks move on."""
         check_arrays(tiles)
+        operation = operation.on(self.timing, self.width, self.height)
         with self._watched(operation), self._contention(operation):
             return operation.flow(self, *tiles)
 
@@ -90,6 +93,7 @@ class FlowEngine(Engine):
 
     def time(self, operation: Operation) -> None:
         """Move the clocks on by ``operation``, without values."""
+        operation = operation.on(self.timing, self.width, self.height)
         with self._watched(operation), self._contention(operation):
             operation.time(self)
 
@@ -122,7 +126,7 @@ class FlowEngine(Engine):
         """All that the clocks of what comes next depend on, but for when it starts: the same operations after the same start
         take the same cycles. None where that cannot be said shortly."""
         watched = self._watch.start()
-        if self._grid is not None or watched is None:
+        if not self.lines_are_alike or watched is None:
             return None
         return watched, (self._row - self._row[0]).tobytes(), (self._column - self._column[0]).tobytes()
 
@@ -139,7 +143,7 @@ class FlowEngine(Engine):
 
     def saved(self) -> SavedClocks:
         """Clocks, counters and notes as data."""
-        grid = None if self._grid is None else self._grid.copy()
+        grid = None if self.lines_are_alike else self.grid().copy()
         return SavedClocks(self._row.copy(), self._column.copy(), grid, int(self.link_traversals), dict(self.notes),
                            self._watch.saved(), {name: vars(self)[name] for name in self.counters})
 
@@ -172,10 +176,10 @@ class FlowEngine(Engine):
     def on_lines(self, axis: str, advance: Callable[[np.ndarray], None]) -> None:
         """Let ``advance`` move the clocks, cycles by cause (PEs, causes), of all lines along ``axis``: of one line while
         all lines are alike, of each where they are not."""
-        if self._grid is None:
+        if self.lines_are_alike:
             advance(self._row if axis == "y" else self._column)
             return
-        lines = self._grid.swapaxes(0, 1) if axis == "y" else self._grid
+        lines = self.grid().swapaxes(0, 1) if axis == "y" else self.grid()
         for index in range(len(lines)):
             line = np.ascontiguousarray(lines[index])
             advance(line)
@@ -187,19 +191,29 @@ class FlowEngine(Engine):
         if self._grid is None:
             if self._room is None:
                 self._room = np.empty((self.height, self.width, len(CAUSE_NAMES)), np.int64)
-            self._grid = self._room
-            spread(self._row, self._column, self._grid)
+            self._grid, found = self._room, self._pieces or Pieces(self._row, self._column)
+            found.spread(self._grid)
+            self._pieces = None
         return self._grid
+
+    def pieces(self) -> Pieces | None:
+        """The same as pieces, for operations after which few stand for the grid; None where every PE has a clock of its own."""
+        if self._grid is None and self._pieces is None:
+            self._pieces = Pieces(self._row, self._column)
+        return self._pieces
 
     def spend(self, *, compute: int = 0, fabric: int = 0, stages: int = 0, overhead: int = 0, stream: int = 0) -> None:
         """Work that takes every PE the same number of cycles, by cause."""
-        clocks = self._row if self._grid is None else self._grid.reshape(-1, len(CAUSE_NAMES))
-        spend(clocks, np.array((compute, fabric, stages, overhead, stream), np.int64))
+        cycles = np.array((compute, fabric, stages, overhead, stream), np.int64)
+        if self._pieces is not None:
+            self._pieces.spend(cycles)
+        else:
+            spend(self._row if self._grid is None else self._grid.reshape(-1, len(CAUSE_NAMES)), cycles)
 
     def synchronise(self) -> None:
         """Set every clock to the latest: a barrier, the bound of many rounds of neighbor exchange."""
-        if self._grid is not None:
-            synchronise_line(self._grid.reshape(-1, len(CAUSE_NAMES)))
+        if not self.lines_are_alike:
+            synchronise_line(self.grid().reshape(-1, len(CAUSE_NAMES)))
         synchronise_line(self._row)
         synchronise_line(self._column)
 
@@ -216,7 +230,7 @@ class FlowEngine(Engine):
     @property
     def lines_are_alike(self) -> bool:
         """Whether one row and one column still stand for all PEs."""
-        return self._grid is None
+        return self._grid is None and self._pieces is None
 
     def line_clock(self, axis: str) -> np.ndarray:
         """Clocks of the line along ``axis`` for which all lines stand."""
@@ -227,6 +241,14 @@ class FlowEngine(Engine):
         if axis is not None and self.lines_are_alike:
             return self.line_clock(axis)[None]
         return {"x": self.clock, "y": self.clock.T, None: self.clock.reshape(1, -1)}[axis]
+
+    def clock_of(self, pe: int | None) -> int:
+        """Clock of a PE, counted row by row; the earliest of all where it is None."""
+        if self.lines_are_alike:
+            lines = self._row.sum(axis=1), self._column.sum(axis=1)
+            places = (line.argmin() for line in lines) if pe is None else divmod(pe, self.width)
+            return int(sum(line[place] for line, place in zip(lines, places, strict=True)))
+        return int(self.clock.min() if pe is None else self.clock.flat[pe])
 
     def note(self, operation: Operation, reason: str) -> None:
         """Remember why the clocks of ``operation`` are bounds; nothing without a reason."""
@@ -245,6 +267,8 @@ class FlowEngine(Engine):
         """Local clock of every PE in cycles, int64 (height, width)."""
         if self._grid is not None:
             return self._grid.sum(axis=2)
+        if self._pieces is not None:
+            return self._pieces.clock()
         return self._row.sum(axis=1)[:, None] + self._column.sum(axis=1)[None, :]
 
     @property
@@ -252,6 +276,8 @@ class FlowEngine(Engine):
         """Cycle at which the last PE is done."""
         if self._grid is not None:
             return latest_clock(self._grid)[0]
+        if self._pieces is not None:
+            return int(self._pieces.latest().sum())
         return int(self._row.sum(axis=1).max() + self._column.sum(axis=1).max())
 
     @property
@@ -261,8 +287,8 @@ class FlowEngine(Engine):
         ``compute``: elements of local instructions; ``fabric``: hops; ``stages``: ramps and the cores' in- and output
         pipelines; ``overhead``: calls and set-ups; ``stream``: the rest of a message after its first word.
         """
-        if self._grid is not None:
-            last = self._grid.reshape(-1, len(CAUSE_NAMES))[latest_clock(self._grid)[1]]
+        if not self.lines_are_alike:
+            last = self._pieces.latest() if self._pieces else self.grid().reshape(-1, 5)[latest_clock(self.grid())[1]]
             return {name: int(value) for name, value in zip(CAUSE_NAMES, last, strict=True)}
         row = self._row[self._row.sum(axis=1).argmax()]
         column = self._column[self._column.sum(axis=1).argmax()]

@@ -33,7 +33,10 @@ class WatchedClocks(Clocks, Protocol):
     """What the watch reads of the flow engine."""
 
     lines_are_alike: bool
-    clock: np.ndarray
+    cycles: int
+
+    def clock_of(self, pe: int | None) -> int:
+        """Clock of a PE, counted row by row; the earliest of all where it is None."""
 
     def line_clock(self, axis: str) -> np.ndarray:
         """Clocks of the line along ``axis`` for which all lines stand."""
@@ -132,7 +135,10 @@ class LinkWatch:
 
     def _settled(self, engine: WatchedClocks, operation: Operation) -> bool:
         """Whether nothing can be under way any more when ``operation`` sends its first words."""
-        lines, sender = engine.clocks_along(operation.axis), operation.first_sender(engine)
+        sender = operation.first_sender(engine)
+        if operation.axis is None:
+            return engine.clock_of(sender) >= engine.cycles
+        lines = engine.clocks_along(operation.axis)
         first = lines.min(axis=1) if sender is None else lines[:, sender]
         return bool((first >= lines.max(axis=1)).all())
 

@@ -9,12 +9,13 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
-from wsekern.ops._timing import broadcast_plane, reduce_snake
+from wsekern.ops._timing import LineCosts, broadcast_plane, reduce_snake
 from wsekern.ops.lines.line import line_costs, run_line
 from wsekern.ops.lines.tree_reduce import ALGORITHMS, ReduceTree, write_reduce
 from wsekern.ops.lines.trees import chain_tree
 from wsekern.ops.operation import Axis, Clocks, Operation, check_flat_tile, check_line
 from wsekern.ops.packing import traffic
+from wsekern.ops.pieces import Pieces
 from wsekern.ops.schedule.clocks import run_schedule, schedule_values
 from wsekern.ops.schedule.operations import PlaneScheduled
 from wsekern.ops.schedule.schedule import MAX_FEEDS, Schedule
@@ -35,12 +36,62 @@ def _call(schedule: Schedule, pes: Iterable[int], call: str) -> None:
 
 def time_column(operation: Operation, engine: Clocks, rows: ReduceTree, column: ReduceTree) -> None:
     """Advance the clocks of the column of the rows' roots by its reduction, behind that of the rows."""
-    at, timing, grid = rows.root_of(engine.width), engine.timing, engine.grid()
+    at, timing, pieces = rows.root_of(engine.width), engine.timing, engine.pieces()
     before = int(rows.schedule(engine.width, timing).input_queues[1][at])
-    schedule, line = _behind(column, engine.height, timing, before), np.ascontiguousarray(grid[:, at])
+    line = np.ascontiguousarray(engine.grid()[:, at]) if pieces is None else pieces.column(at)
+    schedule = _behind(column, engine.height, timing, before)
     run_schedule(operation, engine, schedule, line)
-    grid[:, at] = line
+    if pieces is None:
+        engine.grid()[:, at] = line
+    else:
+        pieces.put(slice(None), at, line, np.zeros_like(line[:1]))
     engine.link_traversals += schedule.link_traversals
+
+
+_STARTS = 64
+"""PEs of a chain through a grid that are looked at one by one."""
+
+
+def _snake_at_once(pieces: Pieces | None, timing: Timing, costs: LineCosts) -> int | None:
+    """What ``reduce_snake`` does on a grid whose PEs are all ready at once: from some PE on each is done as much later than the
+    one before it as its words are under way. Flags; None, and no clock moved, where it is not so, or not soon."""
+    ready = pieces.at_once() if pieces else None
+    if pieces is None or ready is None or pieces.width < _STARTS or pieces.height < 2:
+        return None
+    shorter, line = (np.tile(ready, (1, pes, 1)) for pes in (_STARTS - 1, _STARTS))
+    reduce_snake(shorter, costs)
+    flags, later = reduce_snake(line, costs), np.array((0, timing.hop, timing.stage, 0, 0), np.int64)
+    first, done = line[0, :0:-1], line[0, 0]            # in the order of the chain, which goes to place 0
+    if bool((first[-2:] != first[-3:-1] + later).any() or (done != shorter[0, 0] + later).any()):
+        return None
+    width, height, steady = pieces.width, pieces.height, first[-1] - (len(first) - 1) * later
+    along = np.arange(width)[:, None] * later
+    begin, rows = steady + along, steady + np.arange(height - 1, -1, -1)[:, None] * width * later
+    begin[:len(first)] = first
+    for parity, way in ((0, -1), (1, 1)):
+        pieces.put(slice(parity, None, 2), slice(None), rows[parity::2], along[::way])
+    pieces.put(height - 1, slice(None), np.zeros_like(rows[:1]), begin[::1 if height % 2 == 0 else -1])
+    pieces.put(0, 0, done + (width * height - _STARTS) * later, np.zeros_like(done))
+    return flags
+
+
+def _multicast_to_ready(pieces: Pieces | None, timing: Timing, root_x: int, root_y: int, costs: LineCosts) -> int | None:
+    """What ``broadcast_plane`` does on a grid whose PEs are all ready before the first word comes: each is done as much later
+    as it is farther from the root. Flags; None, and no clock moved, where it is not so."""
+    if pieces is None or pieces.width * pieces.height < 2:
+        return None
+    hop = np.array((0, timing.hop, 0, 0, 0), np.int64)
+    down, across = np.abs(np.arange(pieces.height) - root_y), np.abs(np.arange(pieces.width) - root_x)
+    root, latest = pieces.column(root_x)[root_y], pieces.latest_behind(down * timing.hop, across * timing.hop)
+    if latest > root.sum() + timing.stage:              # a PE takes by the same instruction as the root sends
+        return None
+    one, other = (np.array([[root, (0, 0, 0, clock, 0)]], np.int64) for clock in (latest + timing.hop, -1 << 40))
+    flags = broadcast_plane(one, 0, 0, costs) | broadcast_plane(other, 0, 0, costs)
+    if (one[0, 1] != other[0, 1]).any():                # the last word of some PE waits for its core
+        return None
+    pieces.put(slice(None), slice(None), one[0, 1] + (down[:, None] - 1) * hop, across[:, None] * hop)
+    pieces.put(root_y, root_x, one[0, 0], np.zeros_like(root))
+    return flags
 
 
 @lru_cache(maxsize=64)
@@ -111,7 +162,8 @@ class Reduce2D(PlaneScheduled):
             return
         if self.path == "snake":
             costs = line_costs(engine.timing, self.elements, "reduce_call", self.op)
-            engine.happened(self, reduce_snake(engine.grid(), costs))
+            flags = _snake_at_once(engine.pieces(), engine.timing, costs)
+            engine.happened(self, reduce_snake(engine.grid(), costs) if flags is None else flags)
             engine.link_traversals += self.link_traversals(engine)
             return
         self.rows.time(engine)
@@ -192,7 +244,9 @@ class Broadcast2D(PlaneScheduled):
         """Advance the clocks of ``engine`` by this operation."""
         if self.elements:
             costs = line_costs(engine.timing, self.elements, "broadcast_call")
-            engine.happened(self, broadcast_plane(engine.grid(), *self._root(engine.width, engine.height), costs))
+            root = self._root(engine.width, engine.height)
+            flags = _multicast_to_ready(engine.pieces(), engine.timing, *root, costs)
+            engine.happened(self, broadcast_plane(engine.grid(), *root, costs) if flags is None else flags)
             engine.link_traversals += self.link_traversals(engine)
 
     def link_traversals(self, engine: Clocks) -> int:

@@ -11,7 +11,8 @@ import numpy as np
 from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops._timing import HELD_FLAG, LineCosts, allreduce_alone, allreduce_line
-from wsekern.ops.lines.line import LineEmitter, LineOperation, Stream, group_begin, group_root, segments, stream_of
+from wsekern.ops.lines.levels import LONG_LINE, MOST_LEVELS, Groups, Levels, check_groups, quickest_groups
+from wsekern.ops.lines.line import LineEmitter, LineOperation, Stream, segments, stream_of
 from wsekern.ops.lines.tree_reduce import KTreeAllReduce
 from wsekern.ops.operation import Axis, Clocks, Emission, Operation, Shapes, Untimed, check_line, check_operands
 from wsekern.ops.reference import chains
@@ -28,7 +29,7 @@ def default_groups(pes: int) -> int:
 
 @dataclass(frozen=True)
 class AllReduce(LineOperation):
-    """Two-level K-tree all-reduce of ``elements`` elements per PE along ``axis`` (MeshGEMV of WaferLLM, OSDI'25).
+    """K-tree all-reduce of ``elements`` elements per PE along ``axis``, of two levels (MeshGEMV of WaferLLM, OSDI'25) or more.
 
     A line of P PEs is cut into ``groups`` contiguous groups. Level 1: chains run from both ends of each group to its
     middle PE, one hop a link, each PE adding its tile to the stream. Level 2: chains run over the group roots, from
@@ -37,11 +38,15 @@ class AllReduce(LineOperation):
     the tail by the next, before it takes another stream; the values are those of two all-reduces, and so is the pair of tiles
     that each PE ends with. Cost, B wavelets, stage s = output + 2 T_R + input, hop h, after the fixed call: ``(P/2g)(s + h) +
     (g/2) s + (P/2) h + s + (P/2) h + O(B)``, each PE at its own clock.
+
+    ``groups`` may be those of each level, such as (60, 8): 60 groups, their middle PEs in 8, and chains over the middle PEs of
+    those. A sum then goes on to the next level in the stream of the last one that it takes; in two levels, with one number of
+    groups, it is complete in memory before. Or ``quickest``: what :func:`quickest_groups` says of the length and the words.
     """
 
     elements: int
     axis: Axis
-    groups: int = 1
+    groups: Groups = 1
     op: str = "sum"
     segment: int = 0
     precision: str | None = None
@@ -49,20 +54,65 @@ class AllReduce(LineOperation):
     tail: int = 0
     """fp32 elements that follow, in the same chains and the same multicast: small sums of other numbers, such as statistics."""
     tail_op: str = "sum"
-    colors: ClassVar[int] = 9
-    """Up and down, by parity of the sender: 4 within groups, 4 between group roots; and the multicast."""
+    colors: ClassVar[int] = 2 * MOST_LEVELS + 1
+    """Two for the chains of each level, and the multicast."""
     kind: ClassVar[str] = "allreduce"
     ends_alike: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_line(self.elements, self.axis, self.segment, groups=self.groups, tail=self.tail)
+        if isinstance(self.groups, list):
+            object.__setattr__(self, "groups", tuple(self.groups))
+        check_line(self.elements, self.axis, self.segment, tail=self.tail)
+        check_groups(self.groups)
         if self.tail and not self.elements:
             raise InputError(f"a tail of {self.tail} elements behind none: reduce them alone, with precision fp32")
 
+    def levels(self, length: int) -> Levels:
+        """Its chains on an independent line of ``length`` PEs."""
+        return Levels.of(length, self.counts)
+
     @property
-    def parameter(self) -> int:
-        """The number of groups."""
-        return self.groups
+    def counts(self) -> tuple[int, ...]:
+        """Groups of each level but the last."""
+        return self.groups if isinstance(self.groups, tuple) else (int(self.groups),)
+
+    @property
+    def completes(self) -> bool:
+        """Whether a sum is complete in memory before it begins the chain of the next level."""
+        return not isinstance(self.groups, tuple)
+
+    def on(self, timing: Timing, width: int, height: int) -> "AllReduce":
+        """With the groups that are the quickest on the lines of a grid."""
+        if self.groups != "quickest":
+            return self
+        line = height if self.axis == "y" else width
+        return replace(self, groups=quickest_groups(min(self.segment, line) if self.segment else line, *self._paces(timing)))
+
+    def _paces(self, timing: Timing) -> tuple[int, int]:
+        """Cycles of a stage of a chain, and by how much a second stream keeps the PE that takes it."""
+        taken = 0
+        for elements, precision, op in ((self.elements, self.precision or timing.precision, self.op),
+                                        (self.tail, "fp32", self.tail_op)):
+            own = timing if precision == timing.precision else replace(timing, precision=precision)
+            combine = own.instruction("add" if op == "sum" else "max")
+            packing = 1 if precision == "fp16_fp32" else own.packing
+            words = own.wavelets(elements, packing)
+            taken += own.stream_setup(combine) + own.stream(words, own.step(combine, packing)) + 1 if words else 0
+        return timing.stage + timing.hop, taken
+
+    def lowered(self, timing: Timing, width: int, height: int) -> "AllReduce":
+        """What the cycle engine runs on a grid."""
+        return self.on(timing, width, height)
+
+    def largest(self, width: int, height: int) -> tuple[Operation, int, int]:
+        """With as many levels as there can be."""
+        if self.groups != "quickest":
+            return self, width, height
+        return replace(self, segment=0), LONG_LINE, LONG_LINE
+
+    def parameter_on(self, engine: Clocks) -> tuple[int, ...]:
+        """The groups of each level."""
+        return self.on(engine.timing, engine.width, engine.height).counts
 
     @property
     def leaves_words_under_way(self) -> bool:
@@ -71,15 +121,19 @@ class AllReduce(LineOperation):
 
     def sent_along(self) -> Sequence[Operation]:
         """The same chains as a schedule, where lines are not cut."""
-        return () if self.segment else (KTreeAllReduce(self.elements, self.axis, (self.groups,), self.op),)
+        if self.segment or self.groups == "quickest":
+            return ()
+        return (KTreeAllReduce(self.elements, self.axis, self.counts, self.op),)
 
     def time(self, engine: Clocks) -> None:
         """Advance the clocks of ``engine`` by this operation."""
+        if self.groups == "quickest":
+            return self.on(engine.timing, engine.width, engine.height).time(engine)
         super().time(engine)
         if not engine.reports:
             return
         lengths = {end - begin for begin, end in segments(engine.length(self.axis), self.segment)}
-        if self.elements and any(1 < self.groups < length < 3 * self.groups for length in lengths):
+        if self.elements and any(self.levels(length).crowded for length in lengths):
             engine.note(self, "groups of fewer than three PEs: sums between groups and within them share links")
         if self.tail and self._follows_at_once(engine.timing_of("fp32")):
             engine.note(self, "a tail follows without a set-up, and links that rest between words count its words with those "
@@ -103,11 +157,14 @@ class AllReduce(LineOperation):
 
     def advance(self, line: np.ndarray, segment: int, *costs: LineCosts) -> int:
         """Advance the clocks (PEs, causes) of a line; who is held back waits for the result anyway."""
-        return allreduce_line(line, segment, self.groups, *costs) & ~HELD_FLAG
+        return allreduce_line(line, segment, self.counts, self.completes, *costs) & ~HELD_FLAG
 
     def alone(self, engine: Clocks, length: int) -> int:
         """Cycles on one line of ``length`` PEs that are all ready at once."""
-        return allreduce_alone(length, self.groups, *self.costs(engine)) if self.elements else 0
+        if not self.elements:
+            return 0
+        own = self.on(engine.timing, length, length)
+        return allreduce_alone(length, own.counts, own.completes, *self.costs(engine))
 
     def flow(self, engine: Clocks, *tiles: np.ndarray) -> Any:
         """Tiles (height, width, ...) of ``elements`` elements -> what each PE ends with, the same shape; with a tail a pair of
@@ -115,26 +172,31 @@ class AllReduce(LineOperation):
         if not self.tail:
             return super().flow(engine, *tiles)
         check_operands(self, self.tiles(), tiles)
-        values = tuple(part.flow(Untimed(engine), tile) for part, tile in zip(self.parts, tiles, strict=True))
-        self.time(engine)
+        own = self.on(engine.timing, engine.width, engine.height)
+        values = tuple(part.flow(Untimed(engine), tile) for part, tile in zip(own.parts, tiles, strict=True))
+        own.time(engine)
         return values
 
     def values(self, engine: Clocks, *tiles: Repeated) -> Any:
         """Values alone; of lines that hold the same, once."""
         if not self.tail:
             return super().values(engine, *tiles)
-        return tuple(part.values(engine, tile) for part, tile in zip(self.parts, tiles, strict=True))
+        own = self.on(engine.timing, engine.width, engine.height)
+        return tuple(part.values(engine, tile) for part, tile in zip(own.parts, tiles, strict=True))
 
     def reference(self, *tiles_and_timing: Any) -> Any:
         """Plain numpy with the same order of adds, bit for bit."""
         *tiles, timing = tiles_and_timing
+        own = self.on(timing, *tiles[0].shape[1::-1])
         if not self.tail:
-            return super().reference(*tiles, timing)
-        return tuple(part.reference(tile, timing) for part, tile in zip(self.parts, tiles, strict=True))
+            return LineOperation.reference(own, *tiles, timing)
+        return tuple(part.reference(tile, timing) for part, tile in zip(own.parts, tiles, strict=True))
 
     def link_traversals(self, engine: Clocks) -> int:
         """Wavelets times links of one run on the whole grid."""
-        return sum(part.link_traversals(engine) for part in self.parts) if self.tail else super().link_traversals(engine)
+        own = self.on(engine.timing, engine.width, engine.height)
+        parts = own.parts if self.tail else (own,)
+        return sum(LineOperation.link_traversals(part, engine) for part in parts)
 
     def memory_bytes(self, engine: Clocks) -> int:
         """Bytes of the tiles that a PE holds."""
@@ -149,32 +211,29 @@ class AllReduce(LineOperation):
         return (type, "fp32") if self.tail else (type,)
 
     def reference_line(self, precision: str, line: np.ndarray) -> np.ndarray:
-        """The sum of the groups' sums on all PEs."""
-        length, groups, sums = len(line), min(self.groups, len(line)), []
-        for j in range(groups):
-            begin, end = group_begin(j, length, groups), group_begin(j + 1, length, groups)
-            sums.append(chains(precision, line[begin:end], group_root(j, length, groups) - begin, self.op))
-        return np.broadcast_to(chains(precision, np.stack(sums), groups // 2, self.op), line.shape)
+        """The sum of the groups' sums, of those of each level, on all PEs."""
+        levels, sums = self.levels(len(line)), line
+        for level in range(levels.count):
+            sums = np.stack([chains(precision, sums[begin:end], root - begin, self.op)
+                             for begin, end, root in levels.groups_of(level)])
+        return np.broadcast_to(sums[0], line.shape)
 
     def hops(self, length: int) -> tuple[int, int]:
-        """Sums within groups and between their roots; results over every link."""
-        groups = min(self.groups, length)
-        roots = group_root(groups - 1, length, groups) - group_root(0, length, groups)
-        return length - groups + roots, length - 1
+        """Sums over the members of each level; results over every link."""
+        return self.levels(length).hops, length - 1
 
     def role_on(self, pe: int, length: int) -> "Role":
         """Which streams a PE takes in and puts out."""
-        return role_of(pe, length, self.groups)
+        return role_of(pe, length, self.counts, self.completes)
 
     def paint_line(self, painter: LinePainter, colors: Sequence[int], length: int) -> None:
-        """Chains of each group, chains of the roots through the PEs between them, the multicast."""
-        groups = min(self.groups, length)
-        roots = [group_root(j, length, groups) for j in range(groups)]
-        for j, root in enumerate(roots):
-            begin, end = group_begin(j, length, groups), group_begin(j + 1, length, groups)
-            painter.chains(colors[:4], list(range(begin, end)), root - begin)
-        painter.chains(colors[4:8], roots, groups // 2)
-        painter.multicast(colors[8], roots[groups // 2], 0, length)
+        """Chains of each group of each level, through the PEs between its members; the multicast."""
+        levels = self.levels(length)
+        for level in range(levels.count):
+            places = levels.places(level)
+            for begin, end, root in levels.groups_of(level):
+                painter.chains(colors[2 * level:2 * level + 2], places[begin:end], root - begin)
+        painter.multicast(colors[-1], levels.places(levels.count)[0], 0, length)
 
     def emit(self, out: Emission, role: "Role") -> str | tuple[str, ...]:
         """The program of one role; the results replace the tiles."""
@@ -190,10 +249,9 @@ class AllReduce(LineOperation):
     def write(self, emitter: LineEmitter, role: "Role", *behind: LineEmitter) -> None:
         """Adds in the stream on the way in, one receive on the way out; the tail ``behind`` the elements each time."""
         emitters = (emitter, *behind)
-        for stream in (role.group, role.roots):
-            for taken, sent in stream.adds:
-                for one in emitters:
-                    one.combine(taken, sent)
+        for taken, sent in role.adds:
+            for one in emitters:
+                one.combine(taken, sent)
         if role.root and role.line > 1:
             emitter.finish()
         for one in emitters:
@@ -205,21 +263,26 @@ class AllReduce(LineOperation):
 
 @dataclass(frozen=True)
 class Role:
-    """Part of a PE in an all-reduce: in the chains of its group, in those of the roots, is it the last root."""
+    """Part of a PE in an all-reduce: (color taken or None, color on which what it makes is sent or None) in order; whether all
+    sums meet there; PEs of the line."""
 
-    group: Stream
-    roots: Stream
+    adds: tuple[tuple[int | None, int | None], ...]
     root: bool
     line: int
 
 
 @lru_cache(maxsize=8192)
-def role_of(pe: int, length: int, groups: int) -> Role:
-    """Role of a PE of a line of ``length`` PEs in ``groups`` groups."""
-    groups = min(groups, length)
-    j = next(j for j in range(groups) if group_begin(j + 1, length, groups) > pe)
-    begin, end, root = group_begin(j, length, groups), group_begin(j + 1, length, groups), group_root(j, length, groups)
-    group = stream_of(pe - begin, root - begin, end - begin, 0)
-    if pe != root:
-        return Role(group, Stream(), False, length)
-    return Role(group, stream_of(j, groups // 2, groups, 4), j == groups // 2, length)
+def role_of(pe: int, length: int, counts: tuple[int, ...], completes: bool) -> Role:
+    """Role of a PE of a line of ``length`` PEs in ``counts`` groups of each level."""
+    levels, member, taken = Levels.of(length, counts), pe, list[int | None]()
+    for level in range(levels.count):
+        j = levels.group_of(level, member)
+        begin, end, root = levels.group(level, j)
+        stream = stream_of(member - begin, root - begin, end - begin, 2 * level)
+        if member != root:
+            apart = completes and taken and not stream.takes
+            adds = Stream((*taken, *stream.takes), None if apart else stream.sends).adds
+            return Role((*adds, (None, stream.sends)) if apart else tuple(adds), False, length)
+        taken += stream.takes
+        member = j
+    return Role(tuple(Stream(tuple(taken)).adds), True, length)

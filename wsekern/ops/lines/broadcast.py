@@ -34,8 +34,7 @@ class Broadcast(LineOperation):
     def __post_init__(self) -> None:
         check_line(self.elements, self.axis, self.segment, root=self.root)
 
-    @property
-    def parameter(self) -> int:
+    def parameter_on(self, engine: Clocks) -> int:
         """The root."""
         return self.root
 

@@ -77,8 +77,8 @@ WORTH_THREADS = 1 << 18
 """Elements of an operation along lines from which on a second thread saves more than it costs."""
 
 
-def run_line(engine: Clocks, kind: str, op: str, tiles: np.ndarray, axis: str, segment: int, parameter: int,
-             precision: str, once: bool = False) -> np.ndarray:
+def run_line(engine: Clocks, kind: str, op: str, tiles: np.ndarray, axis: str, segment: int,
+             parameter: int | tuple[int, ...], precision: str, once: bool = False) -> np.ndarray:
     """Values of a line operation on ``tiles`` (height, width, ...), or of some lines of it, in the kernel's threads. ``once``:
     those of an all-reduce for each independent line, not for each PE. The axes of the result lie in memory as those of
     ``tiles`` do."""
@@ -115,13 +115,15 @@ class Stream:
 
 
 def stream_of(member: int, root: int, count: int, first: int) -> Stream:
-    """Part of ``member`` of ``count`` PEs in two chains to ``root``; colors: first + (0, 1) up, + (2, 3) down."""
-    up, down = first + (member - 1) % 2, first + 2 + (member + 1) % 2
+    """Part of ``member`` of ``count`` PEs in two chains to ``root``; colors: ``first`` on what the root takes from below, the
+    next one on what it takes from above, and in turns farther away, so that no PE takes and sends on one."""
+    from_below, from_above = (first,) * (root > 0), (first + 1,) * (member < count - 1)
     if member == root:
-        return Stream((up,) * (member > 0) + (down,) * (member < count - 1))
+        return Stream((*from_below, *from_above))
+    near = abs(member - root) % 2
     if member < root:
-        return Stream((up,) * (member > 0), first + member % 2)
-    return Stream((down,) * (member < count - 1), first + 2 + member % 2)
+        return Stream((first + near,) * (member > 0), first + 1 - near)
+    return Stream((first + 1 - near,) * (member < count - 1), first + near)
 
 
 class LineEmitter:
@@ -185,10 +187,9 @@ class LineOperation(Operation):
     """Whether all PEs of an independent line end with the same."""
     sends = True
 
-    @property
     @abstractmethod
-    def parameter(self) -> int:
-        """What the kernel is told beside the sizes: a root, or a number of groups."""
+    def parameter_on(self, engine: Clocks) -> int | tuple[int, ...]:
+        """What the kernel is told beside the sizes: a root, or groups of each level."""
 
     @abstractmethod
     def advance(self, line: np.ndarray, segment: int, *costs: LineCosts) -> int:
@@ -232,7 +233,7 @@ class LineOperation(Operation):
         precision = self.precision or engine.precision
         tile = check_flat_tile(engine, tile, self.elements, precision)
         self.time(engine)
-        return run_line(engine, self.kind, self.op, tile, self.axis, self.segment, self.parameter, precision)
+        return run_line(engine, self.kind, self.op, tile, self.axis, self.segment, self.parameter_on(engine), precision)
 
     def values(self, engine: Clocks, *tiles: Repeated) -> Repeated:
         """Values alone; of lines that hold the same, once."""
@@ -265,7 +266,8 @@ class LineOperation(Operation):
 
     def compute(self, engine: Clocks, tiles: np.ndarray, precision: str) -> np.ndarray:
         """Values of some lines of ``tiles`` (height, width, ...): one for each independent line where it ends alike."""
-        return run_line(engine, self.kind, self.op, tiles, self.axis, self.segment, self.parameter, precision, self.ends_alike)
+        return run_line(engine, self.kind, self.op, tiles, self.axis, self.segment, self.parameter_on(engine), precision,
+                        self.ends_alike)
 
     def reference(self, tile: np.ndarray, timing: Timing) -> np.ndarray:
         """Plain numpy with the same order of adds, bit for bit."""

@@ -10,7 +10,7 @@ from wsekern.machine.timing import Timing
 from wsekern.ops._timing import LineCosts, reduce_line
 from wsekern.ops.lines.line import LineEmitter, LineOperation, Stream, stream_of
 from wsekern.ops.lines.tree_reduce import ReduceTree
-from wsekern.ops.operation import Axis, Operation, check_line
+from wsekern.ops.operation import Axis, Clocks, Operation, check_line
 from wsekern.ops.reference import chains
 from wsekern.ops.schedule.operations import LineScheduled
 from wsekern.ops.schedule.painter import LinePainter
@@ -34,15 +34,14 @@ class Reduce(LineOperation):
     segment: int = 0
     precision: str | None = None
     """Number format other than the engine's, such as fp32 for statistics."""
-    colors: ClassVar[int] = 4
-    """Up and down, by parity of the sender."""
+    colors: ClassVar[int] = 2
+    """In turns from the root on, the first one from below and the other one from above."""
     kind: ClassVar[str] = "reduce"
 
     def __post_init__(self) -> None:
         check_line(self.elements, self.axis, self.segment, root=self.root)
 
-    @property
-    def parameter(self) -> int:
+    def parameter_on(self, engine: Clocks) -> int:
         """The root."""
         return self.root
 

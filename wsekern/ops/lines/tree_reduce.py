@@ -66,14 +66,16 @@ class _ReduceWriter:
 
     def message(self, member: int) -> list[tuple[int, int, int]]:
         """The message of a member to its parent, in the parts by which it is sent: (message, first element, elements)."""
-        pe, parent = self.pes[member], self.tree.parent[member]
-        far = self.ends[parent][member > parent] if parent in self.ends else None
-        self.sent[pe] = self.schedule.message(pe, self.pes[parent], self.elements, far=None if far is None else self.pes[far])
-        return self.schedule.parts_in_turn(self.sent[pe])
+        pe, parent, ends = self.pes[member], self.tree.parent[member], self.ends
+        if parent not in ends:
+            self.sent[pe] = sent = self.schedule.message(pe, self.pes[parent], self.elements)
+            return [(sent, 0, self.elements)]
+        self.sent[pe] = self.schedule.message(pe, self.pes[parent], self.elements, far=self.pes[ends[parent][member > parent]])
+        return self.schedule.parts_in_turn(self.sent[pe], pe, self.elements)
 
     def streams(self, member: int, parts: list[tuple[int, int, int]], taken: list[int]) -> bool:
         """Whether a member adds the sum of its last child on the way, and not into memory first."""
-        alone = len(parts) == 1 or (bool(taken) and self.schedule.messages[self.sent[taken[-1]]].far is None)
+        alone = len(parts) == 1 or (bool(taken) and self.schedule.far(self.sent[taken[-1]]) is None)
         return member not in self.tree.stores and alone
 
     def add(self, pe: int, taken: Sequence[int], is_root: bool) -> Buffer:

@@ -92,7 +92,11 @@ def star_tree(length: int, root: int) -> Tree:
 def binomial_tree(length: int, root: int) -> Tree:
     """In round r, odd multiples of 2^r send 2^r PEs down: log2 of the PEs in stages."""
     def side(n: int) -> list[list[int]]:
-        return [[k + (1 << r) for r in range(n.bit_length()) if k % (2 << r) == 0 and k + (1 << r) < n] for k in range(n)]
+        children: list[list[int]] = [[] for _ in range(n)]
+        for round_ in (1 << r for r in range(n.bit_length())):
+            for k in range(0, n - round_, 2 * round_):
+                children[k].append(k + round_)
+        return children
 
     return _two_sided(length, root, [side(n) for n in _sides(length, root)])
 

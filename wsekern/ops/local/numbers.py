@@ -4,7 +4,7 @@ Both run the same steps with the same roundings. A vector instruction has a set-
 code is quicker (on WSE-3 silicon the reciprocal root of a sum takes 34 cycles, 221 in vector instructions).
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import zip_longest
@@ -20,7 +20,7 @@ from wsekern.ops.local.vector import VectorWork
 from wsekern.ops.operation import ELEMENT_TYPES, Emission
 from wsekern.program import Mem, Mem4d, Program
 from wsekern.program.code import Code
-from wsekern.program.instructions import Label, Scalar
+from wsekern.program.instructions import Label, Scalar, Vector
 from wsekern.program.operands import Array, ElementType
 from wsekern.program.values import Value
 from wsekern.tiles import fma, rowsum, sumsq
@@ -176,13 +176,18 @@ def _scalar_cycles(function: str, count: int, factor: float, term: float, timing
     program.memory("given", "fp32", work.count)
     program.memory("found", type, work.count)
     work.write_scalars(program, "given", "found")
-    return sum(map(_cycles_of, [timing] * len(program.code), program.code, [*program.code[1:], None]))
+    return scalar_cycles(timing, program.code)
 
 
-def _cycles_of(timing: Timing, item: Scalar | Label, following: Scalar | None) -> int:
+def scalar_cycles(timing: Timing, code: Sequence[Scalar | Vector | Label]) -> int:
+    """Cycles of the scalar instructions of ``code``."""
+    return sum(map(_cycles_of, [timing] * len(code), code, [*code[1:], None]))
+
+
+def _cycles_of(timing: Timing, item: Scalar | Vector | Label, following: Scalar | Vector | Label | None) -> int:
     if not isinstance(item, Scalar):
         return 0
-    used = following is not None and item.dst is not None and item.dst in (following.a, following.b, following.c)
+    used = isinstance(following, Scalar) and item.dst is not None and item.dst in (following.a, following.b, following.c)
     return max(1, timing.latency(item.form, 1)) if used and item.form in ("scalar", "load") else 1
 
 

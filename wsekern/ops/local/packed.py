@@ -7,12 +7,13 @@ from functools import lru_cache
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.formulas import largest, smallest
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.local.arithmetic import load, store
 from wsekern.ops.local.gemv import WIDE, multiply_reference
 from wsekern.ops.local.instructions import Constant, Do, emit_work, work_cycles
-from wsekern.ops.local.packing import Instruction, PackedLayout, packing, scale_steps, unpack
+from wsekern.ops.local.packing import PIECE, Instruction, PackedLayout, packing, scale_steps, unpack
 from wsekern.ops.local.shared import multiply
 from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
 from wsekern.ops.repeated import Repeated
@@ -29,6 +30,8 @@ class PackedProduct(LocalOperation):
 
     Without ``own`` all rows of X take the same matrix. With ``own`` row i takes its own ``parts`` matrices, one below the
     other: the chosen experts of a token. Each matrix is unpacked piece by piece into a buffer, once for all rows that take it.
+    Matrices of rows of their own lie anywhere: as many as fit the buffer are moved together first, and instructions take a
+    piece of all of them.
     The sum of a group of inputs goes on in fp32, in every number format, from what all of its elements have too much; times
     the group's scales it is added to Y, which is rounded once at the end. Cost: ``gemv_call`` and every instruction's set-up
     and elements.
@@ -66,6 +69,18 @@ class PackedProduct(LocalOperation):
         return len(self.layout.groups) * self.parts > 1
 
     @property
+    def together(self) -> int:
+        """Matrices that are unpacked together; one where sums of several groups and matrices add up in a given order."""
+        if not self.own or (self.parts > 1 and len(self.layout.groups) > 1):
+            return 1
+        return smallest(self.tiles_held, largest(1, PIECE // largest(1, self.layout.buffer)))
+
+    @property
+    def moved(self) -> bool:
+        """Whether matrices are moved together before."""
+        return self.together > 1
+
+    @property
     def _rows(self) -> int:
         """Rows of X that take a matrix once it is unpacked."""
         return 1 if self.own else self.m
@@ -86,8 +101,8 @@ class PackedProduct(LocalOperation):
         if not self.m * self.k * self.n:
             return
         writer = _Writer(self, timing)
-        for tile in range(self.tiles_held):
-            yield from writer.tile(tile)
+        for tile in range(0, self.tiles_held, self.together):
+            yield from writer.tiles(tile, min(self.together, self.tiles_held - tile))
         if self.several:
             whole = self.m * self.n
             yield writer.do("mov", whole, Mem("result", whole), Mem("sums", whole))
@@ -99,10 +114,12 @@ class PackedProduct(LocalOperation):
         if not self.m * self.k * self.n:
             return result
         names = {"x": out.inputs[0], "words": out.inputs[1], "result": result}
+        held, groups = self.together, len(layout.groups)
         sizes: dict[str, tuple[ElementType, int]] = {
-            "buffer": (out.type, layout.buffer), "part": ("fp32", self._rows * self.n), "sums": ("fp32", self.m * self.n),
-            "zeros": ("fp32", self._rows), "lifted": ("fp32", len(layout.groups) * self.n),
-            "scales": (out.type, 2 * layout.scale_words)}
+            "buffer": (out.type, held * layout.buffer), "part": ("fp32", held * self._rows * self.n),
+            "sums": ("fp32", self.m * self.n), "zeros": ("fp32", held * self._rows),
+            "lifted": ("fp32", held * groups * self.n), "scales": (out.type, 2 * held * layout.scale_words),
+            "moved": ("u16", held * layout.words)}
         program.spend(timing.latency("gemv_call", timing.latency("call")))
         emit_work(out, self.work(timing), names, sizes)
         return result
@@ -192,10 +209,11 @@ class PackedProduct(LocalOperation):
 
     def room_bytes(self, precision: str) -> int:
         """Bytes beside X, the words and the result: what is unpacked at a time, scales, sums in fp32."""
-        layout, type, form = self.layout, ELEMENT_TYPES[precision], packing(self.form)
-        elements = layout.buffer + (2 * layout.scale_words if form.byte_scales else 0)
-        sums = self._rows * (self.n + bool(form.zero(type))) + self.m * self.n * self.several
-        return TYPE_BYTES[type] * elements + 4 * (sums + len(layout.groups) * self.n * bool(form.lift(type)))
+        layout, type, form, held = self.layout, ELEMENT_TYPES[precision], packing(self.form), self.together
+        elements = layout.buffer + (2 * layout.scale_words if form.byte_scales else 0) + self.moved * layout.words
+        lifted = len(layout.groups) * self.n * bool(form.lift(type))
+        sums = self._rows * (self.n + bool(form.zero(type))) + lifted
+        return held * (TYPE_BYTES[type] * elements + 4 * sums) + 4 * self.m * self.n * self.several
 
 
 class _Writer:
@@ -213,36 +231,63 @@ class _Writer:
         name = operation if operation.endswith("16") else self.timing.instruction(operation, precision)
         return Do(name, elements, operands, repeat, between)
 
-    def tile(self, tile: int) -> Iterator[Do]:
-        """All that is done with one matrix."""
-        layout, start = self.layout, tile * self.layout.words
-        yield from self.scales(start + layout.element_words)
+    def tiles(self, tile: int, count: int) -> Iterator[Do]:
+        """All that is done with ``count`` matrices from ``tile`` on."""
+        layout, symbol, start = self.layout, "words", tile * self.layout.words
+        if self.product.moved:
+            for index in range(count):
+                there = Mem("moved", layout.words, index * layout.words)
+                yield self.do("mov16", layout.words, there, Mem("words", layout.words, start + index * layout.words))
+            symbol, start = "moved", 0
+        yield from self.scales(symbol, start + layout.element_words, count)
         for group, rows in enumerate(layout.groups):
-            yield from self.start(tile, group)
-            for row, count in layout.pieces_of(*rows):
-                words = layout.piece_words(count)
-                for index, lane in enumerate(self.form.lanes(self.type)):
-                    yield from self.steps(lane.steps, Mem("buffer", words, index * words), Mem("words", words, start))
-                yield from self.sums(tile, row, count)
+            yield from self.start(tile, count, group)
+            for row, inputs in layout.pieces_of(*rows):
+                words = layout.piece_words(inputs)
+                yield from self.unpacked(count, words, self.of_each(symbol, count, words, layout.words, start))
+                for index in range(count):
+                    yield from self.sums(tile + index, index, row, inputs)
                 start += words
-            yield from self.scaled(tile, group)
+            yield from self.scaled(tile, count, group, symbol)
 
-    def scales(self, start: int) -> Iterator[Do]:
-        """Scales, stored from word ``start`` on, as sums are multiplied by them."""
+    @staticmethod
+    def of_each(symbol: str, count: int, size: int, stride: int, start: int, type: ElementType | None = None) -> Mem | Mem4d:
+        """``size`` elements of each of ``count`` matrices that lie ``stride`` apart."""
+        if count == 1 or size == stride:
+            return Mem(symbol, count * size, start, type=type)
+        return Mem4d(symbol, (count, size), (stride, 1), start, type)
+
+    def unpacked(self, count: int, words: int, source: Mem | Mem4d) -> Iterator[Do]:
+        """Elements of a piece of each matrix: the steps of each lane, then those with which all lanes end alike at once."""
+        lanes = [lane.steps for lane in self.form.lanes(self.type)]
+        alike = 0
+        while all(len(steps) > alike + 1 for steps in lanes) and len({steps[-1 - alike] for steps in lanes}) == 1:
+            alike += 1
+        whole = len(lanes) * words
+        for index, steps in enumerate(lanes):
+            target = self.of_each("buffer", count, words, whole, index * words)
+            yield from self.steps(steps[:len(steps) - alike], target, source)
+        every = Mem("buffer", count * whole)
+        yield from self.steps(lanes[0][len(lanes[0]) - alike:], every, every)
+
+    def scales(self, symbol: str, start: int, count: int) -> Iterator[Do]:
+        """Scales of ``count`` matrices, stored from word ``start`` of each on, as sums are multiplied by them."""
         layout, words = self.layout, self.layout.scale_words
         if self.form.byte_scales:
+            source = self.of_each(symbol, count, words, layout.words, start)
             for index, steps in enumerate(scale_steps(self.type)):
-                yield from self.steps(steps, Mem("scales", words, index * words), Mem("words", words, start))
+                yield from self.steps(steps, self.of_each("scales", count, words, 2 * words, index * words), source)
         elif lift := self.form.lift(self.type):
-            count = len(layout.groups) * layout.n
-            yield self.do("mul", count, Mem("lifted", count), Mem("words", count, start, type=self.type), (2.0**lift, "fp32"))
+            each = len(layout.groups) * layout.n
+            yield self.do("mul", count * each, Mem("lifted", count * each),
+                          self.of_each(symbol, count, each, layout.words, start, self.type), (2.0**lift, "fp32"))
 
-    def steps(self, steps: tuple[Instruction, ...], target: Mem, source: Mem) -> Iterator[Do]:
+    def steps(self, steps: tuple[Instruction, ...], target: Mem | Mem4d, source: Mem | Mem4d) -> Iterator[Do]:
         """Instructions on the bits of ``source``, then on those of ``target``."""
         read, bits = source, replace(target, type="u16")
         for operation, constants in steps:
             if operation.endswith("16"):
-                yield self.do(operation, target.extent, bits, read, (constants[0], "u16"))
+                yield self.do(operation, target.extent, bits, replace(read, type="u16"), (constants[0], "u16"))
             elif operation == "mul":
                 yield self.do("mul", target.extent, target, target, (constants[0], self.type), precision=self.type)
             else:
@@ -250,10 +295,11 @@ class _Writer:
                               precision=self.type)
             read = bits
 
-    def start(self, tile: int, group: int) -> Iterator[Do]:
-        """Sums of a group from what its elements have too much: the row's sum times that."""
-        product, rows, (first, count) = self.product, self.product._rows, self.layout.groups[group]
-        used, zero, whole = self.several or product.tiles_held > 1, self.form.zero(self.type), rows * product.n
+    def start(self, tile: int, count: int, group: int) -> Iterator[Do]:
+        """Sums of a group of each matrix from what its elements have too much: the row's sum times that."""
+        product, (first, inputs) = self.product, self.layout.groups[group]
+        rows, zero = count * product._rows, self.form.zero(self.type)
+        used, whole = self.several or product.tiles_held > product.together, rows * product.n
         if not zero:
             if used:
                 yield self.do("mov", whole, Mem("part", whole), (0.0, "fp32"))
@@ -261,33 +307,40 @@ class _Writer:
         if used:
             yield self.do("mov", rows, Mem("zeros", rows), (0.0, "fp32"))
         for row in range(rows):
-            target = Mem("zeros", count, row, stride=0)
-            x = Mem("x", count, (tile if product.own else row) * product.k + first)
-            yield self.do("fma", count, target, target, x, (zero, self.type), precision=WIDE[0])
+            target = Mem("zeros", inputs, row, stride=0)
+            x = Mem("x", inputs, (tile + row if product.own else row) * product.k + first)
+            yield self.do("fma", inputs, target, target, x, (zero, self.type), precision=WIDE[0])
         yield self.do("mov", whole, Mem("part", whole), Mem4d("zeros", (rows, product.n), (1, 0)))
 
-    def sums(self, tile: int, start: int, count: int) -> Iterator[Do]:
-        """``count`` inputs from ``start`` on, which lie unpacked, times those of every row."""
+    def sums(self, tile: int, index: int, start: int, count: int) -> Iterator[Do]:
+        """``count`` inputs from ``start`` on of the matrix that lies unpacked as the ``index``-th, times those of every row."""
         product, n, inner = self.product, self.product.n, self.product.k
+        begin = index * self.layout.lanes * self.layout.piece_words(count)
         for row in range(product._rows):
-            target = Mem("part", n, row * n)
+            target = Mem("part", n, (index + row) * n)
             left = Mem("x", n, (tile if product.own else row) * inner + start, stride=0, advance=1)
-            yield self.do("fma", n, target, target, left, Mem("buffer", n, advance=n), repeat=count,
+            yield self.do("fma", n, target, target, left, Mem("buffer", n, begin, advance=n), repeat=count,
                           between=self.timing.latency("map"), precision=WIDE[0])
 
-    def scaled(self, tile: int, group: int) -> Iterator[Do]:
-        """The sums of a group times its scales: the result, or added to what will be."""
-        product, n, rows = self.product, self.product.n, self.product._rows
-        whole, first = rows * n, tile // product.parts * n if product.own else 0
+    def scaled(self, tile: int, count: int, group: int, symbol: str) -> Iterator[Do]:
+        """The sums of a group of each matrix times its scales: the result, or added to what will be."""
+        product, layout, n = self.product, self.layout, self.product.n
+        rows, groups = count * product._rows, len(layout.groups)
+        whole = rows * n
         if self.form.byte_scales or self.form.lift(self.type):
-            scales = Mem4d("scales" if self.form.byte_scales else "lifted", (rows, n), (0, 1), group * n)
+            name, stride, first = "lifted", groups * n, group * n
+            if self.form.byte_scales:
+                name, stride = "scales", 2 * layout.scale_words
+            scales = Mem4d(name, (rows, n), (stride if product.own else 0, 1), first)
         else:
-            start = tile * self.layout.words + self.layout.element_words
-            scales = Mem4d("words", (rows, n), (0, 1), start + group * n, self.type)
-        part, target = Mem("part", whole), Mem("sums" if self.several else "result", whole, first)
-        yield self.do("mul", whole, part if self.several else target, part, scales)
-        if self.several:
-            yield self.do("add", whole, target, target, part)
+            first = (0 if product.moved else tile * layout.words) + layout.element_words + group * n
+            scales = Mem4d(symbol, (rows, n), (layout.words if product.own else 0, 1), first, self.type)
+        part, first = Mem("part", whole), tile // product.parts * n if product.own else 0
+        yield self.do("mul", whole, part if self.several else Mem("result", whole, first), part, scales)
+        for index in range(count if self.several and product.parts > 1 else int(self.several)):
+            size = n if product.parts > 1 else whole
+            target = Mem("sums", size, (tile + index) // product.parts * n if product.own else 0)
+            yield self.do("add", size, target, target, Mem("part", size, index * n))
 
 
 @lru_cache(maxsize=4096)

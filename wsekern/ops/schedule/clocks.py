@@ -24,7 +24,7 @@ def schedule_times(schedule: Schedule, line: np.ndarray) -> tuple[np.ndarray, np
     long the first word of every message that is taken waits, and what happened (flags)."""
     steps, takes, costs = schedule.derived(clock_tables)
     line[:, 3] += schedule.timing.latency(schedule.call, schedule.timing.latency("call"))
-    times, waits = np.zeros((len(schedule.messages), 2), np.int64), np.zeros(len(takes), np.int64)
+    times, waits = np.zeros((schedule.message_count, 2), np.int64), np.zeros(len(takes), np.int64)
     flags = run_steps(line, steps, takes, times, waits, costs)
     return times, waits, flags
 

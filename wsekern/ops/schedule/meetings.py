@@ -4,7 +4,8 @@ from functools import cached_property
 
 import numpy as np
 
-from wsekern.ops.schedule.columns import PLANE, Column
+from wsekern.ops._trees import shared_links
+from wsekern.ops.schedule.columns import PLANE
 from wsekern.ops.schedule.schedule import Schedule
 from wsekern.ops.schedule.tables import TAKE, clock_tables
 
@@ -36,29 +37,13 @@ class Meetings:
     @cached_property
     def shared_links(self) -> np.ndarray:
         """Rows (link, message, links from its sender) of all links that messages of more than one route go over."""
-        messages = self.schedule.by_message
+        messages, length = self.schedule.by_message, self.schedule.length
         index = np.flatnonzero((messages.whole < 0) & (messages.kind != PLANE))
-        routes = np.unique(np.stack([field[index] for field in messages.routes()]), axis=1)
-        _, _, link = self._links(*routes[:3])
-        link, routes = np.unique(link, return_counts=True)
-        shared = link[routes > 1]
-        if not len(shared):
-            return np.empty((3, 0), np.int64)
-        row, far, link = self._links(messages.source[index], messages.low[index], messages.high[index])
-        return np.stack((link, index[row], far))[:, np.isin(link, shared)]
-
-    def _links(self, source: Column, low: Column, high: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """All links of ways from a source to the lowest and to the highest PE: number of the way, links from its source,
-        and the link as a number."""
-        across = low // self.schedule.width != high // self.schedule.width
-        step, found = np.where(across, self.schedule.width, 1), []
-        for ahead, end in ((1, high), (-1, low)):
-            links = ahead * (end - source) // step
-            way = np.repeat(np.arange(len(source)), links)
-            far = np.arange(len(way)) - np.repeat(np.cumsum(links) - links, links)
-            found.append((way, far, 4 * (source[way] + ahead * far * step[way]) + 2 * across[way] + (ahead > 0)))
-        way, far, link = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return way, far, link
+        at, _ = messages.distinct(length)
+        routes = np.stack([field[at[messages.kind[at] != PLANE]] for field in messages.routes[:3]])
+        ways = np.stack([messages.source[index], messages.low[index], messages.high[index]])
+        link, way, far = shared_links(routes, ways, self.schedule.width)
+        return np.stack((link, index[way], far))
 
     def on_links(self, times: np.ndarray) -> bool:
         """Whether words of two messages come to a link at the same time, or closer than it rests between them."""
@@ -72,14 +57,14 @@ class Meetings:
     def waits_for_turns(self) -> bool:
         """Whether words of a PE that takes turns may fill its output queue before its turn, or words of two such colors, or of
         links that rest between words, come into one PE."""
-        turns = [self.schedule.messages[index] for index in np.flatnonzero(self.schedule.by_message.hands_over)]
-        into = {message.route[:3] for message in turns}
+        messages, at = self.schedule.by_message, np.flatnonzero(self.schedule.by_message.hands_over)
         words, frame = self.timing.link
-        one_each = len({low + high - far for far, low, high in into}) == len(into)
-        small = min(self.timing.machine.core.output_queues.values)
-        return bool(turns) and not (one_each and all(
-            message.offset + message.elements <= small * self.schedule.packing(message) for message in turns)
-            and (words >= frame or len(turns) < words))
+        routes, which = messages.distinct(self.schedule.length)
+        far, low, high = (field[routes[np.unique(which[at])]] for field in messages.routes[:3])
+        into, ends = low + high - far, messages.offset[at] + messages.elements[at]
+        room = min(self.timing.machine.core.output_queues.values) * self.schedule.packings[at]
+        waits = len(np.unique(into)) < len(into) or bool((ends > room).any()) or not (words >= frame or len(at) < words)
+        return bool(len(at)) and waits
 
     @cached_property
     def _intake(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

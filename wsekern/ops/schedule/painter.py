@@ -55,12 +55,12 @@ class LinePainter:
                 self.at(color, pe, pe, "RAMP", near, then=beyond)
 
     def chains(self, colors: Sequence[int], pes: Sequence[int], root: int) -> None:
-        """Chains over ``pes`` from both ends to ``pes[root]``; colors by direction and parity of the sender."""
+        """Chains over ``pes`` from both ends to ``pes[root]``; colors as in :func:`wsekern.ops.lines.line.stream_of`."""
         for k, pe in enumerate(pes):
             if k < root:
-                self.link(colors[k % 2], pe, pes[k + 1])
+                self.link(colors[(root - k + 1) % 2], pe, pes[k + 1])
             elif k > root:
-                self.link(colors[2 + k % 2], pe, pes[k - 1])
+                self.link(colors[(k - root) % 2], pe, pes[k - 1])
 
     def multicast(self, color: int, root: int, begin: int, end: int) -> None:
         """From the core at ``root`` to all cores of [begin, end), both ways."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from wsekern.errors import BudgetError
 from wsekern.machine.timing import Timing
+from wsekern.ops._trees import Written
 from wsekern.ops.packing import tile_packing
 from wsekern.ops.schedule.columns import PLANE, Column, Messages, Steps, queues
 from wsekern.ops.schedule.steps import Buffer, Message, Step
@@ -25,7 +26,7 @@ Derived = TypeVar("Derived")
 
 
 @dataclass(eq=False)
-class Schedule:
+class Schedule(Written):
     """Steps of ``length`` PEs, in rows of ``width`` (0: one line), each with a tile of ``elements`` elements.
 
     ``call`` names the latency that every PE spends first. Beside its ``tile`` a PE has the buffers declared in
@@ -39,8 +40,6 @@ class Schedule:
     call: str
     result_elements: int
     buffers: dict[str, tuple[int, str]] = field(default_factory=dict)
-    messages: list[Message] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
     result: list[Buffer | None] = field(default_factory=list)
     width: int = 0
     second: int = 0
@@ -63,39 +62,15 @@ class Schedule:
 
     # What an operation writes.
 
-    def message(self, source: int, target: int, elements: int, sums: bool = True, far: int | None = None) -> int:
-        """A message from one PE to another, in turns with those of other PEs where the farthest of them is given."""
-        self.messages.append(Message(source, min(source, target), max(source, target), elements, sums, far=far))
-        return len(self.messages) - 1
-
-    def parts_in_turn(self, message: int) -> list[tuple[int, int, int]]:
-        """The parts, as (message, first element, elements), by which a PE sends ``message``: where others wait for their turn
-        its last wavelet is one by itself, which hands over; else the message alone."""
-        whole = self.messages[message]
-        if whole.far in (None, whole.source) or not whole.elements:
-            return [(message, 0, whole.elements)]
-        before = (self.wavelets(whole) - 1) * self.packing(whole)
+    def parts_in_turn(self, message: int, source: int, elements: int, sums: bool = True) -> list[tuple[int, int, int]]:
+        """The parts, as (message, first element, elements), by which the PE ``source`` sends ``message``: where others wait for
+        their turn its last wavelet is one by itself, which hands over; else the message alone."""
+        if self.far(message) in (None, source) or not elements:
+            return [(message, 0, elements)]
+        packing = self._packing[sums]
+        before = (-(-elements // packing) - 1) * packing
         parts = [(self.part(message, 0, before), 0, before)] if before else []
-        last = self.part(message, before, whole.elements - before, hands_over=True)
-        return [*parts, (last, before, whole.elements - before)]
-
-    def multicast(self, source: int, low: int, high: int, elements: int, kind: str = "line") -> int:
-        """A message from one PE to all others in [low, high], both ways; of the grid, where ``kind`` is ``plane``."""
-        self.messages.append(Message(source, low, high, elements, False, multicast=kind))
-        return len(self.messages) - 1
-
-    def part(self, message: int, offset: int, elements: int, hands_over: bool | None = None) -> int:
-        """The elements of ``message`` from ``offset`` on, as something to take or to send by itself."""
-        source, low, high, _, sums, _, _, multicast, far, hands = self.messages[message]
-        hands = hands if hands_over is None else hands_over
-        self.messages.append(Message(source, low, high, elements, sums, message, offset, multicast, far, hands))
-        return len(self.messages) - 1
-
-    def step(self, pe: int, op: str, elements: int, dst: Buffer | int, a: Buffer | int,
-             b: Buffer | int | None = None) -> None:
-        """One instruction; nothing where there are no words."""
-        if elements:
-            self.steps.append(Step(pe, op, elements, dst, a, b))
+        return [*parts, (self.part(message, before, elements - before, hands_over=True), before, elements - before)]
 
     def spend(self, pe: int, cycles: int) -> None:
         """Scalar code, such as the start of a further operation."""
@@ -112,12 +87,22 @@ class Schedule:
     @cached_property
     def by_message(self) -> Messages:
         """The fields of all messages as arrays."""
-        return Messages(self.messages)
+        return Messages(self)
 
     @cached_property
     def by_step(self) -> Steps:
         """The fields of all steps as arrays."""
-        return Steps(self.steps)
+        return Steps(self)
+
+    @cached_property
+    def messages(self) -> list[Message]:
+        """All messages."""
+        return self.by_message.rows()
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        """All steps."""
+        return self.by_step.rows()
 
     def derived(self, make: Callable[["Schedule"], Derived]) -> Derived:
         """What ``make`` derives from the schedule once all its steps are written; kept with it."""

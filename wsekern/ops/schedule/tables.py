@@ -8,9 +8,8 @@ import numpy as np
 from wsekern.machine.timing import Timing
 from wsekern.ops._timing import LineCosts
 from wsekern.ops.local.gemm import multiply_cycles
-from wsekern.ops.schedule.columns import Column
+from wsekern.ops.schedule.columns import MESSAGE, Column, Messages
 from wsekern.ops.schedule.schedule import Schedule
-from wsekern.ops.schedule.steps import Buffer
 
 WORK, SEND, TAKE, PART, JOIN = 0, 1, 2, 3, 4
 """Kinds of the rows of a clock table: work of the core, a send, a take, part of a message, a message of its parts."""
@@ -116,7 +115,7 @@ class _OpCosts:
 
 def _part_rows(schedule: Schedule) -> Iterator[Rows]:
     """Rows of parts that are taken of a message sent, and of wholes that are taken once their last part is sent."""
-    messages, sends, step_of = schedule.by_message, schedule.by_step.sends, np.full(len(schedule.messages), -1)
+    messages, sends, step_of = schedule.by_message, schedule.by_step.sends, np.full(schedule.message_count, -1)
     step_of[sends[sends >= 0]] = np.flatnonzero(sends >= 0)
     parts = np.flatnonzero(messages.whole >= 0)
     sent = parts[step_of[parts] >= 0]
@@ -160,20 +159,29 @@ def value_tables(schedule: Schedule) -> tuple[np.ndarray, int, int, np.ndarray]:
     for name, (elements, _) in schedule.buffers.items():
         offsets[name] = reserved
         reserved += elements
-    at, slots = schedule.length * reserved, []
-    for message in schedule.messages:
-        if message.whole is None:
-            slots.append(at)
-            at += message.elements
-        else:
-            slots.append(slots[message.whole] + message.offset)
+    steps, messages = schedule.by_step, schedule.by_message
+    slots, total = _slots(messages, schedule.length * reserved)
+    of_buffer = np.array([offsets.get(name, 0) for name in steps.names], np.int64)
 
-    def address(pe: int, operand: Buffer | int | None) -> int:
-        if isinstance(operand, int):
-            return slots[operand]
-        return 0 if operand is None else pe * reserved + offsets[operand[0]] + operand[1]
+    def address(buffer: Column, at: Column) -> Column:
+        found, inside, sent = np.zeros(len(at), np.int64), np.flatnonzero(buffer >= 0), np.flatnonzero(buffer == MESSAGE)
+        found[inside] = steps.pe[inside] * reserved + of_buffer[buffer[inside]] + at[inside]
+        found[sent] = slots[at[sent]]
+        return found
 
-    moves = [(_MOVES[step.op], step.elements, *(address(step.pe, x) for x in (step.dst, step.a, step.b)))
-             for step in schedule.steps if step.op != "spend"]
+    number = np.array([0 if op == "spend" else _MOVES[op] for op in steps.ops], np.int64)
+    moves = np.stack((number[steps.op], steps.elements, *(address(*operand) for operand in (steps.dst, steps.a, steps.b))),
+                     axis=1)[steps.of_op([op == "spend" for op in steps.ops], slice(None)) == 0]
     result = [-1 if buffer is None else offsets[buffer[0]] + buffer[1] for buffer in schedule.result]
-    return np.array(moves, np.int64).reshape(-1, 5), at, reserved, np.array(result, np.int64)
+    return np.ascontiguousarray(moves), total, reserved, np.array(result, np.int64)
+
+
+def _slots(messages: Messages, begin: int) -> tuple[Column, int]:
+    """Where in an arena the elements of each message lie, one message behind the other from ``begin`` on, parts within their
+    wholes; and where the last one ends."""
+    own = np.where(messages.whole < 0, messages.elements, 0)
+    slots, whole, offset = begin + np.cumsum(own) - own, np.arange(len(own)), np.zeros(len(own), np.int64)
+    while len(own) and (within := messages.whole[whole] >= 0).any():
+        offset += np.where(within, messages.offset[whole], 0)
+        whole = np.where(within, messages.whole[whole], whole)
+    return slots[whole] + offset, int(begin + own.sum())
