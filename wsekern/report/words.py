@@ -3,8 +3,6 @@
 
 def seconds(value: float) -> str:
     """A duration with three digits and a fitting unit."""
-    if not value:
-        return "0 s"
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if value >= size:
             return f"{value / size:.3g} {unit}"
