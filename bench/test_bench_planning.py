@@ -1,17 +1,10 @@
-"""Placements judged per second on one thread, beside the rate of timing each on the flow engine as the rule before did.
-
-Judged are all sizes of regions that are rejected at once, by bytes or because no room is left, and those that are estimated.
-"""
-
-import time
-from dataclasses import fields, replace
+"""The search for a placement, and placements judged a second on one thread."""
 
 import pytest
+from judging import judging
 
 from wsekern.machine import load_machine
 from wsekern.planning.candidates import Demand
-from wsekern.planning.estimate import QuickPlacement
-from wsekern.planning.layout import Placement
 from wsekern.planning.placement import MORE, place_model, search_for
 from wsekern.workload import Request, load_config
 
@@ -29,12 +22,19 @@ def test_search_for_a_placement(benchmark, model, goal):
         return search, search.best(search.worth(fewest, MORE * fewest))
 
     search, placement = benchmark.pedantic(find, rounds=1)
-    seconds = benchmark.stats.stats.total if benchmark.stats else 1.0
     assert placement.fits()
-    benchmark.extra_info.update(judged=search.judged, estimated=search.estimated, judged_per_second=search.judged / seconds,
-                                flow_engine_per_second=1 / _seconds_on_the_flow_engine(placement),
-                                estimates_per_second=1 / _seconds_of_an_estimate(placement),
-                                tokens_per_second=1 / placement.token_seconds(), goal=f"{goal}, >= 10,000 judged a second")
+    benchmark.extra_info.update(judged=search.judged, estimated=search.estimated, goal=goal,
+                                tokens_per_second=1 / placement.token_seconds())
+
+
+@pytest.mark.parametrize("model", ["llama3.1-8b", "qwen3-235b-a22b"])
+def test_placements_judged(benchmark, model):
+    """Room and time of regions of sizes that were not judged before; beside.py compares with other builds."""
+    some = judging(model)
+    some()  # the first make formulas
+    count = benchmark.pedantic(some, rounds=10)
+    if benchmark.stats:
+        benchmark.extra_info.update(judged_per_second=count / benchmark.stats.stats.median, goal=">= 10,000 judged a second")
 
 
 def test_the_next_request_on_a_placement(benchmark):
@@ -44,20 +44,3 @@ def test_the_next_request_on_a_placement(benchmark):
     seconds = benchmark.pedantic(lambda: placement.serving(Request(next(lengths), 128)).request_seconds(), rounds=10)
     assert seconds > 0
     benchmark.extra_info.update(goal="<= 0.02 s")
-
-
-def _seconds_on_the_flow_engine(placement: Placement) -> float:
-    return _seconds_each([placement], placement)
-
-
-def _seconds_of_an_estimate(placement: Placement) -> float:
-    return _seconds_each([QuickPlacement(**{one.name: getattr(placement, one.name) for one in fields(placement)})], placement)
-
-
-def _seconds_each(found: list[Placement], placement: Placement, count: int = 10) -> float:
-    """Of so many placements with other widths, none of which was timed before."""
-    begin = time.perf_counter()
-    for less in range(1, count + 1):
-        shapes = tuple(replace(shape, width=shape.width - less) for shape in placement.shapes)
-        replace(found[0], shapes=shapes).request_seconds()
-    return (time.perf_counter() - begin) / count

@@ -13,7 +13,7 @@ from wsekern.fabric import CounterFilter, Fabric, FabricPlan, RangeFilter
 from wsekern.machine import load_machine
 from wsekern.machine.timing import Timing
 from wsekern.ops import FlowEngine
-from wsekern.planning.estimate import estimator
+from wsekern.planning.estimator import estimator
 from wsekern.program import Layout, Program
 
 WAYS = {"pickle": lambda item: pickle.loads(pickle.dumps(item)), "copy": copy.copy, "deepcopy": copy.deepcopy}

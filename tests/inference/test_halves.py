@@ -15,7 +15,7 @@ from wsekern.inference.reference import ReferenceModel
 from wsekern.inference.step_times import time_handover, time_layer
 from wsekern.inference.wafer import WaferModel
 from wsekern.machine import load_machine
-from wsekern.planning.estimate import Estimator
+from wsekern.planning.estimator import Estimator
 from wsekern.workload import ModelConfig
 from wsekern.workload.decoder import FeedForward, Mixture
 from wsekern.workload.weights.weights import Weights

@@ -12,7 +12,7 @@ from wsekern.inference.region_bytes import RegionBytes
 from wsekern.inference.step_times import layer_lists
 from wsekern.machine import load_machine
 from wsekern.machine.machine import in_cycles
-from wsekern.planning.estimate import Estimator
+from wsekern.planning.estimator import Estimator
 from wsekern.workload import load_config
 
 WSE3 = in_cycles(load_machine("wse3"))

@@ -12,7 +12,7 @@ from wsekern.inference.step_times import time_handover
 from wsekern.machine import load_machine
 from wsekern.planning.blocks import with_blocks
 from wsekern.planning.candidates import Candidate, Demand
-from wsekern.planning.estimate import Estimator
+from wsekern.planning.estimator import Estimator
 from wsekern.planning.halved import halved, may_be_halved
 from wsekern.planning.layout import Placement
 from wsekern.planning.placement import search_for

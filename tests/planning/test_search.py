@@ -19,7 +19,8 @@ from wsekern.inference.programs import PROGRAM_SETS
 from wsekern.inference.step_times import time_layers
 from wsekern.machine import load_machine
 from wsekern.ops import AllGather, AllReduce, Broadcast, FlowEngine, Gemm, Local
-from wsekern.planning.estimate import QuickPlacement, estimator
+from wsekern.planning.estimate import QuickPlacement
+from wsekern.planning.estimator import estimator
 from wsekern.planning.layout import Placement, sides_of
 from wsekern.planning.placement import front, place_model, place_service
 from wsekern.planning.regions import RegionShape, pack

@@ -7,6 +7,7 @@ with leaving_quietly():
 
     from wsekern.cli import chat, compare, csl, doctor, evaluate, machines, plan, predict, run, sweep, validate
     from wsekern.cli.options import help_alone, run_command
+    from wsekern.garbage import seldom_collected
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -24,4 +25,5 @@ for command in (compare.compare, sweep.sweep, plan.plan, run.run, chat.chat, eva
 
 def main() -> None:
     """Entry point."""
-    run_command(cli)
+    with seldom_collected():
+        run_command(cli)

@@ -80,18 +80,18 @@ def compare_pairings(pairings: Sequence[Pairing], request: Request) -> Compariso
     """:func:`compare` for ``pairings`` that differ in their clusters alone and are checked, without a note on what a number of
     wafers that is asked for costs."""
     wafer = attempt(pairings[0].wafer, request)
+    if pairings[0].wafers is not None:
+        refuse_all([wafer], BudgetError)  # whatever the clusters say
     tried = [{"cluster": attempt(pairing.gpus, request), "cluster_ideal": attempt(pairing.ideal_gpus, request)}
              for pairing in pairings]
-    _refuse(wafer, tried, pairings[0].wafers is not None, bool(pairings[0].serving.degrees))
+    _refuse(wafer, tried, bool(pairings[0].serving.degrees))
     beside = tuple(Beside.of(one.cluster.name, **sides) for one, sides in zip(pairings, tried, strict=True))
     return Comparison(model=pairings[0].config.name, request=pairings[0].load(request), wafer=served(wafer), clusters=beside,
                       why_no_wafers=reason_of(wafer), pairings=tuple(pairings))
 
 
-def _refuse(wafer: Side | InputError, clusters: list[dict[str, Side | InputError]], wafers: bool, layout: bool) -> None:
-    """Refuse sizes that a user has forced (``wafers``, ``layout``) and that are too small, and what nothing can serve."""
-    if wafers:
-        refuse_all([wafer], BudgetError)
+def _refuse(wafer: Side | InputError, clusters: list[dict[str, Side | InputError]], layout: bool) -> None:
+    """Refuse a ``layout`` that a user has forced and that is too small, and what nothing can serve."""
     if layout:
         refuse_all([sides["cluster"] for sides in clusters], BudgetError)
     refuse_all([wafer, *(side for sides in clusters for side in sides.values())])

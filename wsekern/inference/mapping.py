@@ -107,7 +107,7 @@ class Mapping(Grid):
     def _regions(self) -> list[tuple[int, float, float]]:
         """(weights, slot, state) in bytes of the layers together that can lie on the grid: one for each run of consecutive
         layers."""
-        return bytes_of_runs(self._sizes, runs_of(self.config, self.held_layers))
+        return bytes_of_runs(self._sizes, counted(runs_of(self.config, self.held_layers)))
 
     def _kept(self, slot: float, state: float) -> float:
         """Bytes of the cache: of all positions, and of all sequences."""
@@ -213,15 +213,29 @@ class Mapping(Grid):
         return replace(self, width=width, height=height)
 
 
-def bytes_of_runs(sizes: list[BlockSizes], runs: tuple[tuple[int, ...], ...]) -> list[tuple[int, float, float]]:
-    """(weights, slot, state) in bytes of the layers of each of ``runs`` together, which are as many of each kind as it says."""
-    if len(sizes) == 1:
-        count, one = runs[0][0], sizes[0]
-        return [(count * one.weights, count * one.slot, count * one.state)]
-    return [(sum(count * size.weights for count, size in zip(run, sizes, strict=True)),
-             sum(count * size.slot for count, size in zip(run, sizes, strict=True)),
-             sum(count * size.state for count, size in zip(run, sizes, strict=True)))
-            for run in runs]
+Run = tuple[tuple[int, int], ...]
+"""Which kinds some layers are of, by number, and how many of each."""
+
+
+_NOTHING: tuple[float, float] = (0, 0)
+
+
+@lru_cache(maxsize=4096)
+def counted(runs: tuple[tuple[int, ...], ...]) -> tuple[Run, ...]:
+    """Those of :func:`runs_of` by the kinds that they have."""
+    return tuple(tuple((kind, count) for kind, count in enumerate(run) if count) for run in runs)
+
+
+def bytes_of_runs(sizes: list[BlockSizes], runs: tuple[Run, ...]) -> list[tuple[int, float, float]]:
+    """(weights, slot, state) in bytes of the layers of each of ``runs`` together."""
+    found: list[tuple[int, float, float]] = []
+    for run in runs:
+        weights, slot, state = 0, *_NOTHING
+        for kind, count in run:
+            one = sizes[kind]
+            weights, slot, state = weights + count * one.weights, slot + count * one.slot, state + count * one.state
+        found.append((weights, slot, state))
+    return found
 
 
 def users_with_room(runs: list[tuple[int, float, float]], have: int, shared: int, own: int) -> int:

@@ -6,7 +6,7 @@ plain reference of its own. A :class:`Programs` belongs to a grid (:class:`wseke
 
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Literal, get_args, get_type_hints
 
 from wsekern.errors import InputError
 from wsekern.ops.local.rows import Form
@@ -59,18 +59,18 @@ class Programs:
         return hash(tuple([getattr(self, field.name) for field in fields(self)]))
 
     def __post_init__(self) -> None:
-        hints = _hints()
-        for field in fields(self):
-            value, known = getattr(self, field.name), get_args(hints[field.name])
+        for name, known in _choices().items():
+            value = getattr(self, name)
             if known and value not in known:
-                raise InputError(f"programs: {field.name} is {value!r}, use one of {', '.join(known)}")
+                raise InputError(f"programs: {name} is {value!r}, use one of {', '.join(known)}")
             if not known and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_BLOCKS):
-                raise InputError(f"programs: {field.name} is {value!r}, expected a whole number from 1 to {MAX_BLOCKS}")
+                raise InputError(f"programs: {name} is {value!r}, expected a whole number from 1 to {MAX_BLOCKS}")
 
 
 @lru_cache(maxsize=1)
-def _hints() -> dict[str, Any]:
-    return get_type_hints(Programs)
+def _choices() -> dict[str, tuple[str, ...]]:
+    """Values that each field may have; none for a number."""
+    return {name: get_args(hint) for name, hint in get_type_hints(Programs).items()}
 
 
 PLAIN = Programs()

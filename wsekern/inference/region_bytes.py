@@ -1,9 +1,10 @@
 """Bytes of regions that keep the same layers, by numbers: no region is built for any of their sizes."""
 
 import math
+from copy import copy
 
 from wsekern.inference.code import code_bytes
-from wsekern.inference.mapping import Mapping, bytes_of_runs, runs_of, sizes_of, users_with_room
+from wsekern.inference.mapping import Mapping, bytes_of_runs, counted, runs_of, sizes_of, users_with_room
 from wsekern.workload.request import PRECISIONS
 
 
@@ -12,26 +13,38 @@ class RegionBytes:
     :class:`Mapping` is the reference."""
 
     def __init__(self, sample: Mapping) -> None:
-        self.kinds, self.runs = sample.kinds, runs_of(sample.config, sample.held_layers)
+        self.kinds, self.runs = sample.kinds, counted(runs_of(sample.config, sample.held_layers))
         self.context, self.shared, self.load = sample.context, sample.shared, sample.expert_load
         self._element, self._room = PRECISIONS[sample.precision], bool(sample.held_layers)
         self.code = code_bytes(sample)
+        self._parts: dict[tuple[int, int, int], tuple[list[tuple[int, float, float]], int]] = {}
+
+    def before(self, context: int, shared: int) -> "RegionBytes":
+        """Those of the same regions before sequences of ``context`` tokens, of which all have the first ``shared``."""
+        found = copy(self)
+        found.context, found.shared, found._parts = context, shared, {}
+        return found
 
     def parts(self, width: int, height: int, chunk: int) -> tuple[list[tuple[int, float, float]], int]:
         """(weights, slot, state) of each run of layers that may lie there, and the bytes of buffers and code."""
-        context = -(-self.context // height) * height
-        sizes = [sizes_of(kind, width, height, context, chunk, self.load) for kind in self.kinds]
-        buffers = math.ceil(self._element * max([kind.buffers for kind in sizes]))
-        room = max([kind.room for kind in sizes]) if self._room else 0
-        return bytes_of_runs(sizes, self.runs), buffers + max(room, 0) + self.code
+        key = width, height, chunk
+        found = self._parts.get(key)
+        if found is None:
+            context, load = -(-self.context // height) * height, self.load
+            sizes = [sizes_of(kind, width, height, context, chunk, load) for kind in self.kinds]
+            buffers = math.ceil(self._element * max([kind.buffers for kind in sizes]))
+            room = max([kind.room for kind in sizes]) if self._room else 0
+            found = self._parts[key] = bytes_of_runs(sizes, self.runs), buffers + max(room, 0) + self.code
+        return found
 
     def needed(self, width: int, height: int, chunk: int, users: int) -> int:
         """All, with so many sequences of the whole context."""
-        return sum(self.by_use(width, height, chunk, users))
+        weights, kept, beside = self.by_use(width, height, chunk, users)
+        return weights + kept + beside
 
     def by_use(self, width: int, height: int, chunk: int, users: int) -> tuple[int, int, int]:
         """Bytes of weights, of the cache, and of buffers and code."""
-        runs, beside = self.parts(width, height, chunk)
+        runs, beside = self._parts.get((width, height, chunk)) or self.parts(width, height, chunk)
         shared, own = self._slots(height)
         slots = shared + users * own
         most = runs[0] if len(runs) == 1 else max(runs, key=lambda run: run[0] + (run[1] * slots + run[2] * users))

@@ -12,6 +12,7 @@ from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.ops import Broadcast, Operation
+from wsekern.ops.engines.apart import time_apart
 from wsekern.ops.engines.flow import TimingEngine
 from wsekern.ops.operation import Axis
 from wsekern.workload.decoder import Block, Mixture
@@ -82,6 +83,9 @@ def loaded_grids(mapping: Mapping, block: Block, tokens: int) -> Iterator[tuple[
 def _time_operations(machine: Machine, width: int, height: int, precision: str, operations: tuple[Operation, ...],
                      profile: str) -> StepCycles:
     """Blocks that differ in what takes no time (where a window ends) are timed once."""
+    apart = time_apart(machine, width, height, precision, operations, profile)
+    if apart is not None:
+        return StepCycles(sum(apart.values()), dict(apart))
     engine = TimingEngine(machine, width, height, profile=profile, precision=precision)
     for operation in operations:
         engine.time(operation)

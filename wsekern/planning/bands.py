@@ -22,7 +22,8 @@ from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
 from wsekern.planning.breakpoints import breakpoints
 from wsekern.planning.candidates import Demand
-from wsekern.planning.estimate import QuickPlacement, estimator
+from wsekern.planning.estimate import QuickPlacement
+from wsekern.planning.estimator import Estimator, estimator
 from wsekern.planning.head_part import with_share
 from wsekern.planning.head_room import head_room
 from wsekern.planning.layout import filled, sides_of
@@ -85,8 +86,8 @@ class Bands:
         @cache
         def held(width: int, height: int, part: Columns) -> int:
             weights, kept, beside = self._bytes_of(part).by_use(width, height, self.chunk, users)
-            each = weights + kept + self._code_of_layer(part)
-            return max(0, int((room - weights - kept - beside) // each) + 1)
+            each = weights + kept
+            return max(0, int((room - each - beside) // (each + self._code_of_layer(part))) + 1)
         return held
 
     @cache  # noqa: B019 - lives as long as the search that asks
@@ -161,10 +162,17 @@ class Bands:
 
     def _cycles(self, shape: RegionShape) -> float:
         """Of a token in a region, by the estimate."""
-        quick = estimator(in_cycles(self.machine), self.load["profile"], self.service.request.precision)
-        grid = self._grid(shape.width - shape.feed_width, shape.height, shape.layers, feed_width=shape.feed_width)
-        work = quick.layers(grid, 1, -(-self._position // shape.height)) / self.config.layers
-        return shape.layers * work + quick.handover(grid, 1)
+        parts: tuple[Columns, ...] = ("mixers", "feeds") if shape.feed_width else ("whole",)
+        widths = (shape.width - shape.feed_width, shape.feed_width) if shape.feed_width else (shape.width,)
+        height, kinds = shape.height, [self._bytes_of(part).kinds for part in parts]
+        context, hidden = self.service.request.context, -(-self.config.hidden // shape.height)
+        work = self._quick.kinds(kinds, widths, height, -(-context // height), self.chunk, 0, 1,
+                                 max(1, -(-self._position // height))) / self.config.layers
+        return shape.layers * work + self._quick.passed_on(hidden, widths, height, stacked=False)
+
+    @cached_property
+    def _quick(self) -> Estimator:
+        return estimator(in_cycles(self.machine), self.load["profile"], self.service.request.precision)
 
     @cached_property
     def _timed(self) -> dict[int, list[Strip[RegionShape]]]:
@@ -177,15 +185,27 @@ class Bands:
         """Bands on a wafer, of regions with up to ``most`` layers."""
         bands: list[Strip[Band]] = []
         for height, regions in self._timed.items():
-            row = Strips([one for one in regions if one.layers <= most], self._sides[0], self._most)
-            bands += [Strip(height, layers, float(row.cycles[layers, -1]), tuple(row.chosen(layers, self._sides[0])))
-                      for layers in range(1, row.most(self._sides[0]) + 1) if math.isfinite(row.cycles[layers, -1])]
+            bands += self._of_height(height, min(most, max(one.layers for one in regions)))
         return Strips(_worthwhile(bands), self._sides[1], self._most)
+
+    @cache  # noqa: B019 - lives as long as the search that asks
+    def _of_height(self, height: int, most: int) -> list[Strip[Band]]:
+        """Bands of one height, for each number of layers the quickest."""
+        across = self._sides[0]
+        row = Strips([one for one in self._timed[height] if one.layers <= most], across, self._most)
+        return [Strip(height, layers, float(row.cycles[layers, -1]), tuple(row.chosen(layers, across)))
+                for layers in range(1, row.most(across) + 1) if math.isfinite(row.cycles[layers, -1])]
+
+    @cached_property
+    def _mosts(self) -> list[int]:
+        """Those of :data:`MOST_IN_REGION` that differ in something."""
+        there = max((one.layers for regions in self._timed.values() for one in regions), default=1)
+        return list(dict.fromkeys(min(most, there) for most in MOST_IN_REGION))
 
     def placement(self, wafers: int) -> QuickPlacement | None:
         """The quickest on so many wafers; None if there is no room. Regions of few layers read prompts sooner, those of many
         answer sooner. The head lies on the last wafer, or dealt to all where that leaves no room or halves are needed."""
-        bands, found = [self._bands(most) for most in MOST_IN_REGION] if self._heights else [], list[QuickPlacement]()
+        bands, found = [self._bands(most) for most in self._mosts] if self._heights else [], list[QuickPlacement]()
         for heads in sorted({1, wafers}):
             if not found or self.halves:
                 found += [placed for one in bands if (placed := self._with_heads(one, wafers, heads))]

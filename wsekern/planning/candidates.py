@@ -25,6 +25,11 @@ class Candidate:
         return self._hash
 
     @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """Of the columns of mixers and of those of feed-forward parts, or of all."""
+        return (self.mixer_width, self.width - self.mixer_width) if self.mixer_width else (self.width,)
+
+    @cached_property
     def _hash(self) -> int:
         """Reckoned once: candidates are keys."""
         return hash((self.width, self.height, self.layers, self.programs, self.expert_wafers, self.mixer_width))

@@ -12,13 +12,15 @@ from wsekern.workload.config import ModelConfig
 def head_region(config: ModelConfig, width: int, height: int, precision: str, programs: Programs = PLAIN,
                 activations: Form | None = None, weight_precision: str = "") -> Mapping:
     """A region of the embedding and the LM head."""
-    return Mapping(config, width, height, precision, context=1, layers=0, programs=_without_blocks(programs),
+    return Mapping(config, width, height, precision, context=1, layers=0, programs=of_no_layer(programs),
                    activations=activations, weight_precision=weight_precision)
 
 
 @lru_cache(maxsize=256)
-def _without_blocks(programs: Programs) -> Programs:
-    return replace(programs, position_blocks=1, expert_blocks=1, router_copies=1)
+def of_no_layer(programs: Programs) -> Programs:
+    """``programs`` with nothing that layers alone have: heads that differ in that are the same."""
+    plain = {name: getattr(PLAIN, name) for name in ("position_blocks", "expert_blocks", "router_copies", "router", "biases")}
+    return replace(programs, **plain)
 
 
 @lru_cache(maxsize=1024)

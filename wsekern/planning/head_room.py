@@ -12,8 +12,8 @@ from wsekern.inference.programs import Programs
 from wsekern.machine import Machine
 from wsekern.ops.local.rows import Form
 from wsekern.planning.candidates import Candidate
-from wsekern.planning.estimate import estimator
-from wsekern.planning.head_part import head_region
+from wsekern.planning.estimator import estimator
+from wsekern.planning.head_part import head_region, of_no_layer
 from wsekern.planning.layout import sides_of
 from wsekern.planning.regions import Size
 from wsekern.workload.config import ModelConfig
@@ -134,8 +134,10 @@ class HeadRoom:
         return self.times[key]
 
 
-@lru_cache(maxsize=256)
 def head_room(config: ModelConfig, machine: Machine, precision: str, programs: Programs, activations: Form | None,
               weight_precision: str) -> HeadRoom:
     """What holds the head of a model; known once."""
-    return HeadRoom(config, machine, precision, programs, activations, weight_precision)
+    return _known(config, machine, precision, of_no_layer(programs), activations, weight_precision)
+
+
+_known = lru_cache(maxsize=256)(HeadRoom)

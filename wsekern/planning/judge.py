@@ -6,21 +6,25 @@ region for any candidate.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsekern.inference.kinds import LayerKind
 from wsekern.inference.mapping import Mapping, most_that
+from wsekern.inference.programs import Programs
 from wsekern.inference.region_bytes import RegionBytes
 from wsekern.inference.step_times import expert_crossing_seconds
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
+from wsekern.ops.local.rows import Form
 from wsekern.planning.candidates import Candidate
-from wsekern.planning.estimate import estimator
+from wsekern.planning.estimator import estimator
 from wsekern.planning.head_room import HeadRoom
-from wsekern.planning.layout import LEAST_INSIDE, TIMED
+from wsekern.planning.layout import LEAST_INSIDE, TIMED, sides_of
 from wsekern.planning.regions import layers_of, shapes_of
 from wsekern.queueing import LineCosts, steady_line
 from wsekern.workload.config import ModelConfig
@@ -36,12 +40,27 @@ class Room(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Kept:
-    """``count`` regions of ``layers`` layers each; ``sample`` is one on a single PE."""
+    """``count`` regions of ``layers`` layers each; ``sample`` is one on as few PEs as can be, and ``halves`` are its columns of
+    mixers and of feed-forward parts, or all of it."""
 
     layers: int
     count: int
     sample: Mapping
-    bytes: RegionBytes
+    halves: tuple[RegionBytes, ...]
+
+    @cached_property
+    def kinds(self) -> list[tuple[LayerKind, ...]]:
+        """Of the layers in each of :attr:`halves`."""
+        return [half.kinds for half in self.halves]
+
+
+@lru_cache(maxsize=4096)
+def _sampled(config: ModelConfig, layers: int, precision: str, activations: Form | None, programs: Programs, wafers: int,
+             halved: bool, named: tuple[tuple[str, Any], ...]) -> tuple[Mapping, tuple[RegionBytes, ...]]:
+    """A region on as few PEs as can be before one token, and the bytes of its halves: the same for all requests."""
+    sample = Mapping(config, 1 + halved, 1, precision, context=1, layers=layers, with_head=False, activations=activations,
+                     programs=programs, expert_wafers=wafers, feed_width=int(halved), **dict(named))
+    return sample, tuple(map(RegionBytes, sample.halves))
 
 
 class Judge:
@@ -55,7 +74,7 @@ class Judge:
         self.unread = request.prompt - (request.shared if cached is None else cached)
         speculation = load.get("speculation")
         self._checked = speculation.checked if speculation else 1
-        self._sram, self._clock = int(machine.core.sram), float(machine.clock)
+        self._sram, self._clock, self._across = int(machine.core.sram), float(machine.clock), sides_of(machine)[0]
         self._estimator = estimator(in_cycles(machine), load["profile"], request.precision)
         self._known: dict[tuple[Any, ...], tuple[tuple[_Kept, ...], int]] = {}
         self._zeros: dict[int, NDArray[np.float64]] = {}
@@ -63,7 +82,7 @@ class Judge:
     # -- regions -------------------------------------------------------------------------------------------------------
     def _regions(self, candidate: Candidate) -> tuple[tuple[_Kept, ...], int]:
         """What the regions of a candidate keep, whatever their sides, and how many there are."""
-        key = candidate.layers, candidate.expert_wafers, candidate.programs
+        key = candidate.layers, candidate.expert_wafers, candidate.programs, bool(candidate.mixer_width)
         found = self._known.get(key)
         if found is None:
             shapes = shapes_of(self.config, 1, 1, candidate.layers)
@@ -75,11 +94,10 @@ class Judge:
 
     def _kept(self, config: ModelConfig, layers: int, count: int, candidate: Candidate) -> _Kept:
         request, load = self.request, self.load
-        sample = Mapping(config, 1, 1, request.precision, context=request.context, layers=layers, with_head=False,
-                         shared=request.shared, activations=load.get("activations"), programs=candidate.programs,
-                         expert_wafers=candidate.expert_wafers,
-                         **{name: load[name] for name in ("weight_precision", "cache_precision", "expert_law") if name in load})
-        return _Kept(layers, count, sample, RegionBytes(sample))
+        named = tuple((name, load[name]) for name in ("weight_precision", "cache_precision", "expert_law") if name in load)
+        sample, halves = _sampled(config, layers, request.precision, load.get("activations"), candidate.programs,
+                                  candidate.expert_wafers, bool(candidate.mixer_width), named)
+        return _Kept(layers, count, sample, tuple(half.before(request.context, request.shared) for half in halves))
 
     # -- room ----------------------------------------------------------------------------------------------------------
     def _together(self, inside: int, stages: int) -> int:
@@ -88,8 +106,9 @@ class Judge:
     def holds(self, candidate: Candidate, chunk: int, inside: int) -> bool:
         """Whether there is room for chunks of so many tokens and the caches of so many users."""
         kept, regions = self._regions(candidate)
-        chunk = max(chunk, self._together(inside, regions + 1))
-        return all([one.bytes.needed(candidate.width, candidate.height, chunk, inside) <= self._sram for one in kept])
+        chunk, height, widths = max(chunk, self._together(inside, regions + 1)), candidate.height, candidate.widths
+        return all([half.needed(width, height, chunk, inside) <= self._sram
+                    for one in kept for half, width in zip(one.halves, widths, strict=True)])
 
     def room(self, candidate: Candidate, chunk: int, least: float = LEAST_INSIDE) -> Room | None:
         """As :func:`wsekern.planning.layout.filled`."""
@@ -98,7 +117,8 @@ class Judge:
             return Room(chunk, None)
         kept, regions = self._regions(candidate)
         buffered = max(chunk, self._together(batch, regions + 1))
-        inside = min(one.bytes.most_users(candidate.width, candidate.height, buffered, self._sram) for one in kept)
+        inside = min(half.most_users(width, candidate.height, buffered, self._sram)
+                     for one in kept for half, width in zip(one.halves, candidate.widths, strict=True))
         if inside < 1:  # buffers for all of them are too large
             inside = most_that(batch, lambda users: self.holds(candidate, chunk, users))
         if inside < max(1.0, least * batch):
@@ -114,12 +134,15 @@ class Judge:
     # -- time ----------------------------------------------------------------------------------------------------------
     def _seconds(self, candidate: Candidate, one: _Kept, chunk: int, tokens: int, position: int) -> float:
         """Of so many tokens in a region, with so many cached positions before them."""
-        width, height, quick = candidate.width, candidate.height, self._estimator
-        slots, most, load = max(1, -(-position // height)), -(-one.bytes.context // height), one.bytes.load
-        cycles = sum([kind.count * quick.layer(kind, (width, height), most, chunk, load, tokens, slots)
-                      for kind in one.bytes.kinds])
-        work = cycles / one.sample.config.layers
-        return (work * one.layers + quick.spread(tokens * -(-self.config.hidden // height), width)) / self._clock
+        height, quick, sample = candidate.height, self._estimator, one.sample
+        widths, most, hidden = candidate.widths, -(-self.request.context // height), -(-self.config.hidden // height)
+        cycles = quick.kinds(one.kinds, widths, height, most, chunk, sample.expert_load, tokens, max(1, -(-position // height)))
+        passed = quick.passed_on(tokens * hidden, widths, height, self._stacked(candidate))
+        return (cycles / sample.config.layers * one.layers + passed) / self._clock
+
+    def _stacked(self, candidate: Candidate) -> bool:
+        """Whether regions in halves are so wide that they can only lie above each other."""
+        return bool(candidate.mixer_width) and 2 * candidate.width > self._across
 
     def _costs(self, candidate: Candidate, one: _Kept, chunk: int, most: int, position: int,
                whole: bool) -> NDArray[np.float64]:

@@ -33,6 +33,7 @@ from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
 from wsekern.ops.local.rows import Form
 from wsekern.planning.drafting import DraftCosts
+from wsekern.planning.estimator import estimator
 from wsekern.planning.head_part import head_region, with_share
 from wsekern.planning.regions import PlacedRegion, RegionShape, Size, layers_of, pack
 from wsekern.queueing import LineCosts, SteadyLine, steady_line
@@ -290,10 +291,10 @@ class Placement:
         return self.region_cycles(tokens, slots, index) / float(self.machine.clock)
 
     def region_cycles(self, tokens: int, slots: int, index: int) -> float:
-        """As :meth:`region_seconds`, by the flow engine."""
+        """As :meth:`region_seconds`, to the cycle of the flow engine."""
         mapping, layers = self.mappings[index], self.shapes[index].layers
-        work = time_layers(in_cycles(self.machine), mapping, tokens, slots, self.profile).cycles / mapping.config.layers
-        return work * layers + time_handover(in_cycles(self.machine), mapping, tokens, self.profile).cycles
+        exact = estimator(in_cycles(self.machine), self.profile, self.request.precision)
+        return exact.exact_layers(mapping, tokens, slots) / mapping.config.layers * layers + exact.handover(mapping, tokens)
 
     def head_cycles(self) -> float:
         """One token's embedding and logits, by the flow engine."""

@@ -114,26 +114,16 @@ class Search:
         if candidate.mixer_width and (candidate.mixer_width >= candidate.width or candidate.expert_wafers > 1):
             return None  # no columns are left for the feed-forward parts, or they lie on other wafers
         chunk = min(SEARCHED_CHUNK, self.service.request.unread)
-        whole = self._room_for(candidate, chunk)
-        if whole is not None or (alone := self._room_for(candidate, 1)) is None:
+        whole = self.judge.room(candidate, chunk)
+        if whole is not None or (alone := self.judge.room(candidate, 1)) is None:
             return whole
-        tried = (self._room_for(candidate, chunk >> times) for times in range(1, chunk.bit_length() - 1))
+        tried = (self.judge.room(candidate, chunk >> times) for times in range(1, chunk.bit_length() - 1))
         return next((found for found in tried if found is not None), alone)
-
-    def _room_for(self, candidate: Candidate, chunk: int) -> Room | None:
-        """With chunks of so many tokens; halves are not judged by numbers."""
-        if not candidate.mixer_width:
-            return self.judge.room(candidate, chunk)
-        found = filled(self._placed(candidate, Room(chunk, None)))
-        return None if found is None else Room(chunk, found.inside)
 
     def placement(self, candidate: Candidate) -> QuickPlacement:
         """The candidate with :meth:`room`, as a placement."""
         room = self.room(candidate)
         assert room is not None
-        return self._placed(candidate, room)
-
-    def _placed(self, candidate: Candidate, room: Room) -> QuickPlacement:
         feeds = candidate.mixer_width and candidate.width - candidate.mixer_width
         shapes = shapes_of(self.config, candidate.width, candidate.height, candidate.layers, feeds)
         return QuickPlacement(self.config, self.machine, self.service.request, self.needed(candidate), shapes, self.heads.usual,
@@ -149,7 +139,7 @@ class Search:
         return self._scores[candidate]
 
     def _estimated(self, candidate: Candidate, room: Room) -> float:
-        if self.load.get("speculation") is not None or candidate.mixer_width:
+        if self.load.get("speculation") is not None:
             return self.seconds(self.placement(candidate))
         return mean_seconds(self.judge, self._judges, candidate, room, self.needed(candidate))
 

@@ -28,15 +28,20 @@ class Strips(Generic[What]):
         """Of so many layers on so many PEs."""
         self.cycles[0] = 0.0
         self._last = np.full((most + 1, length + 1), -1)
+        least = [0]  # PEs that so many layers take
         for layers in range(1, most + 1):
-            for number, strip in enumerate(strips):
-                if strip.layers <= layers and strip.size <= length:
-                    self._consider(layers, number, strip)
+            sizes = [(number, strip, least[layers - strip.layers] + strip.size)
+                     for number, strip in enumerate(strips) if strip.layers <= layers]
+            least.append(min((size for *_, size in sizes), default=length + 1))
+            for number, strip, size in sizes:
+                if size <= length:
+                    self._consider(layers, number, strip, size)
 
-    def _consider(self, layers: int, number: int, strip: Strip[What]) -> None:
-        """Let ``strip`` be the last one where that is quicker than what is known."""
-        found = self.cycles[layers - strip.layers, :self.length + 1 - strip.size] + strip.cycles
-        known, last = self.cycles[layers, strip.size:], self._last[layers, strip.size:]
+    def _consider(self, layers: int, number: int, strip: Strip[What], size: int) -> None:
+        """Let ``strip`` be the last one where that is quicker than what is known, from ``size`` PEs on, on which there is
+        room."""
+        found = self.cycles[layers - strip.layers, size - strip.size:self.length + 1 - strip.size] + strip.cycles
+        known, last = self.cycles[layers, size:], self._last[layers, size:]
         better = found < known
         known[better], last[better] = found[better], number
 

@@ -11,6 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from wsekern.errors import SimulationError
+from wsekern.garbage import seldom_collected
 from wsekern.sweep.axes import Value
 from wsekern.sweep.inputs import case_of
 from wsekern.sweep.record import answer
@@ -24,7 +25,8 @@ Inputs = dict[str, Value]
 
 def record_of(inputs: Inputs) -> dict[str, Any]:
     """The record of a point by its inputs."""
-    return answer(case_of(inputs))
+    with seldom_collected():
+        return answer(case_of(inputs))
 
 
 def _serve(connection: Connection) -> None:

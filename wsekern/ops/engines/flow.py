@@ -308,7 +308,7 @@ class TimingEngine(FlowEngine):
     def time(self, operation: Operation) -> None:
         """Move the clocks on by ``operation``."""
         if isinstance(operation, LocalOperation):
-            compute, overhead = _cycles_of(operation, self.timing)
+            compute, overhead = cycles_of(operation, self.timing)
             self._spent["compute"] += compute
             self._spent["overhead"] += overhead
         else:
@@ -348,14 +348,16 @@ class TimingEngine(FlowEngine):
 
     def timing_of(self, precision: str | None) -> Timing:
         """Costs in ``precision``, the engine's own where it is None; kept."""
-        return self.timing if precision in (None, self.precision) else _timing_of(self.machine, self.profile, str(precision))
+        return self.timing if precision in (None, self.precision) else kept_timing(self.machine, self.profile, str(precision))
 
 
 @lru_cache(maxsize=65536)
-def _cycles_of(operation: LocalOperation, timing: Timing) -> tuple[int, int]:
+def cycles_of(operation: LocalOperation, timing: Timing) -> tuple[int, int]:
+    """(compute, overhead) cycles, kept."""
     return operation.cycles(timing)
 
 
 @lru_cache(maxsize=256)
-def _timing_of(machine: Machine, profile: str, precision: str) -> Timing:
+def kept_timing(machine: Machine, profile: str, precision: str) -> Timing:
+    """Costs of a machine, once for all that ask."""
     return Timing(machine, profile, precision)

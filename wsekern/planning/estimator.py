@@ -1,0 +1,424 @@
+"""How long a placement takes, quickly: the sum of its operations' times, each known by heart.
+
+An operation along lines takes as long on every line, and local work takes every PE as long: a time depends on the operation, on
+the length of its line, on the number format and on the profile, and is reckoned by the flow engine once. In the chain of
+operations a PE starts each as soon as it is ready itself, so that the sum is never less than the chain takes: it is up to 1 %
+more where clocks of the PEs differ, and equal where they do not.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import fields, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from wsekern.formulas import Formulas, attempted, is_traced, opaque
+from wsekern.inference.grid import Grid
+from wsekern.inference.halves import feed_half, mixer_half
+from wsekern.inference.kinds import GridFormulas, LayerKind
+from wsekern.inference.layer import arriving_steps, expert_loads, layer_steps, mixer_steps, other_steps
+from wsekern.inference.mapping import Mapping
+from wsekern.inference.outer import embedding_steps, head_steps
+from wsekern.inference.steps import LayerStep, Steps
+from wsekern.machine import Machine
+from wsekern.ops import AllGather, AllReduce, Broadcast, FlowEngine, Operation
+from wsekern.ops._timing import CAUSE_NAMES
+from wsekern.ops.engines.apart import time_along
+from wsekern.ops.engines.flow import TimingEngine
+from wsekern.ops.operation import Axis, LocalOperation
+from wsekern.workload.config import ModelConfig
+from wsekern.workload.decoder import Mixture
+
+STEADY = 32
+"""PEs of a line from which on a gather takes as long at each as at the one a frame of the link before it."""
+
+
+class _Line:
+    """One line of PEs that are all ready at once, as an operation sees it that goes along it: see
+    :class:`wsekern.ops.operation.Clocks`."""
+
+    threads = 1
+    reports = False
+
+    def __init__(self, engine: FlowEngine, axis: str, length: int) -> None:
+        self.width, self.height = (length, 1) if axis == "x" else (1, length)
+        self.precision, self.timing, self._axis, self._length = engine.precision, engine.timing, axis, length
+        self.timing_of = engine.timing_of
+        self.link_traversals = 0
+        self._clocks = np.zeros((length, len(CAUSE_NAMES)), np.int64)
+
+    @property
+    def cycles(self) -> int:
+        """When the last PE is done."""
+        return int(self._clocks.sum(axis=1).max())
+
+    def length(self, axis: str) -> int:
+        return self._length if axis == self._axis else 1
+
+    def lines(self, axis: str) -> int:
+        return 1 if axis == self._axis else self._length
+
+    def on_lines(self, axis: str, advance: Callable[[np.ndarray], None]) -> None:
+        advance(self._clocks)
+
+    def grid(self) -> np.ndarray:
+        return self._clocks.reshape(self.height, self.width, -1)
+
+    def spend(self, *, compute: int = 0, fabric: int = 0, stages: int = 0, overhead: int = 0, stream: int = 0) -> None:
+        self._clocks += np.array((compute, fabric, stages, overhead, stream), np.int64)
+
+    def synchronise(self) -> None:
+        self._clocks[:] = self._clocks[self._clocks.sum(axis=1).argmax()]
+
+    def time(self, operation: Operation) -> None:
+        operation.time(self)
+
+    def note(self, operation: Operation, reason: str) -> None:
+        """Notes are for those who read the engine's."""
+
+    def happened(self, operation: Operation, flags: int) -> None:
+        """As notes."""
+
+
+class Estimator:
+    """Cycles of operations and of lists of them on ``machine``, by heart."""
+
+    def __init__(self, machine: Machine, profile: str, precision: str) -> None:
+        self.machine, self.profile, self.precision = machine, profile, precision
+        self._engine = TimingEngine(machine, 1, 1, profile=profile, precision=precision)
+        self._known: dict[tuple[Operation, int, int], int] = {}
+        self._timers: dict[Hashable, Callable[..., int]] = {}
+        self._lists: dict[Hashable, GridFormulas] = {}
+        self._formulas: dict[Hashable, Formulas] = {}
+        self._layers: dict[Hashable, float] = {}
+        self._beside: dict[Hashable, list[tuple[int, float]]] = {}
+        self._heads: dict[Mapping, int] = {}
+        self._ways: dict[Hashable, int] = {}
+        self._lines = _Lines(self)
+        self._exact: dict[Hashable, float] = {}
+        self._loads: dict[Hashable, tuple[tuple[int, float], ...]] = {}
+        self._pairs: dict[Hashable, list[_Counted]] = {}
+        self._spread: dict[tuple[int, int], int] = {}
+
+    def operation(self, operation: Operation, width: int, height: int) -> int:
+        """One operation on a grid whose PEs are ready at once."""
+        axis = operation.axis
+        if axis is None:
+            sides = (0, 0) if operation.runs_alone else (width, height)
+        else:
+            length = getattr(operation, "segment", 0) or (width if axis == "x" else height)
+            sides = (length, 0) if axis == "x" else (0, length)
+        key = operation, *sides
+        numbers = [name for name, value in vars(operation).items() if is_traced(value)]
+        if numbers or any(map(is_traced, sides)):
+            return self._traced(operation, numbers, sides)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._timed(operation, *sides)
+        return found
+
+    def _traced(self, operation: Operation, names: list[str], sides: tuple[int, int]) -> int:
+        """As a number that depends on those of ``operation`` that are called ``names``, and on ``sides``."""
+        held = vars(operation)
+        if isinstance(operation, LocalOperation):
+            found = attempted(lambda: sum(operation.cycles(self._engine.timing)), *(held[name] for name in names))
+            if found is not None:
+                return found
+        rest = {one.name: held[one.name] for one in fields(operation) if one.init and one.name not in names}
+        made, kind = type(operation), (type(operation), *names, *rest.items())
+        if kind not in self._timers:
+            known: dict[tuple[int, ...], int] = {}
+
+            def timed(width: int, height: int, *numbers: int) -> tuple[int]:
+                one = made(**rest, **dict(zip(names, numbers, strict=True)))
+                return (self._timed(one, width, height),)
+            reckoned = Formulas(timed) if isinstance(operation, LocalOperation) else timed
+
+            def timer(*numbers: int) -> int:
+                found = known.get(numbers)
+                if found is None:
+                    found = known[numbers] = reckoned(*numbers)[0]
+                return found
+            self._timers[kind] = opaque(timer)
+        return self._timers[kind](*sides, *(held[name] for name in names))
+
+    def _timed(self, operation: Operation, width: int, height: int) -> int:
+        if isinstance(operation, LocalOperation):
+            return sum(operation.cycles(self._engine.timing))
+        if isinstance(operation, AllGather) and max(width, height) > (steady := STEADY + self._engine.timing.link[0]):
+            return self._gathered(operation, max(width, height), steady)
+        if isinstance(operation, AllReduce):
+            return operation.alone(self._engine, width or height)
+        if operation.axis is not None:
+            line = _Line(self._engine, operation.axis, width or height)
+            operation.time(line)
+            return line.cycles
+        engine = TimingEngine(self.machine, width or 1, height or 1, profile=self.profile, precision=self.precision)
+        engine.time(operation)
+        return int(engine.cycles)
+
+    def _gathered(self, operation: AllGather, length: int, steady: int) -> int:
+        """A gather passes from PE to PE: as many more as a link carries words in its frame take the same time again."""
+        frame, whole = self._engine.timing.link[0], AllGather(operation.elements, operation.axis)
+        frames = -(-(length - steady) // frame)
+        near, far = (self.operation(whole, pes, pes) for pes in (length - (frames + 1) * frame, length - frames * frame))
+        return far + frames * (far - near)
+
+    def steps(self, steps: Steps, width: int, height: int) -> int:
+        """A list of steps, one after the other."""
+        return sum(self.operation(step.operation, width, height) for step in steps if isinstance(step, LayerStep))
+
+    def layers(self, mapping: Mapping, tokens: int, slots: int) -> float:
+        """All layers of the model of ``mapping``, as :func:`wsekern.inference.step_times.time_layers` does."""
+        return self.kinds(*_numbers_of(mapping), tokens, max(1, slots))
+
+    def exact_layers(self, mapping: Mapping, tokens: int, slots: int) -> float:
+        """As :func:`wsekern.inference.step_times.time_layers`, which is its reference, to the cycle."""
+        halves, widths, height, *room = _numbers_of(mapping)
+        cycles = 0.0
+        for count, kinds in self._kinds_of(mapping.config, tuple(halves)):
+            if len(widths) == 1:
+                cycles += count * self._exact_layer(kinds[0], (widths[0], height), *room, tokens, max(1, slots))
+                continue
+            both = 0.0
+            for kind, width in zip(kinds, widths, strict=True):
+                own = self._exact_layer(kind, (width, height), *room, tokens, max(1, slots))
+                both += own + self._lines.cycles(_arriving, kind, width, height, 1, 1, 0, tokens, 1)
+            cycles += count * both
+        return cycles
+
+    def _kinds_of(self, config: ModelConfig, halves: tuple[tuple[LayerKind, ...], ...]) -> "list[_Counted]":
+        """Of each kind of layer of a model: how many there are, and the kinds of its halves, or its own."""
+        key = config, halves
+        found = self._pairs.get(key)
+        if found is None:
+            parts = (mixer_half, feed_half) if len(halves) > 1 else (lambda block: block,)
+            known = [{kind.block: kind for kind in kinds} for kinds in halves]
+            found = self._pairs[key] = [(count, tuple(kinds[part(block)] for kinds, part in zip(known, parts, strict=True)))
+                                        for block, count in config.kinds]
+        return found
+
+    def kinds(self, halves: Sequence[tuple[LayerKind, ...]], widths: tuple[int, ...], height: int, most: int, chunk: int,
+              load: int, tokens: int, slots: int) -> float:
+        """All layers of these kinds on so many columns of mixers and of feed-forward parts, or on as many of whole layers; all
+        else as in :meth:`layer`."""
+        cycles, ways = 0.0, 0
+        for kinds, width in zip(halves, widths, strict=True):
+            sides = width, height
+            cycles += sum([kind.count * self.layer(kind, sides, most, chunk, load, tokens, slots) for kind in kinds])
+            if len(widths) > 1:
+                ways += sum([kind.count * self.arriving(kind, sides, tokens) for kind in kinds])
+        return ways + cycles
+
+    def layer(self, kind: LayerKind, sides: tuple[int, int], most: int, chunk: int, load: int, tokens: int,
+              slots: int) -> float:
+        """One layer on a region of ``sides`` with room for ``most`` positions in a row and ``chunk`` tokens at once, ``load``
+        as its grid has it; all regions of a size share it, however many layers they have, and all requests and chunks for which
+        its steps are the same."""
+        (width, height), context = sides, most * sides[1]
+        if kind.looks_back_over_all:
+            context, chunk = min(most, kind.blocks[0]) * height, 1
+        key = kind, width, height, context, chunk, load, tokens, slots
+        found = self._layers.get(key)
+        if found is None:
+            mixers = self._listed(_mixers, kind, width, height, context, chunk, load, tokens, slots)
+            found = sum(share * (mixers + cycles) for cycles, share in self._others(kind, width, height, load, tokens))
+            self._layers[key] = found
+        return found
+
+    def _others(self, kind: LayerKind, width: int, height: int, load: int, tokens: int) -> list[tuple[int, float]]:
+        """Cycles of what does not depend on the cache, and the share of each number of experts that a layer may have on the
+        fullest block of lines: the same for all contexts and chunks."""
+        key = kind, width, height, load, tokens
+        found = self._beside.get(key)
+        if found is None:
+            loads = self._loads_of(kind, width, height, load, tokens)
+            found = [(self._listed(_others, kind, width, height, 1, 1, experts, tokens, 1), share) for experts, share in loads]
+            self._beside[key] = found
+        return found
+
+    def _loads_of(self, kind: LayerKind, width: int, height: int, load: int, tokens: int) -> tuple[tuple[int, float], ...]:
+        """Numbers of experts on the fullest block of lines, each with its share of the time."""
+        if not isinstance(kind.block.feed, Mixture):
+            return ((load, 1.0),)
+        key = kind, width, height, load, tokens
+        found = self._loads.get(key)
+        if found is None:
+            grid = replace(kind.grid, width=width, height=height, expert_load=load)
+            found = self._loads[key] = expert_loads(grid, kind.block, tokens)
+        return found
+
+    def _exact_layer(self, kind: LayerKind, sides: tuple[int, int], most: int, chunk: int, load: int, tokens: int,
+                     slots: int) -> float:
+        """As :meth:`layer`, to the cycle."""
+        (width, height), context = sides, most * sides[1]
+        if kind.looks_back_over_all:
+            context, chunk = min(most, kind.blocks[0]) * height, 1
+        key = kind, width, height, context, chunk, load, tokens, slots
+        found = self._exact.get(key)
+        if found is None:
+            parts = [share * cycles if share != 1.0 else cycles for experts, share in
+                     self._loads_of(kind, width, height, load, tokens) for cycles in
+                     [self._lines.cycles(_whole, kind, width, height, context, chunk, experts, tokens, slots)]]
+            found = self._exact[key] = sum(parts[1:], parts[0])
+        return found
+
+    def _listed(self, listed: Callable[[Grid, int, int], Steps], kind: LayerKind, *numbers: int) -> int:
+        """Cycles of what ``listed`` lists for a grid, tokens and slots, by formulas in the ``numbers``: those of
+        :class:`GridFormulas`, tokens, slots."""
+        formulas = self._formulas.get((listed, kind))
+        if formulas is None:
+            if listed not in self._lists:
+                self._lists[listed] = GridFormulas(lambda grid, tokens, slots: (
+                    self.steps(listed(grid, tokens, slots), grid.width, grid.height),))
+            formulas = self._formulas[listed, kind] = self._lists[listed].of(kind.grid)
+        return int(formulas(*numbers[:-2], *kind.blocks, *numbers[-2:])[0])
+
+    def arriving(self, kind: LayerKind, sides: tuple[int, int], tokens: int) -> int:
+        """The way of tokens to a layer in one half, on columns of ``sides``: the same for all contexts."""
+        key = kind, sides, tokens
+        found = self._ways.get(key)
+        if found is None:
+            found = self._ways[key] = self._listed(_arriving, kind, *sides, 1, 1, 0, tokens, 1)
+        return found
+
+    def handover(self, mapping: Mapping, tokens: int) -> int:
+        """Residual stream from one region to all columns of the next one, as
+        :func:`wsekern.inference.step_times.time_handover` does."""
+        widths = (mapping.width, mapping.feed_width) if mapping.feed_width else (mapping.width,)
+        return self.passed_on(tokens * mapping.hidden, widths, mapping.height, mapping.stacked)
+
+    def passed_on(self, elements: int, widths: tuple[int, ...], height: int, stacked: bool) -> int:
+        """So many elements of a row from one region to the next one, over all its columns or, where halves lie above each
+        other, up or down and over those of mixers."""
+        if not stacked:
+            return self.spread(elements, sum(widths))
+        along = Broadcast(-(-height // widths[0]) * elements, "y")
+        return self.operation(along, widths[0], height) + self.spread(elements, widths[0])
+
+    def spread(self, elements: int, width: int) -> int:
+        """So many elements over ``width`` columns."""
+        key = elements, width
+        found = self._spread.get(key)
+        if found is None:
+            found = self._spread[key] = self.operation(Broadcast(elements, "x"), width, 1)
+        return found
+
+    def head(self, mapping: Mapping) -> int:
+        """One token's embedding, and from its residual stream to its logits."""
+        if mapping not in self._heads:
+            steps = [*head_steps(mapping), *embedding_steps(mapping, [0])]
+            self._heads[mapping] = self.steps(steps, mapping.width, mapping.height)
+        return self._heads[mapping]
+
+
+def _numbers_of(mapping: Mapping) -> tuple[list[tuple[LayerKind, ...]], tuple[int, ...], int, int, int, int]:
+    """Kinds of layers, and the sides, positions in a row, chunk and experts of a region."""
+    widths = (mapping.width, mapping.feed_width) if mapping.feed_width else (mapping.width,)
+    return ([half.kinds for half in mapping.halves], widths, mapping.height, mapping.slots, mapping.chunk, mapping.expert_load)
+
+
+def _mixers(grid: Grid, tokens: int, slots: int) -> Steps:
+    return mixer_steps(grid, grid.config.blocks[0], tokens, slots)
+
+
+def _arriving(grid: Grid, tokens: int, slots: int) -> Steps:
+    return arriving_steps(grid, grid.config.blocks[0], tokens)
+
+
+def _whole(grid: Grid, tokens: int, slots: int) -> Steps:
+    return layer_steps(grid, grid.config.blocks[0], tokens, slots)
+
+
+def _others(grid: Grid, tokens: int, slots: int) -> Steps:
+    return other_steps(grid, grid.config.blocks[0], tokens)
+
+
+class _Lines:
+    """Exact cycles of lists of steps: local work and the operations along either axis, one after the other, know nothing of
+    each other (:mod:`wsekern.ops.engines.apart`). What a list has along an axis is a kind, by number, and its sizes."""
+
+    def __init__(self, estimator: Estimator) -> None:
+        self._estimator = estimator
+        self._formulas: dict[Hashable, GridFormulas] = {}
+        self._of: dict[Hashable, Formulas] = {}
+        self._kinds: dict[_Kind, int] = {}
+        self._made: list[_Kind] = []
+        self._known: dict[tuple[Axis, int, int, tuple[int, ...]], int | None] = {}
+
+    def cycles(self, listed: Callable[[Grid, int, int], Steps], kind: LayerKind, *numbers: int) -> int:
+        """Of what ``listed`` lists for the ``numbers`` of a grid, tokens and slots."""
+        formulas = self._of.get((listed, kind))
+        if formulas is None:
+            if listed not in self._formulas:
+                self._formulas[listed] = GridFormulas(
+                    lambda grid, tokens, slots: self._listed(grid, listed(grid, tokens, slots)))
+            formulas = self._of[listed, kind] = self._formulas[listed].of(kind.grid)
+        across, down, local, *sizes = formulas(*numbers[:-2], *kind.blocks, *numbers[-2:])
+        if across < 0:
+            return self._together(listed, kind, *numbers)
+        cut = sum(len(names) for _, names, _ in self._made[across])
+        wide = self._along("x", numbers[0], across, tuple(sizes[:cut]))
+        high = self._along("y", numbers[1], down, tuple(sizes[cut:]))
+        return self._together(listed, kind, *numbers) if wide is None or high is None else int(local) + wide + high
+
+    def _listed(self, grid: Grid, steps: Steps) -> tuple[int, ...]:
+        """(kind along x, kind along y, cycles of local work, sizes of both); kinds are -1 where an operation has no axis."""
+        local, kinds, sizes = 0, dict[Axis, list[_Made]](x=[], y=[]), dict[Axis, list[int]](x=[], y=[])
+        for step in steps:
+            if not isinstance(step, LayerStep):
+                continue
+            operation, axis = step.operation, step.operation.axis
+            if isinstance(operation, LocalOperation):
+                local += self._estimator.operation(operation, grid.width, grid.height)
+            elif axis is None:
+                return -1, -1, 0
+            else:
+                held = {one.name: getattr(operation, one.name) for one in fields(operation) if one.init}
+                names = tuple(name for name, value in held.items() if is_traced(value))
+                rest = tuple((name, value) for name, value in held.items() if name not in names)
+                kinds[axis].append((type(operation), names, rest))
+                sizes[axis] += [held[name] for name in names]
+        return (*(self._number(tuple(kinds[axis])) for axis in ("x", "y")), local, *sizes["x"], *sizes["y"])
+
+    def _number(self, kind: "_Kind") -> int:
+        found = self._kinds.setdefault(kind, len(self._made))
+        if found == len(self._made):
+            self._made.append(kind)
+        return found
+
+    def _along(self, axis: Axis, length: int, kind: int, sizes: tuple[int, ...]) -> int | None:
+        """Of the operations along one axis; None where one of them looks at the other axis too."""
+        key = axis, kind, length, sizes
+        if key not in self._known:
+            left, own = iter(sizes), self._estimator
+            made = tuple(one(**dict(rest), **{name: next(left) for name in names}) for one, names, rest in self._made[kind])
+            found = time_along(own.machine, axis, length, own.precision, made, own.profile)
+            self._known[key] = None if found is None else sum(found)
+        return self._known[key]
+
+    def _together(self, listed: Callable[[Grid, int, int], Steps], kind: LayerKind, width: int, height: int, context: int,
+                  chunk: int, load: int, tokens: int, slots: int) -> int:
+        """Of operations that look at both axes, on the flow engine."""
+        own, grid = self._estimator, replace(kind.grid, width=width, height=height, context=context, chunk=chunk,
+                                             expert_load=load)
+        engine = TimingEngine(own.machine, width, height, profile=own.profile, precision=own.precision)
+        for step in listed(grid, tokens, slots):
+            step.time(engine)
+        return int(engine.cycles)
+
+
+_Counted = tuple[int, tuple[LayerKind, ...]]
+"""Layers of a kind, and the kinds of their halves."""
+_Made = tuple[type[Operation], tuple[str, ...], tuple[tuple[str, Any], ...]]
+"""An operation, the names of its sizes that depend on the grid, and all else that it has."""
+_Kind = tuple[_Made, ...]
+
+
+@lru_cache(maxsize=64)
+def estimator(machine: Machine, profile: str, precision: str) -> Estimator:
+    """The estimator that all placements on ``machine`` share."""
+    return Estimator(machine, profile, precision)
+
+
