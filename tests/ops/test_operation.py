@@ -144,7 +144,7 @@ def test_no_source_asks_what_an_operation_is_by_its_attributes_or_its_name(path)
 def test_the_contract_imports_no_engine_and_no_operation():
     text = (Path(wsekern.ops.__file__).parent / "operation.py").read_text()
     asked = [line for line in text.splitlines() if line.startswith(("from", "import")) and "wsekern.ops" in line]
-    assert asked == ["from wsekern.ops.repeated import Repeated"]
+    assert asked == ["from wsekern.ops.pieces import Pieces", "from wsekern.ops.repeated import Repeated"]     # forms of values
 
 
 def test_local_work_is_named_by_its_kind_and_size():
