@@ -7,6 +7,9 @@ from itertools import combinations_with_replacement
 from math import prod
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wsekern.errors import InputError
 from wsekern.ops.lines.line import group_begin, group_root
 from wsekern.ops.operation import check_count
@@ -90,20 +93,19 @@ def quickest_groups(length: int, stage: int, taken: int) -> tuple[int, ...]:
     """Groups of each level of the K-tree on ``length`` PEs that takes the fewest cycles beside hops: the half of a group of
     every level in chained stages of ``stage`` cycles, and the ``taken`` cycles of a second stream at its middle. All numbers
     but that of the PEs of a group of the first level are odd: results then set out from the middle of the line."""
-    best, found = length // 2 * stage + taken, ()
-    for sizes, stages in _uppers():
-        groups = prod(sizes)
-        if 3 * groups > length:
-            continue
-        cycles = (stages + -(-length // groups) // 2) * stage + (len(sizes) + 1) * taken
-        if cycles < best:
-            best, found = cycles, sizes
+    uppers, groups, stages, levels = _uppers()
+    cycles = (stages + -(-length // groups) // 2) * stage + levels * taken
+    cycles[3 * groups > length] = np.iinfo(np.int64).max
+    best = int(cycles.argmin())
+    found = uppers[best] if cycles[best] < length // 2 * stage + taken else ()
     return tuple(prod(found[level:]) for level in range(len(found)))
 
 
 @lru_cache(maxsize=1)
-def _uppers() -> tuple[tuple[tuple[int, ...], int], ...]:
-    """Odd sizes of the groups of all levels but the first, and the stages that they add up to."""
+def _uppers() -> tuple[list[tuple[int, ...]], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Odd sizes of the groups of all levels but the first, how many groups of PEs these are, the stages that they add up to,
+    and the levels with the first."""
     found = [sizes for count in range(1, MOST_LEVELS) for sizes in combinations_with_replacement(range(3, 42, 2), count)
              if prod(sizes) <= 800]
-    return tuple((sizes, sum(size // 2 for size in sizes)) for sizes in found)
+    return (found, np.array([prod(sizes) for sizes in found]), np.array([sum(size // 2 for size in sizes) for sizes in found]),
+            np.array([len(sizes) + 1 for sizes in found]))
