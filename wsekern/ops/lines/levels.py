@@ -95,7 +95,7 @@ def quickest_groups(length: int, stage: int, taken: int) -> tuple[int, ...]:
     but that of the PEs of a group of the first level are odd: results then set out from the middle of the line."""
     uppers, groups, stages, levels = _uppers()
     cycles = (stages + -(-length // groups) // 2) * stage + levels * taken
-    cycles[3 * groups > length] = np.iinfo(np.int64).max
+    cycles[3 * groups > length] = 1 << 62
     best = int(cycles.argmin())
     found = uppers[best] if cycles[best] < length // 2 * stage + taken else ()
     return tuple(prod(found[level:]) for level in range(len(found)))
