@@ -1,14 +1,20 @@
-"""This package beside other programs on the same load: python bench/peers.py [--libxsmm FOLDER] [--keep docs/performance.json]
+"""This package beside other programs on the same load:
+
+    python bench/peers.py [--libxsmm FOLDER] [--llama FOLDER] [--keep docs/performance.json]
 
 * BookSim2: 64x64 routers, every one sends to its four neighbors; its rate was measured once (test_bench_fabric.py).
 * numpy and libxsmm: products of fp32 tiles, each PE's own, on a grid of 256x256 (128x128 from 64 on), on one thread. FOLDER has
   libxsmm's sources, in which ``make BLAS=0 STATIC=0`` was run; nothing here depends on it.
 
-One thread and its processor time, rounds in turn, medians. llama.cpp stands in peer_llama_cpp.py.
+* llama.cpp: a decode layer of Llama-3-8B's shape in fp16 behind 4,000 tokens, by the clock, on two threads. FOLDER: see
+  peer_llama_cpp.py, which also sets a whole model beside it.
+
+But for that, one thread and its processor time, rounds in turn, medians.
 """
 
 import argparse
 import ctypes
+import os
 import statistics
 import subprocess
 import tempfile
@@ -17,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import beside
 import numpy as np
 from beside import HERE, benchmarks, keep, machine_name
 
@@ -81,21 +88,38 @@ def tile_products(product: Callable[..., int] | None) -> list[dict[str, Any]]:
     return rows
 
 
+def decode_layer(llama: str, threads: int) -> list[dict[str, Any]]:
+    """A layer of Llama-3-8B with values on the flow engine, and by llama.cpp."""
+    os.environ.setdefault("BENCH", str(HERE))
+    ours, found = beside.layer(False), []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        ours(threads)
+        found.append(time.perf_counter() - start)
+    theirs = benchmarks("peer_llama_cpp").layer_seconds(llama, threads, beside.CACHED)
+    load = f"decode layer of Llama-3-8B, fp16, {beside.CACHED:,} tokens cached, {threads} thread{'s' * (threads > 1)}"
+    return [row(load, "s", statistics.median(found), "llama.cpp", theirs)]
+
+
 def row(load: str, unit: str, ours: float, peer: str, theirs: float) -> dict[str, Any]:
     """A row of the table."""
     print(f"{load}: {ours:.3g} {unit}, {peer} {theirs:.3g}", flush=True)
-    return {"load": load, "unit": unit, "ours": ours, "peer": peer, "theirs": theirs, "ratio": ours / theirs}
+    ratio = theirs / ours if unit == "s" else ours / theirs
+    return {"load": load, "unit": unit, "ours": ours, "peer": peer, "theirs": theirs, "ratio": ratio}
 
 
 def main() -> None:
     """Prints the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--libxsmm", type=Path, metavar="FOLDER")
+    parser.add_argument("--llama", metavar="FOLDER")
     parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as into:
         product = libxsmm(given.libxsmm.resolve(), into) if given.libxsmm else None
         rows = [*booksim(), *tile_products(product)]
+    for threads in (1, 2) if given.llama else ():
+        rows += decode_layer(given.llama, threads)
     if given.keep:
         keep(given.keep, "peers", {"machine": machine_name(), "rows": rows})
 

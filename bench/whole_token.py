@@ -28,6 +28,7 @@ from wsekern.inference.wafer import WaferModel
 from wsekern.machine import load_machine
 from wsekern.ops import CycleEngine, FlowEngine
 from wsekern.output import run_and_exit
+from wsekern.soak.figures import put
 from wsekern.workload import load_config
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.weights.shapes import block_shapes, outer_shapes
@@ -163,9 +164,7 @@ def main() -> None:
         "memory_seconds": size / rate, "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
     print(json.dumps(figures, indent=2))
     if asked.keep:
-        before = json.loads(asked.keep.read_text(encoding="utf-8")) if asked.keep.is_file() else {}
-        name = "whole_token" if asked.engine == "flow" else "whole_token_by_wavelet"
-        asked.keep.write_text(json.dumps({**before, name: figures}, indent=1) + "\n", encoding="utf-8")
+        put(asked.keep, "whole_token" if asked.engine == "flow" else "whole_token_by_wavelet", figures)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import pytest
 import wsekern
 from wsekern.cluster import load_cluster
 from wsekern.compare import Serving, compare
-from wsekern.fabric import Fabric, FabricPlan
+from wsekern.examples import EXAMPLES
+from wsekern.fabric import Fabric, FabricPlan, Word
 from wsekern.fabric.wafers import Wafers
-from wsekern.machine import load_machine
-from wsekern.ops import Broadcast, FlowEngine
+from wsekern.machine import Timing, load_machine
+from wsekern.ops import Broadcast, FlowEngine, best_reduce
 from wsekern.program import Layout, Program
 from wsekern.shown import LINE, Shown
 from wsekern.workload import Request, load_config
@@ -29,9 +31,13 @@ def some_objects():
     layout.set_program(program)
     plan.paint(0, rx="RAMP", tx="EAST")
     cluster = load_cluster("h100x8")
+    connection = FabricPlan(8, 1).connect((0, 0), (7, 0), colors=[2])
     return [machine, machine.core, machine.fabric, machine.system, machine.profiles["silicon"], model, comparison,
             comparison.wafer, cluster, cluster.gpu, program, layout, layout.compile(), plan, Fabric(plan),
-            Wafers([Fabric(plan)]), FlowEngine(machine, 4, 2), Request(8, 4), Serving(), Broadcast(4, "x")]
+            Wafers([Fabric(plan)]), FlowEngine(machine, 4, 2), Request(8, 4), Serving(), Broadcast(4, "x"), plan.rules,
+            Fabric(plan).port(0, 0, 0), Word(9, 0, 0, 1, 4, False, False, 7), connection, EXAMPLES["gemv-scalar"],
+            Timing(machine, "silicon", "fp16"),
+            best_reduce(64, 64, machine)]
 
 
 def test_objects_are_one_short_line_and_a_table():
@@ -61,14 +67,22 @@ def test_texts_cannot_write_html():
 
 
 def public_classes():
-    """Every class that a room of the package names in ``__all__``."""
-    for room in pkgutil.iter_modules(wsekern.__path__):
-        if room.ispkg:
-            module = importlib.import_module(f"wsekern.{room.name}")
-            yield from (thing for name in getattr(module, "__all__", ()) if isinstance(thing := getattr(module, name), type))
+    """Every class that a package names in ``__all__``; exceptions and numbered names look well as they are."""
+    for room in pkgutil.walk_packages(wsekern.__path__, "wsekern."):
+        names = getattr(importlib.import_module(room.name), "__all__", ()) if room.ispkg else ()
+        kinds = (getattr(importlib.import_module(room.name), name) for name in names)
+        yield from (kind for kind in kinds if isinstance(kind, type) and not issubclass(kind, (BaseException, Enum)))
 
 
-@pytest.mark.parametrize("kind", sorted({kind for kind in public_classes() if issubclass(kind, Shown)}, key=str), ids=str)
+PUBLIC = sorted(set(public_classes()), key=str)
+
+
+@pytest.mark.parametrize("kind", PUBLIC, ids=str)
+def test_every_public_class_has_a_table(kind):
+    assert callable(kind._repr_html_)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PUBLIC if issubclass(kind, Shown)], ids=str)
 def test_no_dataclass_writes_a_line_of_its_own(kind):
     """``@dataclass`` without ``repr=False`` would."""
     assert kind.__repr__ is Shown.__repr__

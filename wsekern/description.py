@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 
 import msgspec
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_source
 
 Confidence = Literal["A", "B", "C", "I"]
 """A read in a primary source, B in one secondary source, C vendor marketing or recalled, I inferred."""
@@ -76,6 +76,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 def load_description(path: str | os.PathLike[str], cls: type[T]) -> T:
     """Read the TOML file at ``path`` as a ``cls``; raise :class:`InputError` naming file and place if it is not one."""
     path = Path(path)
+    check_source(path)
     try:
         text = path.read_bytes()
     except OSError as error:

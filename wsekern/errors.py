@@ -1,5 +1,8 @@
 """Every error a user can meet. Each message says what, where, and what would be accepted."""
 
+import contextlib
+import os
+import stat
 from dataclasses import fields
 from functools import cache
 from numbers import Integral
@@ -135,3 +138,12 @@ def raise_for_status(status: int, detail: str = "", report: dict | None = None) 
     if issubclass(exception, SimulationError):
         raise exception(message, report)
     raise exception(message)
+
+
+def check_source(path: str | os.PathLike[str]) -> None:
+    """Refuse to read a device: of some there is no end. Where there is nothing, whoever opens it tells so."""
+    mode = 0
+    with contextlib.suppress(OSError, ValueError):
+        mode = os.stat(path).st_mode
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise InputError(f"cannot read {path}: it is a device, expected a file")

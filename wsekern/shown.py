@@ -1,11 +1,13 @@
 """How objects look at a prompt and in a notebook: one short line, and a table of what they hold.
 
 A public class inherits :class:`Shown`, or :class:`Tabled` where its line is short as Python writes it. Dataclasses and
-:class:`msgspec.Struct` show their fields; others say in ``_facts`` what there is to see.
+:class:`msgspec.Struct` show their fields; others say in ``_facts`` what there is to see. What cannot inherit, as a compiled
+class, calls :func:`line` and :func:`table`.
 """
 
 from dataclasses import fields, is_dataclass
 from html import escape
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -26,10 +28,7 @@ class Tabled:
         return {name: getattr(self, name) for name in names}
 
     def _repr_html_(self) -> str:
-        left = "style='text-align:left'"
-        rows = "".join(f"<tr><th {left}>{escape(name)}</th><td {left}>{_cell(value)}</td></tr>"
-                       for name, value in self._facts().items())
-        return f"<table><caption>{escape(type(self).__name__)}</caption>{rows}</table>"
+        return table(type(self).__name__, self._facts())
 
 
 class Shown(Tabled):
@@ -38,15 +37,27 @@ class Shown(Tabled):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        shown, used = [], len(type(self).__name__) + 2
-        for name, value in self._facts().items():
-            item = f"{name}={short(value)}"
-            used += len(item) + 2
-            if used > LINE:
-                shown.append("...")
-                break
-            shown.append(item)
-        return f"{type(self).__name__}({', '.join(shown)})"
+        return line(type(self).__name__, self._facts())
+
+
+def line(kind: str, facts: dict[str, Any]) -> str:
+    """An object as one line of about :data:`LINE` characters."""
+    shown, used = [], len(kind) + 2
+    for name, value in facts.items():
+        item = f"{name}={short(value)}"
+        used += len(item) + 2
+        if used > LINE:
+            shown.append("...")
+            break
+        shown.append(item)
+    return f"{kind}({', '.join(shown)})"
+
+
+def table(kind: str, facts: dict[str, Any]) -> str:
+    """An object as a table of HTML."""
+    left = "style='text-align:left'"
+    rows = "".join(f"<tr><th {left}>{escape(name)}</th><td {left}>{_cell(value)}</td></tr>" for name, value in facts.items())
+    return f"<table><caption>{escape(kind)}</caption>{rows}</table>"
 
 
 def short(value: Any) -> str:
@@ -58,6 +69,8 @@ def short(value: Any) -> str:
         return f"{type(value).__name__}({name!r})" if isinstance(name, str) else f"{type(value).__name__}(...)"
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, FunctionType | type):
+        return value.__name__
     text = repr(value)
     if len(text) <= 72:
         return text

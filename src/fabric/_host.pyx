@@ -19,6 +19,7 @@ from wsekern.fabric.wsekern_fabric cimport (
     wsk_fabric_next_event, wsk_fabric_offer, wsk_fabric_offer_edge, wsk_fabric_on_delivery, wsk_fabric_on_room,
     wsk_fabric_open, wsk_fabric_plan, wsk_fabric_pop, wsk_fabric_push, wsk_fabric_room, wsk_fabric_save, wsk_fabric_sink,
     wsk_fabric_top, wsk_plan, wsk_plan_rules, wsk_plan_save, wsk_rules)
+from wsekern.shown import line, table
 
 cdef enum:
     MOST_PLAIN = 64                   # words that one plain inject takes
@@ -174,6 +175,16 @@ cdef class HostPort:
         """(x, y) of the PE."""
         width = self.state.plan.shape[1]
         return self.pe % width, self.pe // width
+
+    def _facts(self) -> dict:
+        x, y = self.place
+        return {"x": x, "y": y, "color": self.color}
+
+    def __repr__(self) -> str:
+        return line("HostPort", self._facts())
+
+    def _repr_html_(self) -> str:
+        return table("HostPort", self._facts())
 
     def push(self, data, control=False, advance=False) -> bool:
         """Let a word wait outside the ramp; False where as many wait as :meth:`room` allows."""

@@ -13,10 +13,13 @@ from tests.fuzz.command_lines import checked, outcome_of_process
 from tests.fuzz.files import LAYOUT, PE, configs, tokenizer
 from wsekern import tiles
 from wsekern.csl.build import Options, build
+from wsekern.csl.source import Source
+from wsekern.description import load_description
 from wsekern.errors import InputError
 from wsekern.fabric import FabricPlan, Route
-from wsekern.fabric.simulation import words_of
-from wsekern.machine import load_machine
+from wsekern.fabric.simulation import saved_bytes, words_of
+from wsekern.inference.kept_run import read_run
+from wsekern.machine import Machine, load_machine
 from wsekern.ops import AllReduce, FlowEngine
 from wsekern.ops.engines.cycle import CycleEngine
 from wsekern.ops.grid.gemm import MeshGemm
@@ -161,3 +164,11 @@ def test_no_words_are_of_any_type():
 
 def test_a_profile_of_a_folder_that_does_not_run_is_refused_once():
     assert checked(["csl", "profile", "../.."], outcome_of_process) is None
+
+
+@pytest.mark.parametrize("read", [
+    lambda path: load_description(path, Machine), Source.read, saved_bytes, lambda path: read_run(path, {})],
+    ids=["TOML", "CSL", "state", "run"])
+def test_devices_without_an_end_are_not_read(read: Callable[[str], Any]):
+    with pytest.raises(InputError, match="/dev/full: it is a device"):
+        read("/dev/full")

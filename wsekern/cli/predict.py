@@ -118,9 +118,10 @@ def predict_wafer(model: str | None, phase: str, machine: str, grid_text: str | 
                                        profile, clock, mapping, batch, precision, activations, program_set, **kept)
 
     def page() -> "Page":
+        from wsekern.machine import load_machine
         from wsekern.report.pages import wafer_page
 
-        return wafer_page(prediction, placement)
+        return wafer_page(prediction, placement, load_machine(machine) if placement is None else placement.machine)
 
     write_page(html_path, page)
     if timeline_path:

@@ -17,6 +17,7 @@ from wsekern.cluster.steady import kept_state, steady_state
 from wsekern.cluster.step import decode_step
 from wsekern.errors import InputError
 from wsekern.queueing import StepCosts
+from wsekern.shown import Tabled
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 from wsekern.workload.speculation import Speculation
@@ -51,7 +52,7 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Constraint:
+class Constraint(Tabled):
     """What a system must keep: bounds on the time per output token and to the first token, on GPUs, power and price."""
 
     time_per_output_token_seconds: float = float("inf")

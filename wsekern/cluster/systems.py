@@ -9,6 +9,7 @@ from wsekern.cluster.hardware import Cluster
 from wsekern.cluster.layout import Deployment, cache_bytes
 from wsekern.cluster.precision import Precision
 from wsekern.cluster.step import decode_step
+from wsekern.shown import Tabled
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.speculation import FREE, Draft, Speculation
 
@@ -27,7 +28,7 @@ def transfer_seconds(reading: Deployment, prompt: float, rate: float, moved: flo
 
 
 @dataclass(frozen=True, kw_only=True)
-class Speculative:
+class Speculative(Tabled):
     """Decoding with drafted tokens. ``tokens_per_step`` is what a step keeps on average, its own token included."""
 
     tokens_per_step: float

@@ -156,7 +156,8 @@ def _wafers(placement: Placement) -> Kind:
     facts = {"wafers": placement.wafers, "grid": f"{placement.width}x{placement.height}", "regions": placement.regions,
              "layers_per_region": placement.layers, "prompt_chunk_tokens": placement.chunk, "profile": placement.profile,
              "cache_tokens": request.context * request.batch, "users_placed_for": request.batch}
-    room = f"room for {request.batch:,} requests as long as the longest ({request.context:,} tokens), or more that are shorter"
+    room = (f"room for {request.batch:,} request{'s' if request.batch > 1 else ''} as long as the longest ({request.context:,} "
+            "tokens), or more that are shorter")
     return Kind(WaferSystem(placement), facts, [room, *wafer_assumptions(placement, request)])
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_source
 
 MAX_ERRORS = 20
 """After so many no others are looked for."""
@@ -27,6 +27,7 @@ class Source:
         """The file at ``path``; :class:`InputError` where it cannot be read or is no text."""
         path = Path(path)
         shown = name or str(path)
+        check_source(path)
         try:
             if path.stat().st_size > MAX_BYTES:
                 raise InputError(f"{shown}: {path.stat().st_size} bytes are no CSL source; expected at most {MAX_BYTES}")

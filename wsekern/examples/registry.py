@@ -8,6 +8,7 @@ import numpy as np
 
 from wsekern.errors import InputError
 from wsekern.program import Simulation
+from wsekern.shown import Shown
 
 TIERS = {
     "T0": "scalar code, memory descriptors, host copies and launches, map",
@@ -33,8 +34,8 @@ FEATURES = ("host copy", "streaming", "regions", "local tasks", "data tasks", "c
 Host = Callable[[Simulation], np.ndarray]
 
 
-@dataclass(frozen=True)
-class Outcome:
+@dataclass(frozen=True, repr=False)
+class Outcome(Shown):
     """What a program gave: ``cycles`` until its last PE was idle, ``got`` and ``expected`` values. ``tolerance`` bounds the
     error relative to the larger of 1 and the expected value; 0 asks for the same values. ``host`` runs it once more."""
 
@@ -69,8 +70,8 @@ def measure(simulation: Simulation, host: Host, expected: np.ndarray, tolerance:
     return Outcome(int(simulation.clock.max()), got, expected, simulation, tolerance, host)
 
 
-@dataclass(frozen=True)
-class Example:
+@dataclass(frozen=True, repr=False)
+class Example(Shown):
     """A program with its inputs and what numpy says that comes out. ``run(machine, profile, **sizes)`` runs it."""
 
     name: str

@@ -26,8 +26,8 @@ from wsekern.machine import Machine, load_machine
 from wsekern.shown import Shown
 
 
-@dataclass(frozen=True)
-class Rules:
+@dataclass(frozen=True, repr=False)
+class Rules(Shown):
     """What the routers of a machine can do. Latencies in cycles, ``buffer_depth`` in words per router and color."""
 
     name: str = "own machine"
@@ -91,8 +91,8 @@ Area = tuple[int, int] | tuple[int, int, int, int]
 """A PE (x, y), or a rectangle of them (x, y, width, height)."""
 
 
-@dataclass(frozen=True, eq=False)
-class Connection:
+@dataclass(frozen=True, eq=False, repr=False)
+class Connection(Shown):
     """Ways that :meth:`FabricPlan.connect` painted: the color on which each source sends, uint8 (height, width); the links of
     all ways together; the links from a source to the farthest of its destinations, at most."""
 

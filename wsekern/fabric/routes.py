@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from wsekern.errors import InputError, check_flag, check_flags, check_whole, is_whole
+from wsekern.shown import Tabled
 
 
 class Port(IntEnum):
@@ -66,7 +67,7 @@ def ports_of(mask: int) -> tuple[Port, ...]:
 
 
 @dataclass(frozen=True)
-class Position:
+class Position(Tabled):
     """What a switch position replaces in position 0; None inherits."""
 
     rx: Ports | None = None
@@ -74,7 +75,7 @@ class Position:
 
 
 @dataclass(frozen=True)
-class Route:
+class Route(Tabled):
     """Route of one color in one router: port masks per switch position (at most four) and the switch's modes."""
 
     rx: tuple[int, ...]
@@ -157,7 +158,7 @@ def control_payload(commands: Iterable[Command | int], *, entry_point: int = 0,
 
 
 @dataclass(frozen=True)
-class RangeFilter:
+class RangeFilter(Tabled):
     """Lets a data word into the core only if its index (high 16 bits) is in [low, high]; control words pass."""
 
     low: int
@@ -169,7 +170,7 @@ class RangeFilter:
 
 
 @dataclass(frozen=True)
-class CounterFilter:
+class CounterFilter(Tabled):
     """Counts words from ``start``, wraps after ``limit``, lets pass while the count is at most ``high``.
 
     ``first_limit`` (the sparse counter) replaces ``limit`` once, until the first wrap.

@@ -11,13 +11,22 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsekern.errors import DeadlineError, InputError, ProgramError, ProgramWarning, check_flag, check_whole, is_whole
+from wsekern.errors import (
+    DeadlineError,
+    InputError,
+    ProgramError,
+    ProgramWarning,
+    check_flag,
+    check_source,
+    check_whole,
+    is_whole,
+)
 from wsekern.fabric import _host, _routing
 from wsekern.fabric._host import HostPort
 from wsekern.fabric.plan import FabricPlan, route_record
 from wsekern.fabric.routes import Port, Route, port_of
 from wsekern.output import write_file
-from wsekern.shown import Shown
+from wsekern.shown import Shown, table
 
 REPLACED = ("the route is replaced with {number} word{s} on the way, which may follow the old one or the new one: replace it "
             "once they are through, or in a teardown")
@@ -36,6 +45,9 @@ class Word(NamedTuple):
     control: bool
     teardown: bool
     data: int
+
+    def _repr_html_(self) -> str:
+        return table("Word", self._asdict())
 
 
 class Stop(IntFlag):
@@ -373,6 +385,7 @@ def _fabric_again(cls: type[Fabric], plan: _routing.Plan, sinks: tuple[int, ...]
 def saved_bytes(saved: bytes | str | os.PathLike[str]) -> bytes:
     """The bytes of a saved state, themselves or of the file that has them; empty ones are no state, and refused as such."""
     if isinstance(saved, str | os.PathLike):
+        check_source(saved)
         try:
             return Path(saved).read_bytes()
         except (OSError, ValueError) as error:

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 import wsekern
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_source
 from wsekern.inference.generate import SavedRun
 from wsekern.output import write_file
 
@@ -97,6 +97,7 @@ def read_run(path: str | os.PathLike[str], identity: Mapping[str, str]) -> Saved
             return arrays[str(value)]
         raise NotImplementedError(f"{kind.__name__} in a run")
 
+    check_source(path)
     try:
         arrays = load(Path(path).read_bytes())
         told = msgspec.json.decode(arrays.pop("told").tobytes(), type=_Told)

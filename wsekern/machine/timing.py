@@ -7,6 +7,7 @@ from math import ceil
 
 from wsekern.errors import InputError
 from wsekern.machine.machine import Machine, load_machine
+from wsekern.shown import Shown
 
 PRECISIONS = ("fp32", "fp16", "fp16_fp32", "bf16")
 """fp32; fp16 with fp16 accumulation; fp16 with fp32 accumulation; bf16."""
@@ -33,8 +34,8 @@ def _fraction(value: float) -> Fraction:
     return Fraction(value).limit_denominator(1000)
 
 
-@dataclass(frozen=True)
-class Timing:
+@dataclass(frozen=True, repr=False)
+class Timing(Shown):
     """What things cost on ``machine`` under ``profile`` for ``precision``, in whole cycles.
 
     The rules are those of ``docs/machine-model.md``: an instruction issued at ``s`` executes its first element at

@@ -21,10 +21,11 @@ from wsekern.ops.local.gemv import Gemv
 from wsekern.ops.operation import Axis, check_line
 from wsekern.ops.registry import algorithms
 from wsekern.output import write_figure
+from wsekern.shown import Shown
 
 
-@dataclass(frozen=True)
-class Choice:
+@dataclass(frozen=True, repr=False)
+class Choice(Shown):
     """The fastest operation found, its time, why it wins, and everything that was tried (name, cycles), fastest first.
 
     ``operation`` is a tuple where several run one after the other.
@@ -180,8 +181,8 @@ def best_gemm(pes: int, tile: tuple[int, int, int], machine: Machine | str, prof
     return _choose(candidates, _loaded(machine), pes, height, profile, precision)
 
 
-@dataclass(frozen=True)
-class Crossover:
+@dataclass(frozen=True, repr=False)
+class Crossover(Shown):
     """Cycles of every algorithm on lines of ``pes`` PEs (None where it does not fit), and where the fastest changes."""
 
     kind: str

@@ -1,11 +1,12 @@
 """Operands of vector instructions: descriptors of memory and fabric, named as a CSL programmer knows them."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.shown import Tabled
 
 ElementType = Literal["fp32", "fp16", "bf16", "u32", "u16", "i32", "i16"]
 
@@ -24,7 +25,7 @@ def element_type(name: str) -> ElementType:
     return name
 
 
-class Array(str):
+class Array(str, Tabled):
     """A symbol of a program: its name, with its element ``type`` and number of ``elements``; ``stored``: the type that it was
     declared with, another one where this is a view of it."""
 
@@ -37,6 +38,9 @@ class Array(str):
         made = super().__new__(cls, name)
         made.type, made.elements, made.stored = type, elements, stored or type
         return made
+
+    def _facts(self) -> dict[str, Any]:
+        return {"name": str(self), "type": self.type, "elements": self.elements, "stored": self.stored}
 
     def __getnewargs__(self) -> tuple[str, ElementType, int, ElementType]:
         return str(self), self.type, self.elements, self.stored
@@ -62,7 +66,7 @@ def _seen_as(symbol: str, type: ElementType | None) -> ElementType | None:
 
 
 @dataclass(frozen=True)
-class Mem:
+class Mem(Tabled):
     """Memory descriptor (mem1d): ``extent`` elements of ``symbol`` from ``offset``, ``stride`` elements apart (0: one
     scalar for all); in each repeat of a map the first element moves on by ``advance``. With ``save`` a named descriptor
     goes on where its last instruction ended, and without an ``advance`` where the repeat before did. ``type``: what its
@@ -81,7 +85,7 @@ class Mem:
 
 
 @dataclass(frozen=True)
-class Mem4d:
+class Mem4d(Tabled):
     """Memory descriptor of up to four dimensions, the last one fastest: ``shape`` elements, ``strides`` elements apart;
     ``type`` as in :class:`Mem`."""
 
@@ -101,7 +105,7 @@ class Mem4d:
 
 
 @dataclass(frozen=True)
-class Ring:
+class Ring(Tabled):
     """Circular buffer: ``extent`` elements of ``symbol`` in each instruction, which begins again after the symbol's last
     element; a named one goes on where its last instruction ended."""
 
@@ -116,7 +120,7 @@ class Ring:
 
 
 @dataclass(frozen=True)
-class Fifo:
+class Fifo(Tabled):
     """FIFO in the memory of ``symbol``: a target pushes, a source pops. An asynchronous instruction waits while it is full
     or empty, a synchronous one ends early. ``on_push`` and ``on_pop``: tasks that are activated by a push after a pop
     found it empty, by a pop after a push found it full. In instructions, ``extent`` elements (default: no limit)."""
@@ -133,7 +137,7 @@ class Fifo:
 
 
 @dataclass(frozen=True)
-class Fabric:
+class Fabric(Tabled):
     """Fabric descriptor: ``extent`` elements of ``type`` through input or output queue ``queue``.
 
     ``packing``: elements in a word, by default as many as it holds. Of words that leave, ``control`` makes control

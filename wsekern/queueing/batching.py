@@ -16,13 +16,14 @@ from wsekern.errors import InputError, check_flags
 from wsekern.queueing._batching import Batching
 from wsekern.queueing.outcome import Outcome
 from wsekern.queueing.traffic import Traffic
+from wsekern.shown import Shown
 
 EVENTS = 20_000
 """In one go: some milliseconds, after which Ctrl-C is heard."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class StepCosts:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class StepCosts(Shown):
     """Seconds of an engine's steps, linear between the points of two grids (and beyond their ends).
 
     A step of ``D`` decoding sequences that look back on ``c`` tokens on average takes ``base(D) + slope(D) c``. ``P`` tokens of

@@ -19,6 +19,7 @@ from wsekern.errors import InputError, check_flags
 from wsekern.queueing._pipeline import Line
 from wsekern.queueing.outcome import Outcome
 from wsekern.queueing.traffic import Traffic
+from wsekern.shown import Shown
 
 JAM = 2
 """Chunks in the line for each of its regions at most: one that it works on and one that waits."""
@@ -27,8 +28,8 @@ SLICE = 100_000
 """Jobs between two looks for Ctrl-C: some tens of milliseconds."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class LineCosts:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class LineCosts(Shown):
     """What a line takes, in seconds.
 
     Cost arrays have an entry for each number of tokens from 1. A job's seconds in a region, handing on included, are base +

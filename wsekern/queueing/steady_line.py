@@ -12,6 +12,7 @@ import numpy as np
 
 from wsekern.queueing._steady import Steady
 from wsekern.queueing.pipeline import JAM, LineCosts
+from wsekern.shown import Tabled
 
 ROUNDS = 60
 """Most iterations of the fixed point."""
@@ -21,7 +22,7 @@ CLOSE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class SteadyLine:
+class SteadyLine(Tabled):
     """Means over the requests of users who take turns on a line. Seconds."""
 
     time_to_first_token_seconds: float

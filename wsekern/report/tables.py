@@ -42,7 +42,7 @@ def _inner(facts: Mapping[str, Any], key: str, name: str) -> str:
 def quantity(key: str, value: Any) -> str:
     """A fact for people: three digits, and the unit that its name carries."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return _fact(value)
+        return "none" if value is None else _fact(value)
     for ending, written in _UNITS.items():
         if key.endswith(ending):
             return written(float(value))
@@ -52,6 +52,7 @@ def quantity(key: str, value: Any) -> str:
 _UNITS: dict[str, Callable[[float], str]] = {
     "seconds": seconds, "bytes": size, "watts": lambda value: f"{amount(value)} W",
     "hertz": lambda value: f"{value / 1e9:.3g} GHz",
+    "joules_per_request": lambda value: f"{amount(value)} J", "usd_per_request": lambda value: f"{amount(value)} USD",
     "joules_per_token": lambda value: f"{amount(value)} J", "usd_per_million_tokens": lambda value: f"{amount(value)} USD",
     "usd_per_hour": lambda value: f"{amount(value)} USD", "cycles": lambda value: f"{value:,.0f}"}
 """How values are written whose names end so."""
@@ -73,6 +74,8 @@ def _fact(value: Any) -> str:
         return f"{value:,.6g}"
     if isinstance(value, dict):
         return ", ".join(f"{name} {_fact(item)}" for name, item in value.items())
+    if isinstance(value, tuple):
+        return ", ".join(map(_fact, value))
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -15,7 +15,7 @@ from wsekern.cluster.hardware import Cluster, Gpu, load_gpu
 from wsekern.cluster.layout import Layout
 from wsekern.cluster.parts import common_heads
 from wsekern.cluster.precision import Precision
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_source
 from wsekern.validation.gpu_rows import Case, Refused, model_of, precision_from
 from wsekern.validation.gpu_settings import APART, SPECULATIVE
 from wsekern.workload import ModelConfig
@@ -62,6 +62,7 @@ def is_machine_table(columns: Iterable[object]) -> bool:
 
 def header_of(path: str | Path) -> list[str]:
     """The first line of a CSV file; empty where it is none."""
+    check_source(path)
     try:
         with open(path, newline="", encoding="utf-8") as file:
             return next(csv.reader(file), [])

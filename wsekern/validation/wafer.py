@@ -7,7 +7,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from wsekern.errors import InputError, WsekernError
+from wsekern.errors import InputError, WsekernError, check_source
 from wsekern.inference.predict import predict_layer
 from wsekern.ops.predict import predict_op
 from wsekern.validation.rows import Row, fault_note, read_value, stated_fitted, summarise
@@ -22,6 +22,7 @@ NATIVE_GRID = 256
 
 def is_wafer_table(path: str | Path) -> bool:
     """Does the header of a CSV file name the columns of wafer measurements?"""
+    check_source(path)
     try:
         with open(path, newline="", encoding="utf-8") as file:
             header = next(csv.reader(file), [])

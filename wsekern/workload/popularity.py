@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsekern.errors import InputError
+from wsekern.errors import InputError, check_source
 from wsekern.formulas import opaque
 
 MAX_TRACE = 1_000_000
@@ -141,6 +141,7 @@ def parse_expert_law(text: str) -> ExpertLaw:
 
 
 def _read_trace(path: Path) -> ExpertLaw:
+    check_source(path)
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from wsekern.ops.local.vector import apply
+from wsekern.shown import Shown
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -23,8 +24,8 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
         return 1 / (1 + np.exp(-x))
 
 
-@dataclass(frozen=True)
-class Activations:
+@dataclass(frozen=True, repr=False)
+class Activations(Shown):
     """The functions of a model: exp of what is at most 0, and SiLU."""
 
     exp: Function = np.exp

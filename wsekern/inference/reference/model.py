@@ -14,6 +14,7 @@ from wsekern.inference.reference.mixture import ReferenceMixture
 from wsekern.inference.reference.norms import normalize
 from wsekern.inference.reference.part import BlockWeights, ReferencePart
 from wsekern.inference.reference.recurrent import ReferenceRecurrent
+from wsekern.shown import Shown
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Norm, Recurrent
 from wsekern.workload.weights.weights import Weights
@@ -28,7 +29,7 @@ PARTS: dict[type, type[ReferencePart]] = {
 """Class of the description -> its class in the reference: a line for each."""
 
 
-class ReferenceModel:
+class ReferenceModel(Shown):
     """A decoder with what its layers keep of one sequence.
 
     ``kept``: its weights stay in memory, in float32; else each call reads those of one block after the other.
@@ -40,6 +41,9 @@ class ReferenceModel:
         self._block = [weights.block(index) for index in range(config.layers)].__getitem__ if kept else weights.block
         functions, self.length = activations or Activations(), 0
         self._blocks = [ReferenceBlock(config, block, functions) for block in config.blocks]
+
+    def _facts(self) -> dict[str, Any]:
+        return {"config": self.config, "length": self.length}
 
     def forward(self, tokens: list[int]) -> np.ndarray:
         """Feed ``tokens`` (m of them) after those already seen; return logits (m, vocab)."""

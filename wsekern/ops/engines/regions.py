@@ -24,10 +24,11 @@ from wsekern.ops.engines.flow import FlowEngine
 from wsekern.ops.engines.programs import ColorAllocator, place_operations
 from wsekern.ops.operation import Operation
 from wsekern.program import Layout, Program, Simulation
+from wsekern.shown import Shown, Tabled
 
 
 @dataclass(frozen=True)
-class Region:
+class Region(Tabled):
     """``width`` x ``height`` PEs, the first of them at column ``x`` and row ``y``."""
 
     x: int
@@ -41,8 +42,8 @@ class Region:
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
+@dataclass(frozen=True, eq=False, repr=False)
+class Part(Shown):
     """An operation on a region, with its tiles (height, width of the region, ...)."""
 
     region: Region

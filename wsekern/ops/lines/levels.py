@@ -7,9 +7,6 @@ from itertools import combinations_with_replacement
 from math import prod
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from wsekern.errors import InputError
 from wsekern.ops.lines.line import group_begin, group_root
 from wsekern.ops.operation import check_count
@@ -64,7 +61,7 @@ class Levels:
 
     def group_of(self, level: int, member: int) -> int:
         """The group of a member of a level."""
-        return next(j for j in range(self.members[level + 1]) if self.group(level, j)[1] > member)
+        return ((member + 1) * self.members[level + 1] - 1) // self.members[level]
 
     def places(self, level: int) -> list[int]:
         """PEs that are the members of a level."""
@@ -93,19 +90,24 @@ def quickest_groups(length: int, stage: int, taken: int) -> tuple[int, ...]:
     """Groups of each level of the K-tree on ``length`` PEs that takes the fewest cycles beside hops: the half of a group of
     every level in chained stages of ``stage`` cycles, and the ``taken`` cycles of a second stream at its middle. All numbers
     but that of the PEs of a group of the first level are odd: results then set out from the middle of the line."""
-    uppers, groups, stages, levels = _uppers()
-    cycles = (stages + -(-length // groups) // 2) * stage + levels * taken
-    cycles[3 * groups > length] = 1 << 62
-    best = int(cycles.argmin())
-    found = uppers[best] if cycles[best] < length // 2 * stage + taken else ()
+    best, found = length // 2 * stage + taken, ()
+    for groups, stages, sizes in _uppers():
+        if 3 * groups > length:
+            break
+        cycles = (stages + -(-length // groups) // 2) * stage + (len(sizes) + 1) * taken
+        if cycles < best:
+            best, found = cycles, sizes
     return tuple(prod(found[level:]) for level in range(len(found)))
 
 
 @lru_cache(maxsize=1)
-def _uppers() -> tuple[list[tuple[int, ...]], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Odd sizes of the groups of all levels but the first, how many groups of PEs these are, the stages that they add up to,
-    and the levels with the first."""
-    found = [sizes for count in range(1, MOST_LEVELS) for sizes in combinations_with_replacement(range(3, 42, 2), count)
-             if prod(sizes) <= 800]
-    return (found, np.array([prod(sizes) for sizes in found]), np.array([sum(size // 2 for size in sizes) for sizes in found]),
-            np.array([len(sizes) + 1 for sizes in found]))
+def _uppers() -> tuple[tuple[int, int, tuple[int, ...]], ...]:
+    """Odd sizes of the groups of all levels but the first, by the groups of the first: these, the stages that the sizes add up
+    to, and the sizes. Of as many groups in as many levels, those with the fewest stages."""
+    best: dict[tuple[int, int], tuple[int, tuple[int, ...]]] = {}
+    for count in range(1, MOST_LEVELS):
+        for sizes in combinations_with_replacement(range(3, 42, 2), count):
+            key, stages = (prod(sizes), count), sum(size // 2 for size in sizes)
+            if key[0] <= 800 and (key not in best or stages < best[key][0]):
+                best[key] = stages, sizes
+    return tuple((groups, *best[groups, count]) for groups, count in sorted(best))

@@ -19,10 +19,11 @@ from math import lcm
 import numpy as np
 
 from wsekern.errors import InputError, check_flag
+from wsekern.shown import Shown
 
 
-@dataclass(frozen=True, eq=False)
-class Padded:
+@dataclass(frozen=True, eq=False, repr=False)
+class Padded(Shown):
     """A matrix as tiles (PE rows, PE columns, m, n), zeros beyond its ``shape``."""
 
     tiles: np.ndarray

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 from wsekern.report.html.scales import Scale
+from wsekern.shown import Shown
 
 COLORS = 8
 """Colors of marks, counted from 0; more begin again."""
@@ -19,8 +20,8 @@ DOT = 0.0
 """Width and height of a mark that is a point."""
 
 
-@dataclass(frozen=True)
-class Mark:
+@dataclass(frozen=True, repr=False)
+class Mark(Shown):
     """A rectangle, or a point where it has no size, in percent of the area from its left and its lower side."""
 
     left: float
@@ -37,8 +38,8 @@ class Mark:
     """Share of its height that has the whole color, from below; the rest is light."""
 
 
-@dataclass(frozen=True)
-class Line:
+@dataclass(frozen=True, repr=False)
+class Line(Shown):
     """Through ``points`` (percent of the area, from its left and lower side)."""
 
     points: Sequence[tuple[float, float]]
@@ -46,8 +47,8 @@ class Line:
     dashed: bool = False
 
 
-@dataclass(frozen=True)
-class Plot:
+@dataclass(frozen=True, repr=False)
+class Plot(Shown):
     """A chart: what it shows in ``title`` and ``summary`` (a sentence for who does not see it), and ``header`` and ``rows``,
     the table behind it.
 
@@ -77,8 +78,8 @@ class Plot:
         return max((len(text) for _, text in self.y_ticks), default=0)
 
 
-@dataclass(frozen=True)
-class Span:
+@dataclass(frozen=True, repr=False)
+class Span(Shown):
     """A piece of a lane, from ``start`` on, ``length`` long."""
 
     lane: str
@@ -121,8 +122,8 @@ def bars(title: str, summary: str, parts: Mapping[str, Sequence[tuple[str, float
     return lanes(title, summary, spans, x_label, **{"lane": 34, "legend": legend if len(legend) > 1 else ()} | more)
 
 
-@dataclass(frozen=True)
-class Series:
+@dataclass(frozen=True, repr=False)
+class Series(Shown):
     """Points (x, y, label) of one kind; ``joined`` by a line in their order."""
 
     name: str

@@ -10,13 +10,14 @@ from rich.console import Console, ConsoleRenderable, Group, RenderableType
 from rich.text import Text as RichText
 
 from wsekern.report.html.charts import Plot
+from wsekern.shown import Shown
 
 BLOCKS = frozenset("█▏▎▍▌▋▊▉ ")
 """What bars on a terminal are drawn with."""
 
 
-@dataclass(frozen=True)
-class Table:
+@dataclass(frozen=True, repr=False)
+class Table(Shown):
     """Rows of text under ``header``; the first cell of a row is its name."""
 
     header: Sequence[str]
@@ -25,16 +26,16 @@ class Table:
     caption: str = ""
 
 
-@dataclass(frozen=True)
-class Lines:
+@dataclass(frozen=True, repr=False)
+class Lines(Shown):
     """A list of sentences."""
 
     items: Sequence[str]
     title: str = ""
 
 
-@dataclass(frozen=True)
-class Text:
+@dataclass(frozen=True, repr=False)
+class Text(Shown):
     """A paragraph; ``plain`` keeps its spaces and line breaks, as a text that a model wrote."""
 
     text: str
@@ -44,16 +45,16 @@ class Text:
 Part = Table | Lines | Text | Plot
 
 
-@dataclass(frozen=True)
-class Section:
+@dataclass(frozen=True, repr=False)
+class Section(Shown):
     """Parts under a heading."""
 
     title: str
     parts: Sequence[Part]
 
 
-@dataclass(frozen=True)
-class Page:
+@dataclass(frozen=True, repr=False)
+class Page(Shown):
     """``title`` (what was asked), ``answer`` (in one sentence), sections, and the ``data`` that ``--json`` of the same command
     writes: it lies in the page, to be taken from there."""
 

@@ -23,10 +23,14 @@ def html_page(view: RenderableType, title: str) -> str:
 
 def facts_page(title: str, answer: str, facts: Mapping[str, Any], pictures: Sequence[Section] = ()) -> Page:
     """One prediction: a fact a line."""
+    return Page(title, answer, [*pictures, *facts_sections("All figures", facts)], facts)
+
+
+def facts_sections(title: str, facts: Mapping[str, Any]) -> list[Section]:
+    """A fact a line, and each list of sentences or records under a heading of its own."""
     lists = {name: value for name, value in facts.items() if isinstance(value, list) and value}
     plain = {name: value for name, value in facts.items() if name not in lists}
-    sections = [*pictures, Section("All figures", [facts_table(plain)])]
-    return Page(title, answer, [*sections, *(Section(_words(name), _listed(value)) for name, value in lists.items())], facts)
+    return [Section(title, [facts_table(plain)]), *(Section(_words(name), _listed(value)) for name, value in lists.items())]
 
 
 def facts_table(facts: Mapping[str, Any]) -> Table:
@@ -38,8 +42,13 @@ def _listed(values: Sequence[Any]) -> list[Part]:
     """A list of sentences, or of records, a line each."""
     if not all(isinstance(value, dict) for value in values):
         return [Lines([shown for _, shown in fact_rows({"": list(values)})])]
-    rows = [[shown for _, shown in fact_rows(value)] for value in values]
+    rows = [[shown for _, shown in fact_rows(value, _of_record)] for value in values]
     return [Table([name.replace("_", " ") for name in values[0]], rows)]
+
+
+def _of_record(key: str, value: Any) -> str:
+    """As any quantity; errors are shares of what was measured."""
+    return f"{100 * value:+.1f}\N{NO-BREAK SPACE}%" if key == "error" and isinstance(value, float) else quantity(key, value)
 
 
 def _words(name: str) -> str:

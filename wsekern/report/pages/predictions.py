@@ -7,12 +7,13 @@ from typing import Any
 
 from wsekern.cluster.choose import Point
 from wsekern.cluster.kernel_list import Kernel
+from wsekern.machine import Machine
 from wsekern.planning.journey import Journey
 from wsekern.planning.layout import Placement
 from wsekern.report.html import Page, Plot, Section, Series, bars, curves, parts_of
 from wsekern.report.pages.gpus import kernels_plot
-from wsekern.report.pages.plain import facts_page, facts_table
-from wsekern.report.pages.wafers import floor_section, journey_section, time_section
+from wsekern.report.pages.plain import facts_page, facts_sections
+from wsekern.report.pages.wafers import assumed_section, floor_section, journey_section, time_section
 from wsekern.report.systems import points_table
 from wsekern.report.words import amount, seconds
 
@@ -20,8 +21,8 @@ CAUSES = {"compute": 2, "fabric": 3, "stages": 0, "stream": 6, "overhead": 5}
 """Colors of what cycles go to."""
 
 
-def wafer_page(prediction: Mapping[str, Any], placement: Placement | None) -> Page:
-    """A phase of a model on one grid, or on the regions of a plan."""
+def wafer_page(prediction: Mapping[str, Any], placement: Placement | None, machine: Machine) -> Page:
+    """A phase of a model on one grid, or on the regions of a plan, of a machine."""
     context, phase = prediction["context"], prediction["phase"]
     title = f"{prediction['model']}, {phase} with {context:,} tokens on {prediction['machine']}"
     answer = (f"{prediction['cycles']:,.0f} cycles, {seconds(prediction['seconds'])} at {prediction['clock_hertz'] / 1e9:.2f} "
@@ -35,7 +36,8 @@ def wafer_page(prediction: Mapping[str, Any], placement: Placement | None) -> Pa
     if placement is not None:
         journey = Journey(placement)
         pictures += [floor_section(placement), time_section(journey), journey_section(journey)]
-    return facts_page(title, answer, prediction, pictures)
+    assumed = assumed_section(machine, prediction["clock_hertz"], prediction["profile"])
+    return facts_page(title, answer, prediction, [*pictures, assumed])
 
 
 def _parts(parts: Mapping[str, float]) -> list[Plot]:
@@ -71,7 +73,7 @@ def choice_page(model: str, objective: str, best: Mapping[str, Any], fronts: Map
     plot = curves("Pareto fronts", "Up and to the right is better.", series, "tokens/s for each user", "tokens/s for each GPU",
                   guides=guides)
     return Page(f"{model}: the best cluster", answer, [
-        Section("Fronts", [plot, *parts_of(points_table(fronts))]), Section("The choice", [facts_table(best)])], data)
+        Section("Fronts", [plot, *parts_of(points_table(fronts))]), *facts_sections("The choice", best)], data)
 
 
 def _point(name: str, point: Point) -> str:

@@ -7,6 +7,7 @@ from wsekern.compare import Execution
 from wsekern.report.comparison import execution_view
 from wsekern.report.html import Mark, Page, Part, Plot, Section, Series, Text, bars, curves, floor, parts_of
 from wsekern.report.pages.predictions import CAUSES
+from wsekern.report.pages.wafers import assumed_section
 from wsekern.report.words import amount, seconds
 
 PARTS = 6
@@ -27,7 +28,8 @@ def run_page(execution: Execution, prompt: str, data: Mapping[str, Any]) -> Page
         Section("Where the cycles go", _cycles(execution)),
         Section("Tokens", [*_tokens(execution)]),
         Section("Memory of a PE", [_memory(execution)]),
-        Section("All figures", parts_of(execution_view(execution, None)))], data)
+        Section("All figures", parts_of(execution_view(execution, None))),
+        assumed_section(execution.machine, clock)], data)
 
 
 def _cycles(execution: Execution) -> list[Part]:

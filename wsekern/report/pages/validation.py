@@ -5,11 +5,13 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from wsekern.report.html import Page, Section, Series, curves, parts_of
+from wsekern.report.html import Page, Section, Series, Table, curves, parts_of
 from wsekern.report.words import amount
 
 MOST_POINTS = 1200
 """Points that are drawn; of more, evenly chosen ones."""
+FAR, MOST_ROWS = 0.25, 40
+"""Errors as shares of the measurement that are told with their reason, and how many of them."""
 
 
 def validation_page(validation: Mapping[str, Any], view: RenderableType) -> Page:
@@ -23,8 +25,16 @@ def validation_page(validation: Mapping[str, Any], view: RenderableType) -> Page
         answer = (f"{answer[:-1]}; of {len(tested):,} that set no constant, half are within {half:.1f} %, nine in ten within "
                   f"{most:.1f} %.")
     pictures = [Section("Predicted over measured", [_ratios(rows)])] if rows else []
-    return Page("Predictions beside measurements", answer, [*pictures, Section("Errors by group", parts_of(view))],
+    return Page("Predictions beside measurements", answer, [*pictures, Section("Errors by group", parts_of(view)), *_far(rows)],
                 {name: value for name, value in validation.items() if name != "rows"})
+
+
+def _far(rows: Sequence[Mapping[str, Any]]) -> list[Section]:
+    """Rows that are far off for a reason that is known."""
+    known = sorted((row for row in rows if abs(row["error"]) > FAR and row["note"] and not row["fitted"]),
+                   key=lambda row: -abs(row["error"]))[:MOST_ROWS]
+    listed = [(row["id"], row["group"], f"{100 * row['error']:+.0f}\N{NO-BREAK SPACE}%", row["note"]) for row in known]
+    return [Section("Far off, and why", [Table(["row", "group", "error", "why"], listed)])] if listed else []
 
 
 def _ratios(rows: Sequence[Mapping[str, Any]]) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from wsekern.machine import Machine
 from wsekern.planning.binding import binding
 from wsekern.planning.bound import bound
 from wsekern.planning.journey import Journey, Visit
@@ -23,6 +24,19 @@ def floor_section(placement: Placement) -> Section:
     runs = alike_wafers(placement)[:MOST_WAFERS]
     parts: list[Part] = [_floor(placement, *run) for run in runs]
     return Section("Floor plan", [Lines(limits(placement)), *parts])
+
+
+def assumed_section(machine: Machine, clock: float, profile: str | None = None) -> Section:
+    """What times on one wafer stand on, with sources: the clock in Hz, routers, memory, and links as a profile has them."""
+    fabric, sram = machine.fabric, machine.core.sram
+    lines = [f"clock {clock / 1e9:.2f} GHz: {machine.clock.source if clock == float(machine.clock) else 'as asked for'}",
+             f"{int(fabric.hop_latency)} cycles from router to router: {fabric.hop_latency.source}",
+             f"{int(sram):,} B of memory in a PE: {sram.source}"]
+    if profile is not None:
+        frame = machine.profile(profile).link_frame
+        words = int(machine.profile(profile).link_words)
+        lines.append(f"{words} words in {int(frame)} cycles over a link (profile {profile}): {frame.source}")
+    return Section("Assumed", [Lines(lines)])
 
 
 def limits(placement: Placement) -> list[str]:
