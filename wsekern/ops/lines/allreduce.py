@@ -85,8 +85,11 @@ class AllReduce(LineOperation):
         """With the groups that are the quickest on the lines of a grid."""
         if self.groups != "quickest":
             return self
-        line = height if self.axis == "y" else width
-        return replace(self, groups=quickest_groups(min(self.segment, line) if self.segment else line, *self._paces(timing)))
+        return replace(self, groups=self._quickest(timing, height if self.axis == "y" else width))
+
+    def _quickest(self, timing: Timing, line: int) -> tuple[int, ...]:
+        """Groups of each level on lines of so many PEs."""
+        return quickest_groups(min(self.segment, line) if self.segment else line, *self._paces(timing))
 
     def _paces(self, timing: Timing) -> tuple[int, int]:
         """Cycles of a stage of a chain, and by how much a second stream keeps the PE that takes it."""
@@ -163,8 +166,9 @@ class AllReduce(LineOperation):
         """Cycles on one line of ``length`` PEs that are all ready at once."""
         if not self.elements:
             return 0
-        own = self.on(engine.timing, length, length)
-        return allreduce_alone(length, own.counts, own.completes, *self.costs(engine))
+        if self.groups == "quickest":
+            return allreduce_alone(length, self._quickest(engine.timing, length), False, *self.costs(engine))
+        return allreduce_alone(length, self.counts, self.completes, *self.costs(engine))
 
     def flow(self, engine: Clocks, *tiles: np.ndarray) -> Any:
         """Tiles (height, width, ...) of ``elements`` elements -> what each PE ends with, the same shape; with a tail a pair of
