@@ -141,9 +141,13 @@ def raise_for_status(status: int, detail: str = "", report: dict | None = None) 
 
 
 def check_source(path: str | os.PathLike[str]) -> None:
-    """Refuse to read a device: of some there is no end. Where there is nothing, whoever opens it tells so."""
+    """Refuse to read a device, since of some there is no end, and what is no name of a file. Where there is nothing, whoever
+    opens it tells so."""
     mode = 0
-    with contextlib.suppress(OSError, ValueError):
-        mode = os.stat(path).st_mode
+    try:
+        with contextlib.suppress(OSError):
+            mode = os.stat(path).st_mode
+    except ValueError:          # a NUL, or half of a pair of surrogates
+        raise InputError(f"cannot read {os.fspath(path)!r}: no file has such a name") from None
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         raise InputError(f"cannot read {path}: it is a device, expected a file")

@@ -172,3 +172,9 @@ def test_a_profile_of_a_folder_that_does_not_run_is_refused_once():
 def test_devices_without_an_end_are_not_read(read: Callable[[str], Any]):
     with pytest.raises(InputError, match="/dev/full: it is a device"):
         read("/dev/full")
+
+
+def test_names_that_no_file_has_are_refused():
+    for name in ("half a pair \ud800.csl", "a NUL \0.csl"):
+        with pytest.raises(InputError, match="no file has such a name"):
+            build(name, options=Options(dialect="2.10"))

@@ -31,6 +31,7 @@ from wsekern.csl.tiles import Tiles, chosen, joined, mask_of, template
 from wsekern.csl.unit import Options, Task, Unit
 from wsekern.csl.values import Address, FunctionRef, Memory, Split, Symbol, Value, Varying, number_dtype
 from wsekern.csl.variables import globals_of
+from wsekern.errors import check_source
 from wsekern.fabric.routes import make_route
 from wsekern.program.instructions import Scalar, TaskEntry
 from wsekern.program.layout import Layout
@@ -87,7 +88,7 @@ def deep() -> Iterator[None]:
 def build(path: str | Path, parameters: dict[str, int] | None = None, options: Options | None = None,
           fabric: tuple[int, int] = (0, 0), offsets: tuple[int, int] = (0, 0)) -> Build:
     """Compile a layout file. Raises :class:`wsekern.csl.source.CslError` with everything that is wrong."""
-    path = Path(path)
+    check_source(path := Path(path))
     options, diagnostics, files = options or Options(), Diagnostics(), Files(path.resolve().parent)
     given = {name: Value(t.COMPTIME_INT, number) for name, number in (parameters or {}).items()}
     options = replace(options, dialect=dialects.chosen(options.dialect, path, options.folders).name)

@@ -93,6 +93,7 @@ class Search:
         self.limits = Limits(self.config, machine, service.mix, load)
         self.held_bytes, self._light = cache(self._held_bytes), dict[int, list[Candidate]]()
         self._holding, self._weights = dict[int, bool](), dict[int, float]()
+        self._winners = dict[int, Candidate]()
         self._rooms: dict[Candidate, Room | None] = {}
         self.judge = Judge(config, machine, service.request, self.heads, load, load.get("cached"))
         self._judges = judges(self.judge, service.mix)
@@ -292,7 +293,19 @@ class Search:
 
     # -- the search ----------------------------------------------------------------------------------------------------
     def best(self, wafers: int) -> Placement:
-        """The quickest on at most so many wafers."""
+        """The quickest on at most so many wafers, one with the sizes of :meth:`_winner` on the fewest among them."""
+        fewest = self.fewest(wafers)
+        known = [self._winner(fewest)] if 0 < fewest < wafers else []
+        return min((self.finished(one, wafers) for one in (*self._last(wafers), *known)), key=self.seconds)
+
+    def _winner(self, wafers: int) -> Candidate:
+        """That of which the quickest placement on the fewest wafers is made."""
+        if wafers not in self._winners:
+            self._winners[wafers] = min(self._last(wafers), key=lambda one: self.seconds(self.finished(one, wafers)))
+        return self._winners[wafers]
+
+    def _last(self, wafers: int) -> list[Candidate]:
+        """Those that are quickest before their heads are chosen."""
         self.candidates(wafers)
         found = sorted((one for one in self._scores if self.fits(one, wafers)), key=self.score)
         close = [one for one in found if self.score(one) <= CLOSE * self.score(found[0])]
@@ -300,8 +313,7 @@ class Search:
         for one in close:
             kinds.setdefault((one.layers, one.expert_wafers, one in self._cuts, not one.mixer_width), one)
         exact = {one: self.exact_score(one) for one in (*close[:FINALISTS], *kinds.values())}
-        last = [one for one in sorted(exact, key=exact.__getitem__) if exact[one] <= CLOSE * min(exact.values())][:LAST]
-        return min((self.finished(one, wafers) for one in last), key=self.seconds)
+        return [one for one in sorted(exact, key=exact.__getitem__) if exact[one] <= CLOSE * min(exact.values())][:LAST]
 
     def placed_on(self, wafers: int) -> Placement:
         """The quickest on at most so many wafers, never slower than on the fewest."""

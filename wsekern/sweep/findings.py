@@ -141,11 +141,10 @@ class Findings:
         """Share of the variance of the answers that lies between the means of classes of an input's values."""
         answers = np.array([answer for _, answer in self.answered])
         classes, _ = _classes([inputs[name] for inputs, _ in self.answered])
-        whole = float(answers.var())
-        if not whole:
+        if not np.ptp(answers):             # equal numbers vary by the rounding of their mean
             return 0.0
         means = np.array([answers[classes == number].mean() for number in range(classes.max() + 1)])
-        return float(np.mean((means[classes] - answers.mean()) ** 2)) / whole
+        return float(np.mean((means[classes] - answers.mean()) ** 2) / answers.var())
 
     @cached_property
     def map(self) -> Map | None:
