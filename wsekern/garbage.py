@@ -1,11 +1,23 @@
-"""Python's search for garbage in cycles, less often: it goes over all that caches keep, again and again, while more is kept."""
+"""What caches keep: Python's search for garbage in cycles goes over all of it, again and again, while more is kept; and an end
+to it, for work that goes on for long."""
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 YOUNG = 50_000
 """New objects between two searches."""
+
+_KEEPING = type(lru_cache(len))
+
+
+def forget() -> None:
+    """Empty what the functions of this package keep of their answers."""
+    for one in gc.get_objects():
+        if type(one) is _KEEPING and (one.__module__ or "").startswith("wsekern."):
+            one.cache_clear()
+    gc.collect()
 
 
 @contextmanager

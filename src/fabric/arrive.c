@@ -204,7 +204,7 @@ int wsk_arrive_pending(wsk_fabric *f, wsk_strip *s)
         u64 bit = (u64)1 << (x % 64);
         u64 before = wsk_arrived(f, lane);
         if (before & bit)
-            return wsk_two_inputs(f, s, y, k, c, bit);
+            return wsk_two_inputs(f, s, y, k, c, bit, f->cycle + 1);
         lane->arrived_at = (u32)(f->cycle + 1);
         lane->arrived = before | bit;
         while (*wsk_slot(lane, slot) & bit)

@@ -379,7 +379,7 @@ void wsk_no_more_simple(wsk_fabric *f, int x, int y, int c);
 
 /* lone_read.c: reading the lists of lone words. */
 int wsk_has_lone(const wsk_fabric *f, const wsk_strip *s);
-int wsk_lone_from(const wsk_fabric *f, const wsk_strip *s, int x, int y, int c, int port);
+int wsk_lone_from(const wsk_fabric *f, const wsk_strip *s, int x, int y, int c, int port, int64_t cycle);
 void wsk_add_lone_counts(const wsk_fabric *f, const wsk_strip *s, int port, int color, u32 *counts);
 void wsk_add_lone_words(const wsk_fabric *f, const wsk_strip *s, int c, u8 *words);
 int wsk_lone_words_at(const wsk_fabric *f, const wsk_strip *s, int c, int x, int y);
@@ -395,11 +395,11 @@ void wsk_set_sending(wsk_fabric *f, size_t lane, int bit, const wsk_route *route
 
 /* queue.c: words come to the queues of a lane (keep: they stand at their routers already, though not yet in their queues; take:
  * over links; what: RESERVE, LAND), or leave them. check_routed: words want to cross side d to routers that do not listen to
- * them now; 0 if some position of each does. two_inputs: words in clash have come by two ports in one cycle. */
+ * them now; 0 if some position of each does. two_inputs: words in clash come by two ports in one cycle. */
 LEVELED void wsk_keep(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in);
 LEVELED int wsk_take(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound *in, int what);
 LEVELED int wsk_check_routed(wsk_fabric *f, wsk_strip *s, int y, int k, int c, int d, u64 deaf);
-LEVELED int wsk_two_inputs(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 clash);
+LEVELED int wsk_two_inputs(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 clash, int64_t cycle);
 LEVELED void wsk_leave(wsk_fabric *f, const wsk_row *r, int k, int c, u64 m);
 
 /* ramp.c: words in and out by ramps and edges. check_edge: 0 where words may enter by a port of a PE from outside. */

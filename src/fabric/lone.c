@@ -5,6 +5,7 @@
  * - another word in its block that is not alone,
  * - another lone word at its router that would leave by the same port,
  * - a router that lone words may not take (switches, teardown, rewritten routes, cores that listen),
+ * - on long links, a next router that hears several sides: two words that come there at once take two places until they land,
  * - no room, or a deaf port, at the next router.
  *
  * So lone words never wait, and with queues deeper than the latencies (`lone` of the fabric) they never fill one: where
@@ -22,6 +23,15 @@ static inline int block_bit(const u64 *rows, int x, int y) { return (int)(rows[y
 
 static inline int is_own(const wsk_fabric *f, const wsk_strip *s, int y) { return y / STRIP_ROWS == s - f->strip; }
 
+/* Whether words of one color may come to a router over two long links at once. */
+static int merges(const wsk_fabric *f, size_t lane, int x)
+{
+    const u64 *in = f->rest[lane].in_any;
+    u64 one = in[0] | in[1], two = in[0] & in[1];
+    two |= (one & (in[2] | in[3])) | (in[2] & in[3]);
+    return f->hop > 1 && two >> (x % 64) & 1;
+}
+
 /* Whether the router at (x, y) listened to a port and had room when the cycle began. Whether routers of other strips are
  * simple is not for this one to read: theirs may end to be so in this phase. */
 static inline int is_open(const wsk_fabric *f, const wsk_strip *s, size_t lane, int x, int y, int c, int port)
@@ -32,7 +42,7 @@ static inline int is_open(const wsk_fabric *f, const wsk_strip *s, size_t lane, 
             return ports >> (PORTS + port) & 1;
     }
     const wsk_lane *l = f->lane + lane;
-    return (int)((l->in[port] & ~l->full) >> (x % 64) & 1);
+    return (int)((l->in[port] & ~l->full) >> (x % 64) & 1) && !merges(f, lane, x);
 }
 
 static int all_open(const wsk_fabric *f, const wsk_strip *s, int x, int y, int c, int out)

@@ -7,10 +7,10 @@ int wsk_has_lone(const wsk_fabric *f, const wsk_strip *s)
     return (here[0].n | here[1].n | here[2].n | here[3].n) != 0 || wsk_has_flights(s);
 }
 
-/* Whether a lone word comes, in the next cycle, to the router (x, y) by a port. */
-int wsk_lone_from(const wsk_fabric *f, const wsk_strip *s, int x, int y, int c, int port)
+/* Whether a lone word comes, in a cycle, to the router (x, y) by a port. */
+int wsk_lone_from(const wsk_fabric *f, const wsk_strip *s, int x, int y, int c, int port, int64_t cycle)
 {
-    const wsk_lones *landing = s->lone[(f->cycle + 1) % f->ring] + (port ^ 2);
+    const wsk_lones *landing = s->lone[cycle % f->ring] + (port ^ 2);
     for (int i = 0; i < landing->n; i++) {
         const wsk_lone *w = landing->of + i;
         if (w->x == x && w->y == y && w->index == c)

@@ -23,22 +23,22 @@ static int sent_over(const wsk_fabric *f, int slot, int x, int y, int d, int c)
 }
 
 /* Two words of one color that arrive at one router in one cycle break the architecture's rules: fail with both ports. */
-int wsk_two_inputs(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 clash)
+int wsk_two_inputs(wsk_fabric *f, wsk_strip *s, int y, int k, int c, u64 clash, int64_t cycle)
 {
     static const u8 sides[SIDES] = { WSK_SOUTH, WSK_NORTH, WSK_WEST, WSK_EAST };      /* in the order of reports */
     int x = 64 * k + wsk_ctz(clash), ports[SIDES + PORTS + 1] = { -1, -1 }, found = 0;
     u32 pe = (u32)(y * f->width + x);
     for (int i = 0; i < SIDES; i++) {
         int port = sides[i];
-        if (sent_over(f, (int)((f->cycle + 1) % f->hop), x + dx[port], y + dy[port], port ^ 2, c)
-            || wsk_lone_from(f, s, x, y, c, port))
+        if (sent_over(f, (int)(cycle % f->hop), x + dx[port], y + dy[port], port ^ 2, c)
+            || wsk_lone_from(f, s, x, y, c, port, cycle))
             ports[found++] = port;
     }
-    const wsk_pending *pending = s->pending[(f->cycle + 1) % f->ring];
-    for (int i = 0; i < s->n_landing && found < 2; i++)
+    const wsk_pending *pending = s->pending[cycle % f->ring];
+    for (int i = 0; cycle == f->cycle + 1 && i < s->n_landing && found < 2; i++)
         if (pending[i].pe == pe && pending[i].index == c)
             ports[found++] = pending[i].port;
-    return wsk_fail(f, s, WSK_ERR_TWO_INPUTS, pe, f->plan->color_of[c], ports[0], ports[1], f->cycle + 1);
+    return wsk_fail(f, s, WSK_ERR_TWO_INPUTS, pe, f->plan->color_of[c], ports[0], ports[1], cycle);
 }
 
 /* Control words change the position at the way in as soon as they have a place, so that later words wait outside. */
@@ -93,6 +93,8 @@ int wsk_take(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound
 {
     wsk_lane *lane = f->lane + wsk_lane_at(f, y, k, c);
     if (what & RESERVE) {
+        if (in->to & lane->full)      /* there was room for whoever sent, but not for two of them */
+            return wsk_two_inputs(f, s, y, k, c, in->to & lane->full, f->cycle + (what & LAND ? 1 : f->hop));
         if (in->control)
             accept_commands(f, y, k, c, in);
         wsk_binary_add(lane->occupied, COUNT_BITS, in->to);
@@ -102,7 +104,7 @@ int wsk_take(wsk_fabric *f, wsk_strip *s, int y, int k, int c, const wsk_inbound
         return 0;
     u64 before = wsk_arrived(f, lane);
     if (before & in->to)
-        return wsk_two_inputs(f, s, y, k, c, before & in->to);
+        return wsk_two_inputs(f, s, y, k, c, before & in->to, f->cycle + 1);
     lane->arrived_at = (u32)(f->cycle + 1);
     lane->arrived = before | in->to;
     write_buffers(f, y, k, c, lane, in);

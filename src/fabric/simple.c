@@ -1,10 +1,12 @@
-/* Routers that lone words may take: routes that never change, and cores that only count. */
+/* Routers that lone words may take: routes that never change, and cores that only count; on long links, of one way in. */
 #include "fabric_internal.h"
 #include <string.h>
 
 static int is_simple(const wsk_fabric *f, int c, const wsk_route *r)
 {
-    return r->positions == 1 && !r->teardown && (!(r->out[0] >> WSK_RAMP & 1) || f->sinks[c] == WSK_SINK_COUNT);
+    const int sides = r->in[0] & ((1 << SIDES) - 1);
+    return r->positions == 1 && !r->teardown && (!(r->out[0] >> WSK_RAMP & 1) || f->sinks[c] == WSK_SINK_COUNT)
+        && (f->hop == 1 || !(sides & (sides - 1)));
 }
 
 /* Note, of a stretch of a row, that words go straight over its routers. */

@@ -8,6 +8,7 @@ later), so the clock of PE (y, x) stays row[y] + column[x] and one line stands f
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, malloc
 
+from wsekern.ops.alike cimport Alike, Streams, chain_alike, joined, streamed, sum_of
 from wsekern.ops.feeds cimport (
     CAUSES, COMPUTE, CONTENDED, EARLY, FABRIC, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, SHALLOW, STAGES, TURNED, STREAM, Costs, Message,
     Path, Sum, add_sum, arrive, at_call, call, later, load, on_link, own_clock, plus, queued, receive, send, send_sum, store)
@@ -118,13 +119,6 @@ cdef inline Py_ssize_t group_root(Py_ssize_t j, Py_ssize_t length, Py_ssize_t gr
     return begin + (group_begin(j + 1, length, groups) - begin) // 2
 
 
-cdef struct Streams:
-    # What one PE takes in, in order.
-    int count
-    Sum sum[FEEDS]
-    int64_t hops[FEEDS]
-
-
 cdef inline void add_stream(Streams *streams, Sum sum, int64_t hops) noexcept nogil:
     if sum.head.sent:
         streams.sum[streams.count] = sum
@@ -152,7 +146,7 @@ cdef struct Chains:
     int levels
     int complete                # whether the first sum of a level is complete in memory before it is sent
     Py_ssize_t members[LEVELS + 1]      # PEs, then groups of each level
-    Sum *known                  # of PEs that are all ready at once: the sum of so many, in whatever group
+    Alike *alike                # of PEs that are all ready at once: what is known of those that are alike
     int64_t latest              # when the last of those is done with what it sends
 
 
@@ -169,9 +163,9 @@ cdef Sum chain_of(Chains *all, int level, Py_ssize_t begin, Py_ssize_t end) noex
     cdef Sum sum
     cdef Py_ssize_t k = begin, place = 0, before
     if level == 0:
-        if all.known == NULL:
+        if all.alike == NULL:
             return chain(all.line, all.costs, begin, end)
-        return all.known[end - begin if end > begin else begin - end]
+        return sum_of(all.alike, end - begin if end > begin else begin - end)
     sum.head.sent = 0
     while k != end:
         before, place = place, place_of(all, level, k)
@@ -199,16 +193,14 @@ cdef void streams_of(Chains *all, int level, Py_ssize_t member, Streams *streams
 
 cdef Sum passed_on(Chains *all, int level, Py_ssize_t member, const Sum *incoming, int64_t hops) noexcept nogil:
     # What a member of a level passes on to the next: its own sum and the `incoming` one.
-    cdef int64_t own[CAUSES]
-    cdef int64_t *pe = own
+    cdef int64_t *pe
     cdef Streams streams
     cdef Sum out
     streams.count = 0
     streams_of(all, level, member, &streams)
-    if all.line != NULL:
-        pe = all.line + place_of(all, level, member) * CAUSES
-    else:
-        at_call(pe, all.costs)
+    if all.alike != NULL:
+        return passed_alike(all, &streams, incoming, hops)
+    pe = all.line + place_of(all, level, member) * CAUSES
     if all.complete and streams.count and not incoming.head.sent:
         gather(pe, all.costs, streams.sum, streams.hops, streams.count, NULL, NULL)
         streams.count = 0
@@ -217,7 +209,30 @@ cdef Sum passed_on(Chains *all, int level, Py_ssize_t member, const Sum *incomin
         gather(pe, all.costs, streams.sum, streams.hops, streams.count, &out, NULL)
     else:
         send_sum(pe, all.costs, &out)
-    all.latest = max(all.latest, own_clock(pe))
+    return out
+
+
+cdef Sum passed_alike(Chains *all, const Streams *own, const Sum *incoming, int64_t hops) noexcept nogil:
+    # The same of a PE that was ready at once with all others.
+    cdef int64_t pe[CAUSES]
+    cdef Streams streams = own[0]
+    cdef Sum out
+    cdef int64_t done
+    add_stream(&streams, incoming[0], hops)
+    if own.count and incoming.head.sent:
+        done = joined(all.alike, own, &streams, all.costs, &out)
+    elif own.count and not all.complete:
+        done = streamed(all.alike, own, all.costs, &out)
+    else:
+        at_call(pe, all.costs)
+        if incoming.head.sent:
+            add_sum(pe, all.costs, incoming[0], hops, &out)
+        else:
+            if own.count:
+                pe[<int>STREAM] += streamed(all.alike, own, all.costs, NULL) - own_clock(pe)
+            send_sum(pe, all.costs, &out)
+        done = own_clock(pe)
+    all.latest = max(all.latest, done)
     return out
 
 
@@ -238,7 +253,7 @@ cdef Chains chains_on(const Costs *costs, Py_ssize_t length, tuple groups, int c
     cdef Py_ssize_t level
     if len(groups) >= LEVELS:
         raise ValueError(f"{len(groups) + 1} levels of chains: a PE takes streams of {<int>LEVELS} at most")
-    all.line, all.known, all.costs, all.latest, all.complete = NULL, NULL, costs, 0, complete
+    all.line, all.alike, all.costs, all.latest, all.complete = NULL, NULL, costs, 0, complete
     all.levels, all.members[0] = len(groups) + 1, length
     for level in range(len(groups)):
         all.members[level + 1] = max(1, min(<Py_ssize_t>groups[level], all.members[level]))
@@ -254,21 +269,13 @@ cdef void allreduce_segment(Chains *all) noexcept nogil:
 
 cdef int64_t allreduce_once(Chains *all) noexcept nogil:
     # Cycles of an all-reduce on a line of at least two PEs that are all ready at once, or -1 where some PE is not ready for
-    # the result when that comes. `known` has room for a sum more than half a group has PEs.
+    # the result when that comes.
     cdef const Costs *costs = all.costs
     cdef Py_ssize_t k, length = all.members[0], root = place_of(all, all.levels, 0)
-    cdef Py_ssize_t longest = (length // all.members[1] + 1) // 2
     cdef int64_t pe[CAUSES], far[CAUSES]
     cdef Message message
     cdef const Costs *tail = costs.tail
-    all.known[0].head.sent = 0
-    for k in range(longest):
-        at_call(pe, costs)
-        if k:
-            add_sum(pe, costs, all.known[k], 1, all.known + k + 1)
-        else:
-            send_sum(pe, costs, all.known + 1)
-        all.latest = max(all.latest, own_clock(pe))
+    all.latest = chain_alike(all.alike, costs, (length // all.members[1] + 1) // 2)
     at_call(pe, costs)
     sum_in(all, pe)
     send(pe, costs, costs.stream_broadcast, &message)
@@ -287,22 +294,24 @@ cdef int64_t allreduce_once(Chains *all) noexcept nogil:
 
 
 def allreduce_alone(Py_ssize_t length, tuple groups, bint complete, LineCosts costs, LineCosts tail=None) -> int:
-    """Cycles of :func:`allreduce_line` on a line of ``length`` PEs that are all ready at once: chains of equal PEs are
+    """Cycles of :func:`allreduce_line` on a line of ``length`` PEs that are all ready at once: those that are alike are
     reckoned once."""
     cdef Costs c = costs.costs
     cdef int64_t found = -1
     cdef Py_ssize_t k
     cdef Chains all
+    cdef Alike alike
     if tail is not None:
         c.tail = &tail.costs
     all = chains_on(&c, length, groups, complete)
     if length > 1:
-        all.known = <Sum *>malloc((length // all.members[1] + 2) * sizeof(Sum))
-        if all.known == NULL:
+        alike.chain = <Sum *>malloc((length // all.members[1] + 2) * sizeof(Sum))
+        if alike.chain == NULL:
             raise MemoryError
+        alike.count, alike.next, all.alike = 0, 0, &alike
         found = allreduce_once(&all)
-        free(all.known)
-        all.known = NULL
+        free(alike.chain)
+        all.alike = NULL
     if found < 0:
         all.line = <int64_t *>malloc(max(1, length) * CAUSES * sizeof(int64_t))
         if all.line == NULL:

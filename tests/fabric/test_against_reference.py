@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wsekern.errors import RoutingError
 from wsekern.fabric import Fabric, FabricPlan, Port, Route, Rules, _host, _routing
 from wsekern.fabric.reference import OPPOSITE
-from wsekern.soak.fabrics import compare, lines_plan, mask, random_plan, random_tree, random_words, wild_plan
+from wsekern.soak.fabrics import compare, gathering_plan, lines_plan, mask, random_plan, random_tree, random_words, wild_plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*the route is replaced:wsekern.errors.ProgramWarning")
 FAST = settings(max_examples=80, deadline=None)
@@ -30,6 +30,14 @@ def test_cycle_by_cycle(seed):
 def test_any_routes(seed):
     rng = random.Random(seed)
     compare(*wild_plan(rng), rng)
+
+
+@FAST
+@given(st.integers(0, 2**63))
+def test_words_that_all_go_to_one_core(seed):
+    rng = random.Random(seed)
+    plan, entries = gathering_plan(rng)
+    compare(plan, entries, rng, meddle=rng.choice([0, 0, 0.1]))
 
 
 @settings(FAST, max_examples=60)

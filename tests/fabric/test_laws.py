@@ -136,6 +136,22 @@ def test_broken_rules_say_where_and_when():
         fabric.run_until_idle()
 
 
+@pytest.mark.parametrize("depth", [1, 2, 4, 7])
+def test_two_words_that_want_the_last_place_are_told_with_the_cycle_in_which_they_would_arrive(depth):
+    """Both saw room as they left: the queue never holds more than it has places, long as the links may be."""
+    plan = FabricPlan(3, 1, "wse2", hop_latency=3, ramp_latency=2, buffer_depth=depth)
+    plan.paint(0, "RAMP", "EAST")
+    plan.paint(0, "RAMP", "WEST", x=2)
+    plan.paint(0, "EAST WEST", "RAMP", x=1)
+    fabric = Fabric(plan)
+    fabric.inject([0, 2], 0, 0, [[7, 8], [9, 10]])
+    with pytest.raises(RoutingError, match=r"two ports.*PE \(1, 0\), color 0, port W and E") as caught:
+        for _ in range(9):
+            fabric.step()
+            assert fabric.occupancy(0).max() <= depth
+    assert caught.value.report["cycle"] == 5
+
+
 @pytest.mark.parametrize("every", [1, 4])
 def test_a_run_until_stops_at_the_first_look_that_finds_its_condition(every):
     def enough(fabric: Fabric) -> bool:

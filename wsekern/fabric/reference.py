@@ -310,6 +310,8 @@ class ReferenceFabric:
             self.send(x, y, color, grant, want, arrivals)
         for place, word in arrivals:
             queue = self.queues[place]
+            if queue.reserved == self.rules.buffer_depth:      # there was room for whoever sent, but not for two of them
+                failures.add((-11, place[:2], place[2], self.cycle + self.rules.hop_latency))
             queue.reserved += 1
             queue.accepting = position_after(queue.route, queue.accepting, word)
         self.land(failures)

@@ -52,6 +52,19 @@ class Timing(Shown):
             raise InputError(f"no precision {self.precision!r}: use one of {', '.join(PRECISIONS)}")
         self.machine.profile(self.profile)
 
+    def of(self, precision: str) -> "Timing":
+        """The same in another number format, kept."""
+        if precision == self.precision:
+            return self
+        if precision not in self._others:
+            self._others[precision] = Timing(self.machine, self.profile, precision)
+        return self._others[precision]
+
+    @cached_property
+    def _others(self) -> "dict[str, Timing]":
+        """Those that were asked for."""
+        return {}
+
     @property
     def hop(self) -> int:
         """Cycles from one router to the next."""

@@ -19,10 +19,11 @@ LARGE = 0.02
 
 
 def fabric(rng: random.Random) -> None:
-    """A fabric cycle by cycle, or many at a time: trees of routes, any routes at all, or words that seldom meet."""
+    """A fabric cycle by cycle, or many at a time: trees of routes, any routes at all, words that seldom meet, or words that
+    all go to one core."""
     large = rng.random() < LARGE
     size = None if large else (rng.randrange(1, 5), rng.randrange(1, 5))
-    made = rng.choice([fabrics.random_plan, fabrics.wild_plan, fabrics.lines_plan])
+    made = rng.choice([fabrics.random_plan, fabrics.wild_plan, fabrics.lines_plan, fabrics.gathering_plan])
     if made is fabrics.lines_plan and not large and rng.random() < 0.5:            # long enough for words that fly
         size = rng.choice([(rng.randrange(5, 24), 2), (2, rng.randrange(5, 24))])
     plan, entries = made(rng, size)

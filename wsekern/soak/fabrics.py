@@ -134,6 +134,25 @@ def lines_plan(rng: random.Random, size: tuple[int, int] | None = None) -> tuple
     return plan, rng.sample(entries, min(len(entries), rng.choice([3, 20, 80])))
 
 
+def gathering_plan(rng: random.Random, size: tuple[int, int] | None = None) -> tuple[FabricPlan, Entries]:
+    """Every color goes over rows, then along a column, to one core, and every router hears all sides: words meet, and two that
+    come to a router at once may both be on long links."""
+    width, height = size or rng.choice([(7, 7), (9, 3), (3, 9)])
+    plan = FabricPlan(width, height, Rules(hop_latency=rng.randrange(1, 5), ramp_latency=rng.randrange(1, 4),
+                                           buffer_depth=rng.randrange(1, 8)))
+    entries: Entries = []
+    to_x, to_y = rng.randrange(width), rng.randrange(height)
+    for color in range(rng.randrange(1, 3)):
+        for x in range(width):
+            for y in range(height):
+                rx = [port for port, (dx, dy) in STEP.items() if 0 <= x + dx < width and 0 <= y + dy < height]
+                across = Port.EAST if x < to_x else Port.WEST
+                along = Port.SOUTH if y < to_y else Port.NORTH if y > to_y else Port.RAMP
+                plan.paint_route(color, Route((mask([*rx, Port.RAMP]),), (mask([across if x != to_x else along]),)), x=x, y=y)
+                entries.append((x, y, color, Port.RAMP))
+    return plan, rng.sample(entries, min(len(entries), rng.choice([3, 6, 20])))
+
+
 def random_words(rng: random.Random) -> list[Word]:
     controls = rng.choice([0, 0, 0.2])
     return [Word(rng.getrandbits(32), rng.random() < controls, rng.random() < controls / 4)

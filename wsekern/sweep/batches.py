@@ -22,8 +22,9 @@ def _sorted_by(inputs: dict[str, Value], names: Sequence[str]) -> list[Any]:
 
 
 def _group(point: Point) -> tuple[str, ...]:
-    """What points share that reuse most of each other: all but lengths, users, prices, power and clocks."""
-    return tuple(f"{name}={value!r}" for name, value in sorted(point.inputs.items())
+    """What points share that reuse most of each other: all but lengths, users, prices, power and clocks; the model first."""
+    inputs = sorted(point.inputs.items(), key=lambda one: (one[0] != "model", one[0]))
+    return tuple(f"{name}={value!r}" for name, value in inputs
                  if name not in PLACED and not name.startswith(LAST))
 
 

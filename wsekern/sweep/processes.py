@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from wsekern.errors import SimulationError
-from wsekern.garbage import seldom_collected
+from wsekern.garbage import forget, seldom_collected
 from wsekern.sweep.axes import Value
 from wsekern.sweep.inputs import case_of
 from wsekern.sweep.record import answer
@@ -20,11 +20,21 @@ from wsekern.sweep.spec import Point
 PATIENCE = 3
 """Workers that may end one after the other without a record between them."""
 
+MODELS = 3
+"""Models of which a process keeps layouts and times: those of a model take up to some hundred megabytes."""
+
 Inputs = dict[str, Value]
+
+_kept: set[str] = set()
 
 
 def record_of(inputs: Inputs) -> dict[str, Any]:
     """The record of a point by its inputs."""
+    model = str(inputs.get("model"))
+    if model not in _kept and len(_kept) >= MODELS:
+        forget()
+        _kept.clear()
+    _kept.add(model)
     with seldom_collected():
         return answer(case_of(inputs))
 

@@ -14,8 +14,8 @@ from wsekern.ops.operation import Operation
 
 machines = st.sampled_from([("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"),
                             ("wse3", "silicon")])
-precisions, lengths = st.sampled_from(PRECISIONS), st.one_of(st.integers(1, 12), st.integers(1, 500))
-GROUPS = st.one_of(st.integers(1, 40), st.sampled_from(["quickest", (), (7,), (9, 3), (60, 7), (75, 25, 5)]))
+precisions, lengths = st.sampled_from(PRECISIONS), st.one_of(st.integers(1, 12), st.integers(1, 700))
+GROUPS = st.one_of(st.integers(1, 40), st.sampled_from(["quickest", (), (7,), (9, 3), (60, 7), (81, 9), (105, 35, 7)]))
 words = st.one_of(st.integers(1, 9), st.integers(1, 1500))
 
 

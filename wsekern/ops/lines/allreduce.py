@@ -96,7 +96,7 @@ class AllReduce(LineOperation):
         taken = 0
         for elements, precision, op in ((self.elements, self.precision or timing.precision, self.op),
                                         (self.tail, "fp32", self.tail_op)):
-            own = timing if precision == timing.precision else replace(timing, precision=precision)
+            own = timing.of(precision)
             combine = own.instruction("add" if op == "sum" else "max")
             packing = 1 if precision == "fp16_fp32" else own.packing
             words = own.wavelets(elements, packing)

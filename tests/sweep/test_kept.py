@@ -1,0 +1,43 @@
+"""What a process keeps between points: that of a few models."""
+
+from functools import lru_cache
+from itertools import groupby
+
+from wsekern.garbage import forget
+from wsekern.machine import load_machine
+from wsekern.planning.estimator import estimator
+from wsekern.sweep import processes
+from wsekern.sweep.batches import batches
+from wsekern.sweep.spec import Spec, plan_of
+
+
+def test_what_this_package_keeps_is_forgotten_and_nothing_else():
+    @lru_cache
+    def other(number: int) -> int:
+        return number
+
+    other(1)
+    before = estimator(load_machine("wse3"), "silicon", "fp16")
+    assert estimator(load_machine("wse3"), "silicon", "fp16") is before
+    forget()
+    assert estimator(load_machine("wse3"), "silicon", "fp16") is not before
+    assert other.cache_info().currsize == 1
+
+
+def test_a_process_forgets_when_another_model_is_one_too_many(monkeypatch):
+    forgotten: list[str] = []
+    monkeypatch.setattr(processes, "_kept", set())
+    monkeypatch.setattr(processes, "case_of", lambda inputs: inputs["model"])
+    monkeypatch.setattr(processes, "answer", lambda model: {"model": model})
+    monkeypatch.setattr(processes, "forget", lambda: forgotten.append("all"))
+    counts = []
+    for model in "abcabcdda":
+        processes.record_of({"model": model})
+        counts.append(len(forgotten))
+    assert counts == [0, 0, 0, 0, 0, 0, 1, 1, 1]
+
+
+def test_all_batches_of_a_model_follow_one_another():
+    plan = plan_of(Spec(grid={"cluster": ["h100x8", "b200x8"], "model": ["llama3-8b", "qwen3-4b"], "batch": [1, 2]}))
+    models = [point.inputs["model"] for batch in batches(plan.points, 1) for point in batch]
+    assert len(list(groupby(models))) == 2
