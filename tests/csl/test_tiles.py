@@ -89,6 +89,35 @@ def test_rounds_at_once_make_blocks(compile_csl, monkeypatch):
     assert len(ran) == 2 and ran[-1] < 40, "PEs of a row that are alike are said at once"
 
 
+@pytest.mark.parametrize(("start", "loop"), [
+    ("0", "(x < width) : (x += 1)"), ("0", "(x <= width - 1) : (x += 1)"),
+    ("@as(i16, width - 1)", "(x >= 0) : (x -= 1)"), ("@as(i16, width - 1)", "(x > -1) : (x += -1)"),
+])
+def test_loops_that_count_are_done_at_once_too(compile_csl, monkeypatch, start, loop):
+    layout = LAYOUT.replace("for (@range(i16, width)) |x, k| {", f"var x: i16 = {start}; while {loop} {{ const k = x;")
+    layout = layout.replace("const last = x == width - 1;", "const last = x == width - 1; @comptime_assert(k == x);")
+    monkeypatch.setattr(together, "FEWEST", 1 << 30)
+    one_by_one = built(compile_csl, layout, 12)
+    monkeypatch.setattr(together, "FEWEST", 4)
+    ran = []
+    monkeypatch.setattr(together, "_parts", lambda layout, numbers, run, real=together._parts: (
+        real(layout, numbers, run), ran.append(len(numbers))))
+    assert told(built(compile_csl, layout, 12)) == told(one_by_one) == told(built(compile_csl, LAYOUT, 12))
+    assert ran.count(12) == 6, "three rows, and those of the loop that is no while"
+
+
+@pytest.mark.parametrize(("loop", "said"), [
+    ("(x < width) : (x += 0)", "has a program already"), ("(x < 300) : (x += 1)", r"PE \(7, 0\) is outside"),
+    ("(x < width) : (width += 1)", "width"),
+])
+def test_loops_that_count_wrongly_are_told_as_before(compile_csl, loop, said):
+    layout = ("param width: i16; param height: i16;\nlayout { @set_rectangle(width, height); var x: i16 = 0;\n"
+              f"while {loop} {{ if (x < width) {{ @set_tile_code(x, 0, \"pe.csl\", .{{ .x = x }}); }} "
+              "else { @set_tile_code(x, 0, \"pe.csl\", .{ .x = x }); } } }")
+    with pytest.raises(CslError, match=said):
+        built(compile_csl, layout)
+
+
 def test_code_that_is_the_same_is_one_program(compile_csl):
     code = CODE.replace("if (kind == 7) { out[1] = 1; }", "const a = @zeros([@as(u16, kind) + 1]i16); out[1] = 3;")
     made = built(compile_csl, LAYOUT.replace('if (y == 0) "top.csl" else "pe.csl"', '"pe.csl"'), 8, 2, code)

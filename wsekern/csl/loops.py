@@ -24,6 +24,8 @@ class Loops(Branches):
         return self._while_in_code(node) if self.runtime and not node.inline else self._while_now(node)
 
     def _while_now(self, node: syntax.While) -> Flow | None:
+        if self._counted_at_once(node):
+            return None
         for _ in self.unit.budget(node, endless=True):
             condition = self.known_bool(self.evaluate(node.condition, t.BOOL), node.condition)
             if condition is None:
@@ -36,6 +38,32 @@ class Loops(Branches):
             if node.step is not None:
                 self.run(node.step)
         return None
+
+    def _counted_at_once(self, node: syntax.While) -> bool:
+        """Do rounds of a layout's loop that counts together, as :meth:`_at_once`, and count on to its end."""
+        counted = together.counted(node) if self.unit.layout is not None and not self.unit.together else None
+        if counted is None:
+            return False
+        first, *bounds = (self.evaluate(each) for each in (counted.variable, counted.limit, counted.by))
+        if first.type != t.COMPTIME_INT and not isinstance(first.type, t.Int):
+            return False
+        numbers = counted.numbers(*(self.known_int(each, node.condition) for each in (first, *bounds)))
+        if numbers is None:
+            return False
+
+        def run(numbers: NDArray[np.int64]) -> None:
+            outer, self.scope = self.scope, self.scope.inner()
+            self.scope.names[counted.variable.name] = Constant(Value(first.type, by_pe(numbers)), node.span)
+            try:
+                self.body(node.body)
+            finally:
+                self.scope = outer
+
+        if not together.done(self.unit, node, numbers, run):
+            return False
+        for _ in numbers:
+            self.run(node.step)
+        return True
 
     @staticmethod
     def _ended(flow: Flow | None, label: str) -> tuple[bool, Flow | None]:

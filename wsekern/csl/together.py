@@ -3,6 +3,7 @@
 Where a decision falls differently, the rounds are split; where anything else is in the way, they follow each other."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,17 @@ from wsekern.csl.scope import assigned_names, kept, walk
 from wsekern.csl.source import CslError
 from wsekern.csl.values import Split
 
+Loop = syntax.For | syntax.While
 FEWEST = 4
 """Rounds that are worth it."""
+MOST = 1_000_000
+"""Rounds of a ``while`` that are done at once."""
 _STOPS = (CslError, InOrder, ArithmeticError, TypeError, ValueError, AttributeError, KeyError, IndexError)
 """What makes rounds follow each other, one by one: then every error is met where it is."""
 
 
 @kept
-def independent(node: syntax.For) -> bool:
+def independent(node: Loop) -> bool:
     """Whether rounds of a loop cannot know of each other: the loop is the innermost, nothing leaves it, and it assigns to no
     variable from outside."""
     inside = list(walk(node.body))
@@ -31,7 +35,40 @@ def independent(node: syntax.For) -> bool:
     return assigned_names(node.body).keys() <= declared
 
 
-def done(unit: Any, node: syntax.For, numbers: NDArray[np.int64], run: Callable[[NDArray[np.int64]], None]) -> bool:
+@dataclass(frozen=True)
+class Counted:
+    """A ``while`` whose rounds cannot know of each other: from the value of ``variable`` on by ``by`` (times ``sign``), as long
+    as ``operator`` holds between it and ``limit``."""
+
+    variable: syntax.Name
+    operator: str
+    limit: syntax.Expression
+    sign: int
+    by: syntax.Expression
+
+    def numbers(self, start: int, limit: int, by: int) -> NDArray[np.int64] | None:
+        """What the variable is in each round; None where it does not count towards its limit."""
+        by *= self.sign
+        stop = limit + (1 if by > 0 else -1) * self.operator.endswith("=")
+        towards = by > 0 if self.operator.startswith("<") else by < 0
+        return np.arange(start, stop, by) if by and towards and len(range(start, stop, by)) <= MOST else None
+
+
+@kept
+def counted(node: syntax.While) -> Counted | None:
+    """The loop as one that counts, where it is: ``while (name < limit) : (name += by)``, with no call in limit and step."""
+    step, condition = node.step, node.condition
+    if not (isinstance(step, syntax.Assign) and step.operator in ("+", "-") and isinstance(step.target, syntax.Name)
+            and isinstance(condition, syntax.Binary) and condition.operator in ("<", "<=", ">", ">=")
+            and isinstance(condition.left, syntax.Name) and condition.left.name == step.target.name and independent(node)):
+        return None
+    bounds = [*walk(condition.right), *walk(step.value)]
+    if any(isinstance(each, (syntax.Call, syntax.Builtin)) or getattr(each, "name", "") == step.target.name for each in bounds):
+        return None
+    return Counted(condition.left, condition.operator, condition.right, 1 if step.operator == "+" else -1, step.value)
+
+
+def done(unit: Any, node: Loop, numbers: NDArray[np.int64], run: Callable[[NDArray[np.int64]], None]) -> bool:
     """Do all rounds of a loop of a layout by ``run(numbers)``, in parts that decide alike; False, and nothing has happened,
     where that cannot be."""
     layout = unit.layout
