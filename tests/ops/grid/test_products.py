@@ -67,6 +67,16 @@ def test_products_are_the_same_on_both_engines(random_tile, assert_same_bits, as
         check(random_tile, assert_same_bits, assert_same_clocks, machine, grid, operation, precision, seed)
 
 
+@pytest.mark.parametrize(("machine", "precision", "grid", "sizes"), [
+    (("wse2", "silicon"), "fp32", (4, 3), (2, 3, 0)), (("wse2", "silicon"), "fp32", (5, 4), (2, 3, 0)),
+    (("wse2", "vendor-simulator"), "fp32", (5, 2), (2, 3, 0)), (("wse2", "vendor-simulator"), "fp16", (5, 2), (3, 5, 0)),
+])
+def test_two_messages_that_wait_together_fill_a_queue(random_tile, assert_same_bits, assert_same_clocks, machine, precision, grid,
+                                                      sizes):
+    """Each alone would have room: found by the soak."""
+    check(random_tile, assert_same_bits, assert_same_clocks, machine, grid, MeshGemmTransposed(*sizes, False), precision, 3)
+
+
 @pytest.mark.parametrize("grid", [(11, 7), (7, 11), (1, 70), (67, 1), (24, 9)])
 def test_staged_products_have_more_than_64_blocks_a_side(random_tile, assert_same_bits, assert_same_clocks, grid):
     for operation in (MeshGemm(1, 2, 1, overlapped=False), Cannon(1, 1, 2, overlapped=False), Summa(2, 1, 1, False),

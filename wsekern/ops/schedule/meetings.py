@@ -106,16 +106,16 @@ class Meetings:
 
     def _full(self, depth: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
         """Of every take through queues of so many words: how long its first word may wait without holding anything back, and
-        whether it has words enough to. Words for PEs beyond are held back by a full queue, their sender once all queues and
+        how many words may. Words for PEs beyond are held back by a full queue, their sender once all queues and
         routers on the way are full, while it sends on until it hears of it."""
         takes, core, (words, frame) = self.schedule.derived(clock_tables)[1], self.timing.machine.core, self.timing.link
         hops, buffer = takes[:, 1], int(self.timing.machine.fabric.buffer_depth)
         sends, (_, _, behind), beyond = min(core.output_queues.values), self._intake, self._beyond
         room = depth + sends + 2 - self.timing.stage + hops * (buffer - 1 - self.timing.hop)
         room = np.where(beyond, depth - self.timing.ramp - self.timing.latency("input"), room)
-        more = takes[:, 4] > np.where(beyond, depth, depth + np.where(behind, buffer, sends + buffer * (hops + 1)))
+        held = np.where(beyond, depth, depth + np.where(behind, buffer, sends + buffer * (hops + 1)))
         room = np.where(behind, 0, room)
-        return np.where(self._pieced, NEVER if words < frame else 0, room), more | self._pieced
+        return np.where(self._pieced, NEVER if words < frame else 0, room), np.where(self._pieced, -1, held)
 
     @cached_property
     def _own(self) -> tuple[np.ndarray, np.ndarray]:
@@ -143,8 +143,7 @@ class Meetings:
     def held_back(self, times: np.ndarray, waits: np.ndarray) -> bool:
         """Whether words fill a queue because their core takes them later than they come, or because those sent before have
         not left: who fills it ends later than the clocks of the flow engine say."""
-        room, full = self._own
-        if bool((full & (waits > room)).any()):
+        if self._filled(self._own, waits) or self._filled_by_two(times, waits):
             return True
         before, after, depth = self._sent_after.T
         words, frame = self.timing.link
@@ -152,5 +151,22 @@ class Meetings:
 
     def held_in_chains(self, waits: np.ndarray) -> bool:
         """Whether words would fill a queue as shallow as any, which they may have behind other operations."""
-        room, full = self._shallowest
-        return bool((full & (waits > room)).any())
+        return self._filled(self._shallowest, waits)
+
+    def _filled(self, full: tuple[np.ndarray, np.ndarray], waits: np.ndarray) -> bool:
+        """Whether words of a message wait for longer than there is room for them."""
+        room, held = full
+        words = self.schedule.derived(clock_tables)[1][:, 4]
+        return bool(((words > held) & (waits > room)).any())
+
+    def _filled_by_two(self, times: np.ndarray, waits: np.ndarray) -> bool:
+        """Whether words of a message wait so behind those of the one before of their color, which are not taken yet."""
+        takes, (pe, _, _), (room, held) = self.schedule.derived(clock_tables)[1], self._intake, self._own
+        if not (waits > room).any():
+            return False
+        first, last = (times[takes[:, 0]] + takes[:, 1:2] * self.timing.hop).T
+        order = np.lexsort((first, takes[:, 3], pe))
+        one, other = order[:-1], order[1:]
+        behind = (pe[one] == pe[other]) & (takes[one, 3] == takes[other, 3]) & (first[other] <= last[one] + waits[one])
+        more = takes[one, 4] + takes[other, 4] > held[other]
+        return bool((behind & more & (waits[other] > room[other])).any())
