@@ -71,8 +71,8 @@ def test_products_are_the_same_on_both_engines(random_tile, assert_same_bits, as
     (("wse2", "silicon"), "fp32", (4, 3), (2, 3, 0)), (("wse2", "silicon"), "fp32", (5, 4), (2, 3, 0)),
     (("wse2", "vendor-simulator"), "fp32", (5, 2), (2, 3, 0)), (("wse2", "vendor-simulator"), "fp16", (5, 2), (3, 5, 0)),
 ])
-def test_two_messages_that_wait_together_fill_a_queue(random_tile, assert_same_bits, assert_same_clocks, machine, precision, grid,
-                                                      sizes):
+def test_two_messages_that_wait_together_fill_a_queue(random_tile, assert_same_bits, assert_same_clocks, machine, precision,
+                                                      grid, sizes):
     """Each alone would have room: found by the soak."""
     check(random_tile, assert_same_bits, assert_same_clocks, machine, grid, MeshGemmTransposed(*sizes, False), precision, 3)
 
