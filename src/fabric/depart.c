@@ -291,19 +291,21 @@ static void send_lane(wsk_fabric *f, const wsk_row *row, int k, int c, const wsk
     wsk_lane *lane = f->lane + at;
     u64 leaving = r->send[0] | r->send[1] | r->send[2] | r->send[3] | r->send[WSK_RAMP], control = 0, ignored = 0;
 
-    /* Heads that were granted nothing stall; of the others, those that now have all their branches leave the queue. */
+    /* Heads that were granted nothing stall. Those that now have all their branches leave the queue, one that stalls too: a
+     * rewritten route may have left it none. */
     s->totals.stalls[c] += (u64)wsk_popcount(ready & ~leaving);
     wsk_count(f, at, PORTS, ready & ~leaving);
-    if (!leaving)
+    u64 finished = f->plan->rules.multicast_all ? leaving : finish_branches(f, at, ready, r), going = leaving | finished;
+    if (!going)
         return;
-    u64 finished = f->plan->rules.multicast_all ? leaving : finish_branches(f, at, ready, r);
+    s->last_move = f->cycle;
 
     /* Their data go to the stage of the row's links; control words act on this router as they pass. */
     u32 *words = wsk_stage_at(f, row->slot, row->y, c) + 64 * k;
-    wsk_copy_words(words, wsk_data_at(f, row->y, c, 0) + 64 * k, leaving);
+    wsk_copy_words(words, wsk_data_at(f, row->y, c, 0) + 64 * k, going);
     if (lane->special) {
         control = f->rest[at].control[0] & leaving;
-        ignored = run_commands(f, s, row->y, k, c, leaving, finished, words);
+        ignored = run_commands(f, s, row->y, k, c, going, finished, words);
         pop_flags(f, at, finished);
     }
 
@@ -358,8 +360,6 @@ int wsk_depart_block(wsk_fabric *f, const wsk_row *row, int k)
     }
     if (rest_mask)
         remember_links(f, f->runs + wsk_block_at(f, y, k), taken);
-    if (taken[0] | taken[1] | taken[2] | taken[3] | taken[4])
-        s->last_move = f->cycle;
     return 0;
 }
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from wsekern.errors import ProgramWarning, WsekernError
-from wsekern.fabric import Fabric, FabricPlan, make_route
+from wsekern.fabric import Fabric, FabricPlan, Port, Rules, make_route
+from wsekern.fabric.reference import ReferenceFabric, Word
 
 
 def line(machine: str = "wse2") -> Fabric:
@@ -45,6 +46,30 @@ def test_words_already_queued_follow_the_new_route():
     fabric.run_until_idle()
     heard = fabric.drain()
     assert heard["x"].tolist() == [2, 2, 2] and heard["data"].tolist() == [1, 2, 3]
+
+
+def test_a_word_that_has_gone_by_every_port_that_is_left_leaves():
+    """Router 1 has given its first word to its core, but not to router 2, which is full, when its route becomes one to the core
+    alone: the soak found the reference waiting for ever."""
+    plan = FabricPlan(3, 1, Rules(buffer_depth=2, multicast="each"))
+    for x, route in enumerate([make_route("RAMP", "EAST"), make_route("WEST", "EAST RAMP"), make_route("WEST", "RAMP")]):
+        plan.paint_route(2, route, x=x)
+    fabric, reference = Fabric(plan), ReferenceFabric(plan)
+    fabric.teardown(2, 0, 2, True)
+    reference.queues[2, 0, 2].frozen = True
+    fabric.inject(0, 0, 2, np.arange(6, dtype=np.uint32))
+    reference.inject(0, 0, 2, [Word(data) for data in range(6)], Port.RAMP)
+    for cycle in range(30):
+        if cycle == 12:
+            with pytest.warns(ProgramWarning, match="on the way"):
+                fabric.rewrite(1, 0, 2, make_route("WEST", "RAMP"))
+            reference.rewrite(1, 0, 2, make_route("WEST", "RAMP"))
+        fabric.step(1)
+        reference.step()
+        assert fabric.occupancy(2)[0].tolist() == [reference.queues[x, 0, 2].reserved for x in range(3)], f"cycle {cycle}"
+    heard = fabric.drain()
+    assert heard["data"].tolist() == list(range(6)) and set(heard["x"].tolist()) == {1}
+    assert int(fabric.totals()["stalls"].sum()) == reference.stalls
 
 
 def test_reset_gives_the_plan_back_and_snapshots_keep_the_change():

@@ -306,7 +306,8 @@ class ReferenceFabric:
         for x, y, color, grant, want in chosen:
             if not grant:
                 self.stalls += 1
-                continue
+                if want:                        # a rewritten route may leave no port that has not had the word: it goes
+                    continue
             self.send(x, y, color, grant, want, arrivals)
         for place, word in arrivals:
             queue = self.queues[place]
