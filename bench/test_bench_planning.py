@@ -1,8 +1,8 @@
 """The search for a placement, and placements judged a second on one thread."""
 
 import pytest
-from judging import judging
 
+from bench.judging import judging
 from wsekern.machine import load_machine
 from wsekern.planning.candidates import Demand
 from wsekern.planning.placement import MORE, place_model, search_for
