@@ -146,3 +146,11 @@ def test_rectangles_cover_each_pe_once(mask):
     for x, y, width, height in rectangles(mask):
         found[y : y + height, x : x + width] += 1
     assert np.array_equal(found, mask)
+
+
+@pytest.mark.parametrize("loop", ["var x: i64 = 0; while (x < 1 << 62) : (x += 1) {", "for (@range(i64, 1 << 62)) |x| {",
+                                  "var x = 0; while (x < 1 << 90) : (x += 1) {"])
+def test_loops_of_too_many_rounds_end_at_their_first_error(compile_csl, loop):
+    layout = f"layout {{ @set_rectangle(2, 1); {loop} @comptime_assert(x < 3, \"three\"); }} }}"
+    with pytest.raises(CslError, match="three"):
+        compile_csl({"layout.csl": layout}, {})

@@ -147,7 +147,7 @@ class Loops(Branches):
             finally:
                 self.scope = outer
 
-        return together.done(self.unit, node, np.arange(start, stop, step), run)
+        return together.done(self.unit, node, range(start, stop, step), run)
 
     def _elements(self, over: Value, node: syntax.For) -> Any:
         if isinstance(over.type, t.Array):

@@ -19,7 +19,7 @@ Loop = syntax.For | syntax.While
 FEWEST = 4
 """Rounds that are worth it."""
 MOST = 1_000_000
-"""Rounds of a ``while`` that are done at once."""
+"""Rounds of a loop that are done at once."""
 _STOPS = (CslError, InOrder, ArithmeticError, TypeError, ValueError, AttributeError, KeyError, IndexError)
 """What makes rounds follow each other, one by one: then every error is met where it is."""
 
@@ -46,12 +46,12 @@ class Counted:
     sign: int
     by: syntax.Expression
 
-    def numbers(self, start: int, limit: int, by: int) -> NDArray[np.int64] | None:
+    def numbers(self, start: int, limit: int, by: int) -> range | None:
         """What the variable is in each round; None where it does not count towards its limit."""
         by *= self.sign
         stop = limit + (1 if by > 0 else -1) * self.operator.endswith("=")
         towards = by > 0 if self.operator.startswith("<") else by < 0
-        return np.arange(start, stop, by) if by and towards and len(range(start, stop, by)) <= MOST else None
+        return range(start, stop, by) if by and towards else None
 
 
 @kept
@@ -68,16 +68,17 @@ def counted(node: syntax.While) -> Counted | None:
     return Counted(condition.left, condition.operator, condition.right, 1 if step.operator == "+" else -1, step.value)
 
 
-def done(unit: Any, node: Loop, numbers: NDArray[np.int64], run: Callable[[NDArray[np.int64]], None]) -> bool:
+def done(unit: Any, node: Loop, numbers: range, run: Callable[[NDArray[np.int64]], None]) -> bool:
     """Do all rounds of a loop of a layout by ``run(numbers)``, in parts that decide alike; False, and nothing has happened,
     where that cannot be."""
     layout = unit.layout
-    if layout is None or unit.together or len(numbers) < FEWEST or not independent(node):
+    rounds = -((numbers.start - numbers.stop) // numbers.step)      # more than len() may say
+    if layout is None or unit.together or not FEWEST <= rounds <= MOST or not independent(node):
         return False
     before = len(unit.diagnostics.found), len(layout.tiles.blocks), len(layout.colors.blocks), dict(layout.names)
     unit.together = True
     try:
-        _parts(layout, numbers, run)
+        _parts(layout, np.array(numbers), run)
         return True
     except _STOPS:
         del unit.diagnostics.found[before[0] :]

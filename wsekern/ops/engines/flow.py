@@ -288,7 +288,8 @@ class FlowEngine(Engine):
         pipelines; ``overhead``: calls and set-ups; ``stream``: the rest of a message after its first word.
         """
         if not self.lines_are_alike:
-            last = self._pieces.latest() if self._pieces else self.grid().reshape(-1, 5)[latest_clock(self.grid())[1]]
+            last = self._pieces.latest() if self._pieces else self.grid().reshape(-1, len(CAUSE_NAMES))[
+                latest_clock(self.grid())[1]]
             return {name: int(value) for name, value in zip(CAUSE_NAMES, last, strict=True)}
         row = self._row[self._row.sum(axis=1).argmax()]
         column = self._column[self._column.sum(axis=1).argmax()]
