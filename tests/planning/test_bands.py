@@ -118,7 +118,7 @@ def test_halves_dealt_heads_and_bands_hold_a_model_on_fewer_wafers_than_equal_re
 def test_in_bands_never_slower_than_equal_regions():
     machine = wafer(100, 120)
     search = search_for(SMALL, Demand.of([(Request(), 1.0)]), machine)
-    equal = search.placed_on(2)
+    equal = search.best(2)
     assert place_model(SMALL, Request(), machine, 2).request_seconds() <= equal.request_seconds()
 
 

@@ -216,9 +216,7 @@ class Estimator:
         """One layer on a region of ``sides`` with room for ``most`` positions in a row and ``chunk`` tokens at once, ``load``
         as its grid has it; all regions of a size share it, however many layers they have, and all requests and chunks for which
         its steps are the same."""
-        (width, height), context = sides, most * sides[1]
-        if kind.looks_back_over_all:
-            context, chunk = min(most, kind.blocks[0]) * height, 1
+        (width, height), (context, chunk) = sides, _seen(kind, sides[1], most, chunk)
         key = kind, width, height, context, chunk, load, tokens, slots
         found = self._layers.get(key)
         if found is None:
@@ -252,9 +250,7 @@ class Estimator:
     def _exact_layer(self, kind: LayerKind, sides: tuple[int, int], most: int, chunk: int, load: int, tokens: int,
                      slots: int) -> float:
         """As :meth:`layer`, to the cycle."""
-        (width, height), context = sides, most * sides[1]
-        if kind.looks_back_over_all:
-            context, chunk = min(most, kind.blocks[0]) * height, 1
+        (width, height), (context, chunk) = sides, _seen(kind, sides[1], most, chunk)
         key = kind, width, height, context, chunk, load, tokens, slots
         found = self._exact.get(key)
         if found is None:
@@ -422,3 +418,6 @@ def estimator(machine: Machine, profile: str, precision: str) -> Estimator:
     return Estimator(machine, profile, precision)
 
 
+def _seen(kind: LayerKind, height: int, most: int, chunk: int) -> tuple[int, int]:
+    """Positions and tokens at once on which the steps of a layer depend, of those that there is room for."""
+    return (min(most, kind.blocks[0]) * height, 1) if kind.looks_back_over_all else (most * height, chunk)

@@ -116,7 +116,7 @@ def _placed_on(search: Search, wafers: int) -> list[Placement]:
     take longer to find); halves of layers where regions of whole ones have no room."""
     if not search.holds_all(wafers):
         return _in_bands(search, wafers, search.programs, halves=True) if not _smallest(search).holds_all(wafers) else []
-    best = search.placed_on(wafers)
+    best = search.best(wafers)
     return [best, *(_in_bands(search, wafers, best.programs, halves=False) if best.expert_wafers == 1 < wafers else [])]
 
 

@@ -293,8 +293,9 @@ class Search:
 
     # -- the search ----------------------------------------------------------------------------------------------------
     def best(self, wafers: int) -> Placement:
-        """The quickest on at most so many wafers, one with the sizes of :meth:`_winner` on the fewest among them."""
+        """The quickest on at most so many wafers, never slower than on the fewest: what won there is tried too."""
         fewest = self.fewest(wafers)
+        self.candidates(fewest)
         known = [self._winner(fewest)] if 0 < fewest < wafers else []
         return min((self.finished(one, wafers) for one in (*self._last(wafers), *known)), key=self.seconds)
 
@@ -314,11 +315,6 @@ class Search:
             kinds.setdefault((one.layers, one.expert_wafers, one in self._cuts, not one.mixer_width), one)
         exact = {one: self.exact_score(one) for one in (*close[:FINALISTS], *kinds.values())}
         return [one for one in sorted(exact, key=exact.__getitem__) if exact[one] <= CLOSE * min(exact.values())][:LAST]
-
-    def placed_on(self, wafers: int) -> Placement:
-        """The quickest on at most so many wafers, never slower than on the fewest."""
-        self.candidates(self.fewest(wafers))
-        return self.best(wafers)
 
     def exact_score(self, candidate: Candidate) -> float:
         """As :meth:`score` with the best chunk, regions timed by the flow engine."""
