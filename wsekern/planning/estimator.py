@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from wsekern.formulas import Formulas, attempted, is_traced, opaque
+from wsekern.formulas import Formulas, Memo, attempted, is_traced, opaque
 from wsekern.inference.grid import Grid
 from wsekern.inference.halves import feed_half, mixer_half
 from wsekern.inference.kinds import GridFormulas, LayerKind
@@ -128,19 +128,11 @@ class Estimator:
         rest = {one.name: held[one.name] for one in fields(operation) if one.init and one.name not in names}
         made, kind = type(operation), (type(operation), *names, *rest.items())
         if kind not in self._timers:
-            known: dict[tuple[int, ...], int] = {}
-
             def timed(width: int, height: int, *numbers: int) -> tuple[int]:
                 one = made(**rest, **dict(zip(names, numbers, strict=True)))
                 return (self._timed(one, width, height),)
             reckoned = Formulas(timed) if isinstance(operation, LocalOperation) else timed
-
-            def timer(*numbers: int) -> int:
-                found = known.get(numbers)
-                if found is None:
-                    found = known[numbers] = reckoned(*numbers)[0]
-                return found
-            self._timers[kind] = opaque(timer)
+            self._timers[kind] = opaque(Memo(lambda *numbers: reckoned(*numbers)[0]))
         return self._timers[kind](*sides, *(held[name] for name in names))
 
     def _timed(self, operation: Operation, width: int, height: int) -> int:
@@ -148,7 +140,7 @@ class Estimator:
             return sum(operation.cycles(self._engine.timing))
         if isinstance(operation, AllGather) and max(width, height) > (steady := STEADY + self._engine.timing.link[0]):
             return self._gathered(operation, max(width, height), steady)
-        if isinstance(operation, AllReduce):
+        if isinstance(operation, AllReduce | Broadcast):
             return operation.alone(self._engine, width or height)
         if operation.axis is not None:
             line = _Line(self._engine, operation.axis, width or height)

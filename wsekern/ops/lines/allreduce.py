@@ -12,7 +12,7 @@ from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops._timing import HELD_FLAG, LineCosts, allreduce_alone, allreduce_line
 from wsekern.ops.lines.levels import LONG_LINE, MOST_LEVELS, Groups, Levels, check_groups, quickest_groups
-from wsekern.ops.lines.line import LineEmitter, LineOperation, Stream, segments, stream_of
+from wsekern.ops.lines.line import LineEmitter, LineOperation, Stream, line_costs, segments, stream_of
 from wsekern.ops.lines.tree_reduce import KTreeAllReduce
 from wsekern.ops.operation import Axis, Clocks, Emission, Operation, Shapes, Untimed, check_line, check_operands
 from wsekern.ops.reference import chains
@@ -156,7 +156,8 @@ class AllReduce(LineOperation):
 
     def costs(self, engine: Clocks) -> tuple[LineCosts, ...]:
         """Whole-cycle constants of the elements, and of the tail."""
-        return tuple(cost for part in self.parts for cost in part.costs(engine)) if self.tail else super().costs(engine)
+        costs = super().costs(engine)
+        return (*costs, line_costs(engine.timing_of("fp32"), self.tail, "allreduce_call", self.tail_op)) if self.tail else costs
 
     def advance(self, line: np.ndarray, segment: int, *costs: LineCosts) -> int:
         """Advance the clocks (PEs, causes) of a line; who is held back waits for the result anyway."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from wsekern.ops._timing import LineCosts, broadcast_line
+from wsekern.ops._timing import LineCosts, broadcast_alone, broadcast_line
 from wsekern.ops.lines.line import LineEmitter, LineOperation, segments
 from wsekern.ops.operation import Axis, Clocks, check_line
 from wsekern.ops.schedule.painter import LinePainter
@@ -49,6 +49,10 @@ class Broadcast(LineOperation):
     def advance(self, line: np.ndarray, segment: int, costs: LineCosts) -> int:
         """Advance the clocks (PEs, causes) of a line."""
         return broadcast_line(line, segment, self.root, costs)
+
+    def alone(self, engine: Clocks, length: int) -> int:
+        """Cycles on one line of ``length`` PEs that are all ready at once."""
+        return broadcast_alone(length, self.root_of(length), *self.costs(engine)) if self.elements else 0
 
     def compute(self, engine: Clocks, tiles: np.ndarray, precision: str) -> np.ndarray:
         """The tiles of the roots."""
