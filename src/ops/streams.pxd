@@ -4,7 +4,7 @@ from libc.stdint cimport INT64_MAX, int64_t
 
 from wsekern.ops.feeds cimport (
     COMPUTE, EARLY, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, STREAM, TURNED, Costs, Feed, Path, Sum, add_sum, arrive, drained, grant,
-    in_router, in_turn, later, load, may_go, may_run, next_word, on_link, plus, put_on_ramp, run_word, store)
+    in_turn, later, load, may_go, may_run, next_turn, on_link, plus, put_on_ramp, run_word, see_next, store)
 
 
 cdef struct Round:
@@ -21,7 +21,7 @@ cdef inline void look(const Feed *feed, int current, int64_t cycle, int64_t exec
     cdef int64_t word
     out.current, out.cycle, out.execute, out.run = current, cycle, max(0, execute - cycle), run
     out.sent, out.taken = own.sent, own.taken
-    out.arrival = in_router(own, costs) - cycle
+    out.arrival = own.next - cycle
     for word in range(own.taken, own.sent):
         out.usable[word - own.taken] = max(0, own.usable[word % QUEUE] - cycle)
 
@@ -52,13 +52,14 @@ cdef inline int64_t skipped(Feed *feed, int count, int current, int64_t cycle, i
     cdef int i
     for i in range(count):
         if i != current and may_go(feed + i):
-            rounds = min(rounds, (in_router(feed + i, costs) - cycle - 1) // length)
+            rounds = min(rounds, (feed[i].next - cycle - 1) // length)
     if rounds <= 0:
         return 0
     for word in range(own.taken, own.sent):
         usable[word - own.taken] = own.usable[word % QUEUE] + rounds * length
     own.taken += rounds * words
     own.sent += rounds * words
+    see_next(own, costs)
     for word in range(own.taken, own.sent):
         own.usable[word % QUEUE] = usable[word - own.taken]
     return rounds * length
@@ -108,13 +109,15 @@ cdef inline int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t 
         if costs.link_words >= costs.link_frame or run < costs.link_words:
             granted = grant(feed, count, turn, &start, costs, cycle)
         if granted >= 0:
-            put_on_ramp(feed + granted, cycle + costs.down)
+            put_on_ramp(feed + granted, cycle + costs.down, costs)
         run = run + 1 if granted >= 0 else 0
 
-        # Where nothing is under way for the core, the next cycle is that of the next word that can move.
+        # Cycles in which no word can move are passed over, up to that in which the stream is looked at.
         cycle += 1
-        if granted < 0 and feed[current].taken == feed[current].sent:
-            cycle = max(cycle, next_word(feed, count, costs))
+        if granted < 0 and cycle < before.cycle + length:
+            cycle = max(cycle, min(next_turn(feed, count, current, execute), before.cycle + length))
+        elif granted < 0 and feed[current].taken == feed[current].sent:
+            cycle = max(cycle, next_turn(feed, count, current, execute))
 
 
 cdef inline Path feeds_of(Feed *feed, const Costs *costs, const Sum *sums, const int64_t *hops, int count, Path path) noexcept nogil:
@@ -135,6 +138,7 @@ cdef inline Path feeds_of(Feed *feed, const Costs *costs, const Sum *sums, const
             feed[i].tail_first = arrive(sums[i].tail, costs, hops[i]).clock - costs.down
             feed[i].tail_last = feed[i].tail_first + sums[i].tail.last - sums[i].tail.first.clock
             feed[i].tail_step = sums[i].tail.step
+        see_next(feed + i, costs)
     return path
 
 
