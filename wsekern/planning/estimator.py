@@ -8,7 +8,7 @@ more where clocks of the PEs differ, and equal where they do not.
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import fields, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -128,12 +128,17 @@ class Estimator:
         rest = {one.name: held[one.name] for one in fields(operation) if one.init and one.name not in names}
         made, kind = type(operation), (type(operation), *names, *rest.items())
         if kind not in self._timers:
-            def timed(width: int, height: int, *numbers: int) -> tuple[int]:
-                one = made(**rest, **dict(zip(names, numbers, strict=True)))
-                return (self._timed(one, width, height),)
-            reckoned = Formulas(timed) if isinstance(operation, LocalOperation) else timed
-            self._timers[kind] = opaque(Memo(lambda *numbers: reckoned(*numbers)[0]))
+            self._timers[kind] = opaque(Memo(self._timer(isinstance(operation, LocalOperation), lambda *numbers: made(
+                **rest, **dict(zip(names, numbers, strict=True))))))
         return self._timers[kind](*sides, *(held[name] for name in names))
+
+    def _timer(self, local: bool, made: Callable[..., Operation]) -> Callable[..., int]:
+        """What an operation that is ``made`` with some numbers takes on so many columns and rows, as a function of all of them."""
+        if local:
+            reckoned = Formulas(lambda width, height, *numbers: (self._timed(made(*numbers), width, height),))
+            return lambda *numbers: int(reckoned(*numbers)[0])
+        once = cache(made)
+        return lambda width, height, *numbers: self._timed(once(*numbers), width, height)
 
     def _timed(self, operation: Operation, width: int, height: int) -> int:
         if isinstance(operation, LocalOperation):

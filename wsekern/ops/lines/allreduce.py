@@ -27,6 +27,15 @@ def default_groups(pes: int) -> int:
     return min(divisors, key=lambda g: (abs(g - sqrt(pes)), g))
 
 
+@lru_cache(maxsize=4096)
+def _taken(timing: Timing, elements: int, op: str) -> int:
+    """Cycles for which a PE takes a stream of sums."""
+    combine = timing.instruction("add" if op == "sum" else "max")
+    packing = 1 if timing.precision == "fp16_fp32" else timing.packing
+    words = timing.wavelets(elements, packing)
+    return timing.stream_setup(combine) + timing.stream(words, timing.step(combine, packing)) + 1 if words else 0
+
+
 @dataclass(frozen=True)
 class AllReduce(LineOperation):
     """K-tree all-reduce of ``elements`` elements per PE along ``axis``, of two levels (MeshGEMV of WaferLLM, OSDI'25) or more.
@@ -93,15 +102,8 @@ class AllReduce(LineOperation):
 
     def _paces(self, timing: Timing) -> tuple[int, int]:
         """Cycles of a stage of a chain, and by how much a second stream keeps the PE that takes it."""
-        taken = 0
-        for elements, precision, op in ((self.elements, self.precision or timing.precision, self.op),
-                                        (self.tail, "fp32", self.tail_op)):
-            own = timing.of(precision)
-            combine = own.instruction("add" if op == "sum" else "max")
-            packing = 1 if precision == "fp16_fp32" else own.packing
-            words = own.wavelets(elements, packing)
-            taken += own.stream_setup(combine) + own.stream(words, own.step(combine, packing)) + 1 if words else 0
-        return timing.stage + timing.hop, taken
+        own = _taken(timing.of(self.precision or timing.precision), self.elements, self.op)
+        return timing.stage + timing.hop, own + (_taken(timing.of("fp32"), self.tail, self.tail_op) if self.tail else 0)
 
     def lowered(self, timing: Timing, width: int, height: int) -> "AllReduce":
         """What the cycle engine runs on a grid."""
