@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from wsekern.errors import BudgetError, InputError
 from wsekern.formulas import largest
@@ -28,8 +28,7 @@ MOST_SLOTS = 1 << 40
 """Positions of a row of layers that keep nothing of a position."""
 
 
-@dataclass(frozen=True)
-class BlockSizes:
+class BlockSizes(NamedTuple):
     """Of one kind of block, on the fullest PE: bytes of weights, of one position of a row, and of one sequence whatever
     its length, of the buffers of a whole chunk, and of the room of vector forms beside them."""
 
@@ -256,12 +255,11 @@ def most_that(bound: int, holds: Callable[[int], bool]) -> int:
     return low
 
 
-_SIZES = GridFormulas(lambda grid: tuple(vars(BlockSizes.of(grid, grid.config.blocks[0])).values()))
+_SIZES = GridFormulas(lambda grid: BlockSizes.of(grid, grid.config.blocks[0]))
 
 
-@lru_cache(maxsize=65536)
 def sizes_of(kind: LayerKind, *numbers: int) -> BlockSizes:
-    """Of one layer; regions that differ in numbers of layers and users alone have them once."""
+    """Of one layer, by formulas in the numbers of its grid."""
     return BlockSizes(*_SIZES.of(kind.grid)(*numbers, *kind.blocks))
 
 

@@ -8,7 +8,7 @@ more where clocks of the PEs differ, and equal where they do not.
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import fields, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -91,15 +91,16 @@ class Estimator:
         self._timers: dict[Hashable, Callable[..., int]] = {}
         self._lists: dict[Hashable, GridFormulas] = {}
         self._formulas: dict[Hashable, Formulas] = {}
-        self._layers: dict[Hashable, float] = {}
+        self._layers: dict[Grid, Memo] = {}
         self._beside: dict[Hashable, list[tuple[int, float]]] = {}
         self._heads: dict[Mapping, int] = {}
-        self._ways: dict[Hashable, int] = {}
+        self._ways: dict[Grid, Memo] = {}
         self._lines = _Lines(self)
         self._exact: dict[Hashable, float] = {}
         self._loads: dict[Hashable, tuple[tuple[int, float], ...]] = {}
         self._pairs: dict[Hashable, list[_Counted]] = {}
-        self._spread: dict[tuple[int, int], int] = {}
+        self.spread = Memo(self._spread)
+        """So many elements over so many columns."""
 
     def operation(self, operation: Operation, width: int, height: int) -> int:
         """One operation on a grid whose PEs are ready at once."""
@@ -213,19 +214,20 @@ class Estimator:
         """One layer on a region of ``sides`` with room for ``most`` positions in a row and ``chunk`` tokens at once, ``load``
         as its grid has it; all regions of a size share it, however many layers they have, and all requests and chunks for which
         its steps are the same."""
-        (width, height), (context, chunk) = sides, _seen(kind, sides[1], most, chunk)
-        key = kind, width, height, context, chunk, load, tokens, slots
-        found = self._layers.get(key)
-        if found is None:
-            mixers = self._listed(_mixers, kind, width, height, context, chunk, load, tokens, slots)
-            found = sum(share * (mixers + cycles) for cycles, share in self._others(kind, width, height, load, tokens))
-            self._layers[key] = found
-        return found
+        memo = self._layers.get(kind.grid)
+        if memo is None:
+            memo = self._layers[kind.grid] = Memo(partial(self._layer, kind))
+        return float(memo(*sides, *_seen(kind, sides[1], most, chunk), load, tokens, slots))
+
+    def _layer(self, kind: LayerKind, width: int, height: int, context: int, chunk: int, load: int, tokens: int,
+               slots: int) -> float:
+        mixers = self._listed(_mixers, kind, width, height, context, chunk, load, tokens, slots)
+        return sum([share * (mixers + cycles) for cycles, share in self._others(kind, width, height, load, tokens)])
 
     def _others(self, kind: LayerKind, width: int, height: int, load: int, tokens: int) -> list[tuple[int, float]]:
         """Cycles of what does not depend on the cache, and the share of each number of experts that a layer may have on the
         fullest block of lines: the same for all contexts and chunks."""
-        key = kind, width, height, load, tokens
+        key = kind.grid, width, height, load, tokens
         found = self._beside.get(key)
         if found is None:
             loads = self._loads_of(kind, width, height, load, tokens)
@@ -237,7 +239,7 @@ class Estimator:
         """Numbers of experts on the fullest block of lines, each with its share of the time."""
         if not isinstance(kind.block.feed, Mixture):
             return ((load, 1.0),)
-        key = kind, width, height, load, tokens
+        key = kind.grid, width, height, load, tokens
         found = self._loads.get(key)
         if found is None:
             grid = replace(kind.grid, width=width, height=height, expert_load=load)
@@ -248,7 +250,7 @@ class Estimator:
                      slots: int) -> float:
         """As :meth:`layer`, to the cycle."""
         (width, height), (context, chunk) = sides, _seen(kind, sides[1], most, chunk)
-        key = kind, width, height, context, chunk, load, tokens, slots
+        key = kind.grid, width, height, context, chunk, load, tokens, slots
         found = self._exact.get(key)
         if found is None:
             parts = [share * cycles if share != 1.0 else cycles for experts, share in
@@ -270,11 +272,11 @@ class Estimator:
 
     def arriving(self, kind: LayerKind, sides: tuple[int, int], tokens: int) -> int:
         """The way of tokens to a layer in one half, on columns of ``sides``: the same for all contexts."""
-        key = kind, sides, tokens
-        found = self._ways.get(key)
-        if found is None:
-            found = self._ways[key] = self._listed(_arriving, kind, *sides, 1, 1, 0, tokens, 1)
-        return found
+        memo = self._ways.get(kind.grid)
+        if memo is None:
+            memo = self._ways[kind.grid] = Memo(lambda width, height, tokens: self._listed(
+                _arriving, kind, width, height, 1, 1, 0, tokens, 1))
+        return int(memo(*sides, tokens))
 
     def handover(self, mapping: Mapping, tokens: int) -> int:
         """Residual stream from one region to all columns of the next one, as
@@ -286,17 +288,12 @@ class Estimator:
         """So many elements of a row from one region to the next one, over all its columns or, where halves lie above each
         other, up or down and over those of mixers."""
         if not stacked:
-            return self.spread(elements, sum(widths))
+            return int(self.spread(elements, sum(widths)))
         along = Broadcast(-(-height // widths[0]) * elements, "y")
-        return self.operation(along, widths[0], height) + self.spread(elements, widths[0])
+        return self.operation(along, widths[0], height) + int(self.spread(elements, widths[0]))
 
-    def spread(self, elements: int, width: int) -> int:
-        """So many elements over ``width`` columns."""
-        key = elements, width
-        found = self._spread.get(key)
-        if found is None:
-            found = self._spread[key] = self.operation(Broadcast(elements, "x"), width, 1)
-        return found
+    def _spread(self, elements: int, width: int) -> int:
+        return self.operation(Broadcast(elements, "x"), width, 1)
 
     def head(self, mapping: Mapping) -> int:
         """One token's embedding, and from its residual stream to its logits."""

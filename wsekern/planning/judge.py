@@ -169,7 +169,8 @@ class Judge:
         slowest, pace = kept[own.index(max(own))], max(own)
         passed = sum(one.count * seconds for one, seconds in zip(kept, own, strict=True)) / pace
         regions = max(1, math.ceil(passed - 1e-9))
-        group = self._costs(candidate, slowest, chunk, min(chunk, self._together(inside, count)), token, False)
+        together = min(chunk, self._together(inside, count))
+        group = self._costs(candidate, slowest, chunk, together, token, False) if together > 1 else np.full(1, pace)
         read = self._costs(candidate, slowest, chunk, room.chunk, prompt, self.unread % room.chunk == 0)
         none, one_more = (self._crossing(candidate, kept, wafers, tokens) for tokens in (0, 1))
         head = self.heads.cycles(self.heads.usual, load["profile"]) / self._clock
