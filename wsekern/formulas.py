@@ -66,21 +66,21 @@ class _Account:
 
     def at(self, value: Any, real: bool) -> int:
         """The place of a number, traced or not; ``real``: as one that need not be whole."""
-        if is_traced(value):
-            return self._new(("float", False, value.place, 0)) if real and value.kind is int else int(value.place)
-        plain = _plain(value)
-        constant = float(plain) if real or isinstance(value, float) else int(plain)
+        kind = type(value)
+        if kind in _TRACED and not value.account.closed:
+            return self._new(("float", False, value.place, 0)) if real and kind is TracedInt else int(value.place)
+        plain = value.value if kind in _TRACED else value
+        constant = float(plain) if real or isinstance(plain, float) else int(plain)
         key = type(constant), repr(constant)
         if key not in self.known:
             self.known[key] = self._place()
             self.constants[self.known[key]] = constant
         return self.known[key]
 
-    def line(self, symbol: str, *numbers: Any) -> _Line:
-        """One number or two, by an operation."""
-        real = symbol == "/" or any(isinstance(one, float) for one in numbers)
-        one, other = self.at(numbers[0], real), self.at(numbers[-1], real)
-        return symbol, real, one, other
+    def line(self, symbol: str, one: Any, other: Any) -> _Line:
+        """Two numbers by an operation, or ``one`` twice."""
+        real = symbol == "/" or _is_real(one) or _is_real(other)
+        return symbol, real, self.at(one, real), self.at(other, real)
 
     def ask(self, symbol: str, one: Any, other: Any) -> None:
         """Let the formulas hold only where this comparison does."""
@@ -116,7 +116,7 @@ class _Account:
             self.known[key] = self._place()
             self.lines.append((self.known[key], ("call", False, len(self.calls), 0)))
             self.calls.append((memo, not isinstance(value, float), taken))
-        return value if self.closed else (TracedFloat if isinstance(value, float) else TracedInt)(self, self.known[key], value, 0)
+        return value if self.closed else (TracedFloat if isinstance(value, float) else TracedInt)(self, self.known[key], value)
 
     def _memo(self, function: Callable[..., Any], others: tuple[Any, ...]) -> Memo:
         if isinstance(function, Memo) and all(one is None for one in others):
@@ -140,7 +140,13 @@ class _Account:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) in _NUMBERS or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _is_real(value: Any) -> bool:
+    """Whether it need not be whole."""
+    kind = type(value)
+    return kind is float or kind is TracedFloat or (kind is not int and kind is not TracedInt and isinstance(value, float))
 
 
 def _bound(function: Callable[..., Any], others: tuple[Any, ...]) -> Callable[..., Any]:
@@ -177,14 +183,15 @@ def _arithmetic(symbol: str, turned: bool = False) -> Callable[[Any, Any], Any]:
     function, sign_of = _OPERATIONS[symbol]
 
     def method(self: Any, other: Any) -> Any:
-        if self.account.closed:
+        account, kind = self.account, type(other)
+        if account.closed:
             return function(other, self.value) if turned else function(self.value, other)
-        if not isinstance(other, int | float):
+        if kind not in _NUMBERS and not isinstance(other, int | float):
             return function(other, self.fixed()) if turned else function(self.fixed(), other)
         one, two = (other, self) if turned else (self, other)
-        if type(other) is int and (other, symbol) in ((0, "+"), (1, "*")):
+        if kind is int and (other == 1 if symbol == "*" else other == 0 and symbol == "+"):
             return self
-        return self.account.made(function(_plain(one), _plain(two)), self.account.line(symbol, one, two),
+        return account.made(function(_plain(one), _plain(two)), account.line(symbol, one, two),
                                  sign_of(_sign(one), _sign(two)))
     return method
 
@@ -210,14 +217,14 @@ class Traced:
         return self.value
 
     def _by(self, symbol: str, value: float, sign: int) -> Any:
-        return value if self.account.closed else self.account.made(value, self.account.line(symbol, self), sign)
+        return value if self.account.closed else self.account.made(value, self.account.line(symbol, self, self), sign)
 
     def _compared(self, symbol: str, other: Any) -> bool:
         if self.account.closed:
             return bool(_COMPARISONS[symbol](self.value, other))
         if is_traced(other) and other.place == self.place:
             return symbol in ("<=", ">=", "==")
-        if not isinstance(other, int | float):
+        if type(other) not in _NUMBERS and not isinstance(other, int | float):
             return bool(_COMPARISONS[symbol](self.fixed(), other))
         if not is_traced(other) and other == 0 and (self.sign, symbol) in ((1, ">="), (1, "<"), (-1, "<="), (-1, ">")):
             return symbol in (">=", "<=")
@@ -324,6 +331,7 @@ class TracedFloat(Traced):
 
 
 _TRACED = (TracedInt, TracedFloat)
+_NUMBERS = (*_TRACED, int, float)
 
 
 def is_traced(value: Any) -> bool:
