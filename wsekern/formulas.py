@@ -15,7 +15,7 @@ from functools import wraps
 from inspect import signature
 from typing import Any
 
-from wsekern._formulas import FURTHER, REAL_KIND, SYMBOLS, Memo, Program, first_of
+from wsekern._formulas import FURTHER, REAL_KIND, SYMBOLS, Memo, Program, Ways
 
 MAX_WAYS = 128
 """Ways of a function that are kept; with more, its numbers are reckoned by the function itself."""
@@ -392,31 +392,26 @@ def _in_order(function: Callable[..., Any], arguments: tuple[Any, ...], named: d
     return bound.args
 
 
-class Formulas:
+class Formulas(Ways):
     """``function`` of whole numbers that are not negative, by formulas; it gives a tuple of numbers."""
 
     def __init__(self, function: Callable[..., tuple[Any, ...]]) -> None:
+        super().__init__()
         self.function = function
-        self._ways: list[Program] = []
         self._memos: dict[Hashable, Memo] = {}
         self._wide = False
 
-    def __call__(self, *numbers: int) -> tuple[Any, ...]:
-        """What the function gives."""
-        found = first_of(self._ways, *numbers)
-        if isinstance(found, tuple):
-            return found
-        if found is False or self._wide:
-            return self.function(*numbers)
-        if len(self._ways) >= MAX_WAYS:
+    def otherwise(self, *numbers: int) -> tuple[Any, ...]:
+        """What the function gives, where no formulas say it; their way is kept."""
+        if self._wide or len(self.ways) >= MAX_WAYS:
             return self.function(*numbers)
         account = _Account(len(numbers), self._memos)
         try:
             traced = self.function(*(TracedInt(account, place, number, 1) for place, number in enumerate(numbers)))
-            self._ways.insert(0, account.compiled(traced))
+            self.ways.insert(0, account.compiled(traced))
         except OverflowError:
             self._wide = True                                           # of more bits than the kernel's
-            return self(*numbers)
+            return self.function(*numbers)
         finally:
             account.closed = True
         return tuple(_plain(one) for one in traced)

@@ -308,6 +308,9 @@ cdef class Program:
 
     def __call__(self, *numbers):
         """The answer; None where the lines do not hold, False where it is not known."""
+        return self.answer(numbers)
+
+    cdef object answer(self, tuple numbers):
         cdef Number *at = self.kept
         cdef int i
         self.kept = NULL                # another one may reckon while a function is asked
@@ -366,14 +369,23 @@ cdef class Program:
         return HOLDS if kind == (1 if said_whole else 2) else HOLDS_NOT
 
 
-def first_of(list ways, *numbers):
-    """The answer of the first of some :class:`Program` that holds for the numbers, which comes to be the first; None where none
-    does, False where the first one that may hold knows no answer."""
-    cdef Py_ssize_t place
-    for place in range(len(ways)):
-        found = ways[place](*numbers)
-        if found is not None:
+cdef class Ways:
+    """A function of numbers by the first of some :class:`Program` that holds for them, which comes to be the first."""
+    cdef public list ways
+
+    def __init__(self):
+        self.ways = []
+
+    def __call__(self, *numbers):
+        """What the function gives; :meth:`otherwise` says what where no program holds."""
+        cdef Py_ssize_t place
+        for place in range(len(self.ways)):
+            found = (<Program>self.ways[place]).answer(numbers)
+            if found is None:
+                continue
             if place:
-                ways.insert(0, ways.pop(place))
+                self.ways.insert(0, self.ways.pop(place))
+            if found is False:
+                break
             return found
-    return None
+        return self.otherwise(*numbers)

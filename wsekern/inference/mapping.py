@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.formulas import largest
+from wsekern.formulas import Formulas, largest
 from wsekern.inference.blocks.folding import folded, gain_in_rows
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.code import code_bytes
@@ -92,8 +92,8 @@ class Mapping(Grid):
     @cached_property
     def _sizes(self) -> list[BlockSizes]:
         """Of each kind of block, in the order of :attr:`ModelConfig.kinds`."""
-        return [sizes_of(kind, self.width, self.height, self.slots * self.height, self.chunk, self.expert_load)
-                for kind in self.kinds]
+        return [BlockSizes(*formulas_of(kind)(self.width, self.height, self.slots * self.height, self.chunk, self.expert_load,
+                                              *kind.blocks)) for kind in self.kinds]
 
     @cached_property
     def single_layers(self) -> tuple["Mapping", ...]:
@@ -258,9 +258,9 @@ def most_that(bound: int, holds: Callable[[int], bool]) -> int:
 _SIZES = GridFormulas(lambda grid: BlockSizes.of(grid, grid.config.blocks[0]))
 
 
-def sizes_of(kind: LayerKind, *numbers: int) -> BlockSizes:
-    """Of one layer, by formulas in the numbers of its grid."""
-    return BlockSizes(*_SIZES.of(kind.grid)(*numbers, *kind.blocks))
+def formulas_of(kind: LayerKind) -> Formulas:
+    """Of :class:`BlockSizes` of one layer, by the numbers of its grid."""
+    return _SIZES.of(kind.grid)
 
 
 @lru_cache(maxsize=256)

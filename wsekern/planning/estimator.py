@@ -8,7 +8,7 @@ more where clocks of the PEs differ, and equal where they do not.
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import fields, replace
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -99,8 +99,7 @@ class Estimator:
         self._exact: dict[Hashable, float] = {}
         self._loads: dict[Hashable, tuple[tuple[int, float], ...]] = {}
         self._pairs: dict[Hashable, list[_Counted]] = {}
-        self.spread = Memo(self._spread)
-        """So many elements over so many columns."""
+        self._spread = Memo(self._timer(False, lambda elements: Broadcast(elements, "x")))
 
     def operation(self, operation: Operation, width: int, height: int) -> int:
         """One operation on a grid whose PEs are ready at once."""
@@ -138,8 +137,15 @@ class Estimator:
         if local:
             reckoned = Formulas(lambda width, height, *numbers: (self._timed(made(*numbers), width, height),))
             return lambda *numbers: int(reckoned(*numbers)[0])
-        once = cache(made)
-        return lambda width, height, *numbers: self._timed(once(*numbers), width, height)
+        once = lru_cache(maxsize=128)(lambda *numbers: self._by_sides(made(*numbers)))
+        return lambda width, height, *numbers: once(*numbers)(width, height)
+
+    def _by_sides(self, operation: Operation) -> Callable[[int, int], int]:
+        """What an operation takes, by columns and rows."""
+        if isinstance(operation, AllReduce | Broadcast):
+            alone = operation.alone(self._engine)
+            return lambda width, height: alone(width or height)
+        return partial(self._timed, operation)
 
     def _timed(self, operation: Operation, width: int, height: int) -> int:
         if isinstance(operation, LocalOperation):
@@ -147,7 +153,7 @@ class Estimator:
         if isinstance(operation, AllGather) and max(width, height) > (steady := STEADY + self._engine.timing.link[0]):
             return self._gathered(operation, max(width, height), steady)
         if isinstance(operation, AllReduce | Broadcast):
-            return operation.alone(self._engine, width or height)
+            return operation.alone(self._engine)(width or height)
         if operation.axis is not None:
             line = _Line(self._engine, operation.axis, width or height)
             operation.time(line)
@@ -288,12 +294,13 @@ class Estimator:
         """So many elements of a row from one region to the next one, over all its columns or, where halves lie above each
         other, up or down and over those of mixers."""
         if not stacked:
-            return int(self.spread(elements, sum(widths)))
+            return self.spread(elements, sum(widths))
         along = Broadcast(-(-height // widths[0]) * elements, "y")
-        return self.operation(along, widths[0], height) + int(self.spread(elements, widths[0]))
+        return self.operation(along, widths[0], height) + self.spread(elements, widths[0])
 
-    def _spread(self, elements: int, width: int) -> int:
-        return self.operation(Broadcast(elements, "x"), width, 1)
+    def spread(self, elements: int, width: int) -> int:
+        """So many elements over ``width`` columns."""
+        return int(self._spread(width, 0, elements))
 
     def head(self, mapping: Mapping) -> int:
         """One token's embedding, and from its residual stream to its logits."""

@@ -27,7 +27,7 @@ def test_an_all_reduce_of_pes_that_are_alike_takes_as_long_as_on_the_engine(mach
     engine = FlowEngine(machine[0], 1, length, machine[1], precision)
     operation = AllReduce(elements, "y", groups=groups, tail=tail, precision=own)
     engine.time(operation)
-    assert operation.alone(engine, length) == engine.cycles
+    assert operation.alone(engine)(length) == engine.cycles
 
 
 @settings(max_examples=30, deadline=None)

@@ -14,7 +14,7 @@ from wsekern.ops.lines.levels import MOST_LEVELS, Levels, quickest_groups
 @pytest.mark.parametrize("length", [5, 13, 64, 180, 373, 755])
 def test_the_quickest_levels_are_no_slower_than_two_of_odd_numbers(length, words, tail):
     engine = TimingEngine("wse3", 1, length, "silicon", "fp16")
-    cycles = [AllReduce(words, "y", groups, tail=tail).alone(engine, length) for groups in ("quickest", 1, 3, 5, 9, 13, 19)]
+    cycles = [AllReduce(words, "y", groups, tail=tail).alone(engine)(length) for groups in ("quickest", 1, 3, 5, 9, 13, 19)]
     assert cycles[0] <= min(cycles[1:])
 
 

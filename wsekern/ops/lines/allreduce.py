@@ -1,6 +1,6 @@
 """All-reduce along lines: every PE of a line ends with the sum (or maximum) of all tiles of the line."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from math import sqrt
@@ -165,13 +165,16 @@ class AllReduce(LineOperation):
         """Advance the clocks (PEs, causes) of a line; who is held back waits for the result anyway."""
         return allreduce_line(line, segment, self.counts, self.completes, *costs) & ~HELD_FLAG
 
-    def alone(self, engine: Clocks, length: int) -> int:
-        """Cycles on one line of ``length`` PEs that are all ready at once."""
+    def alone(self, engine: Clocks) -> Callable[[int], int]:
+        """Cycles on one line of PEs that are all ready at once, by its length."""
         if not self.elements:
-            return 0
-        if self.groups == "quickest":
-            return allreduce_alone(length, self._quickest(engine.timing, length), False, *self.costs(engine))
-        return allreduce_alone(length, self.counts, self.completes, *self.costs(engine))
+            return lambda length: 0
+        costs = self.costs(engine)
+        if self.groups != "quickest":
+            counts, completes = self.counts, self.completes
+            return lambda length: allreduce_alone(length, counts, completes, *costs)
+        paces = self._paces(engine.timing)
+        return lambda length: allreduce_alone(length, quickest_groups(length, *paces), False, *costs)
 
     def flow(self, engine: Clocks, *tiles: np.ndarray) -> Any:
         """Tiles (height, width, ...) of ``elements`` elements -> what each PE ends with, the same shape; with a tail a pair of

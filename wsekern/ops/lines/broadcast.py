@@ -1,6 +1,6 @@
 """Broadcast along lines: every PE of a line ends with the tile of one of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -50,9 +50,10 @@ class Broadcast(LineOperation):
         """Advance the clocks (PEs, causes) of a line."""
         return broadcast_line(line, segment, self.root, costs)
 
-    def alone(self, engine: Clocks, length: int) -> int:
-        """Cycles on one line of ``length`` PEs that are all ready at once."""
-        return broadcast_alone(length, self.root_of(length), *self.costs(engine)) if self.elements else 0
+    def alone(self, engine: Clocks) -> Callable[[int], int]:
+        """Cycles on one line of PEs that are all ready at once, by its length."""
+        costs = self.costs(engine)
+        return lambda length: broadcast_alone(length, self.root_of(length), *costs) if self.elements else 0
 
     def compute(self, engine: Clocks, tiles: np.ndarray, precision: str) -> np.ndarray:
         """The tiles of the roots."""
