@@ -70,9 +70,10 @@ cdef inline int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t 
     # round robin, each as far as its queue has room. `ready`: when the first instruction may execute. Returns the cycle of
     # the last element.
     cdef int64_t cycle = INT64_MAX, run = 0, execute = ready
-    cdef int64_t length = 0, skip
-    cdef int current = 0, start = 0, i, granted
+    cdef int64_t length = 0, skip, wake
+    cdef int current = 0, start = 0, i, granted, looks
     cdef int turn[FEEDS]
+    cdef Feed *own = feed
     cdef Round before, now
     in_turn(feed, count, turn)
     before.current = -1
@@ -80,25 +81,26 @@ cdef inline int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t 
         cycle = min(cycle, feed[i].first)
     before.cycle = cycle
     while True:
-        # A stream that goes on alike for a while is not stepped through.
-        if cycle >= before.cycle + length:
+        # A stream that goes on alike for a while is not stepped through; one of few more words is not looked at for that.
+        looks = own.sent + 2 * costs.link_frame < own.head
+        if looks and cycle >= before.cycle + length:
             look(feed, current, cycle, execute, run, costs, &now)
-            if cycle == before.cycle + length and goes_on(feed + current, &before, &now, costs):
+            if cycle == before.cycle + length and goes_on(own, &before, &now, costs):
                 skip = skipped(feed, count, current, cycle, length, now.sent - before.sent, costs)
                 cycle, execute = cycle + skip, max(execute, cycle) + skip
-                now.cycle, now.sent, now.taken = cycle, feed[current].sent, feed[current].taken
-            before, length = now, costs.link_frame * feed[current].step
+                now.cycle, now.sent, now.taken = cycle, own.sent, own.taken
+            before, length = now, costs.link_frame * own.step
 
         # The core executes a word of its stream; after the last one, the instruction for the next stream is set up.
-        if execute <= cycle and may_run(feed + current, cycle):
-            run_word(feed + current, cycle)
-            execute = cycle + (costs.step_add if feed[current].taken < feed[current].head or costs.tail == NULL
-                               else costs.tail.step_add)
-            if feed[current].taken == feed[current].head and costs.tail != NULL:
+        if execute <= cycle and may_run(own, cycle):
+            run_word(own, cycle)
+            execute = cycle + (costs.step_add if own.taken < own.head or costs.tail == NULL else costs.tail.step_add)
+            if own.taken == own.head and costs.tail != NULL:
                 execute = cycle + 1 + costs.tail.setup_add
-            if feed[current].taken == feed[current].words:
+            if own.taken == own.words:
                 execute = cycle + 1 + costs.setup_add
                 current += 1
+                own += 1
                 if current == count:
                     if costs.flags != NULL and start != 0:
                         costs.flags[0] |= TURNED
@@ -114,10 +116,9 @@ cdef inline int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t 
 
         # Cycles in which no word can move are passed over, up to that in which the stream is looked at.
         cycle += 1
-        if granted < 0 and cycle < before.cycle + length:
-            cycle = max(cycle, min(next_turn(feed, count, current, execute), before.cycle + length))
-        elif granted < 0 and feed[current].taken == feed[current].sent:
-            cycle = max(cycle, next_turn(feed, count, current, execute))
+        if granted < 0:
+            wake = next_turn(feed, count, current, execute)
+            cycle = max(cycle, min(wake, before.cycle + length) if looks else wake)
 
 
 cdef inline Path feeds_of(Feed *feed, const Costs *costs, const Sum *sums, const int64_t *hops, int count, Path path) noexcept nogil:
