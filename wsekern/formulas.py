@@ -1,8 +1,8 @@
 """Functions of whole numbers as formulas, found by calling them once with numbers that keep account of what is done to them.
 
 A list of steps, their times and the bytes of a layer depend on the sides of a grid and on few other numbers, by the same sums,
-products and quotients for most grids. :class:`Formulas` calls such a function with :class:`Traced` numbers, writes down what was
-done to them, and from then on has a kernel do the same to others. Wherever the function asked how two numbers compare, the
+products and quotients for most grids. :class:`Formulas` calls such a function with :class:`Traced` numbers, writes down what
+was done to them, and from then on has a kernel do the same to others. Wherever the function asked how two numbers compare, the
 formulas ask too; for numbers that compare otherwise the function is called anew, and its other way kept beside the first. What
 needs a plain number (the length of a loop, the argument of a kernel) fixes the number: the formulas hold for it alone.
 So a formula gives exactly what the function gives, which is its reference.

@@ -133,7 +133,7 @@ class Estimator:
         return self._timers[kind](*sides, *(held[name] for name in names))
 
     def _timer(self, local: bool, made: Callable[..., Operation]) -> Callable[..., int]:
-        """What an operation that is ``made`` with some numbers takes on so many columns and rows, as a function of all of them."""
+        """What an operation that is ``made`` of numbers takes, as a function of columns, rows and these."""
         if local:
             reckoned = Formulas(lambda width, height, *numbers: (self._timed(made(*numbers), width, height),))
             return lambda *numbers: int(reckoned(*numbers)[0])

@@ -63,15 +63,16 @@ def _code_size(operation: Operation, timing: Timing, width: int, height: int) ->
     largest, width, height = operation.in_engine_format().staged().largest(width, height)
     lowered = largest.lowered(costs, width, height)
     length = width if lowered.axis == "x" else height
-    (code, step, instructions), library = _of_programs(lowered, costs, timing, *(width, height) if lowered.knows_grid else (length,))
+    sides = (width, height) if lowered.knows_grid else (length,)
+    (code, step, instructions), library = _of_programs(lowered, costs, timing, *sides)
     loop = 0 if operation.sends else LOOP_BYTES
     return CodeSize(_kernel(operation), loop + code, step, library, *_shared(operation, instructions))
 
 
 @lru_cache(maxsize=1024)
 def _of_programs(lowered: WaferProgram, costs: Timing, timing: Timing, *sides: int) -> tuple[list[int], frozenset[str]]:
-    """The most bytes (of the kernel, of a step, of instructions) that a PE of lines as long as the one side takes, or of a grid,
-    and functions of the software library. Operations whose largest lines are alike share them."""
+    """The most bytes (of the kernel, of a step, of instructions) that a PE takes, of lines as long as the one side or of a
+    grid, and functions of the software library. Operations whose largest lines are alike share them."""
     programs = [write_alone(lowered, costs, role) for role in _roles(lowered, *sides)]
     sizes = [_size(*program, timing) for program in programs]
     library = {item.name for program, _ in programs for item in program.code if isinstance(item, Vector)} & set(LIBRARY)
