@@ -100,7 +100,7 @@ def sweeps(found: dict[str, Any] | None) -> str:
     if not found:
         return "Not measured yet."
     each = found["seconds"] / found["points"]
-    return (f"{found['points']:,} points of {', '.join(found['models'])} (lengths of prompts by users) took {found['seconds']:.0f} s on "
-            f"two processes of a machine with {found['machine']} ({found['processor_seconds']:.0f} s of its processors): "
+    return (f"{found['points']:,} points of {', '.join(found['models'])} (lengths of prompts by users) took "
+            f"{found['seconds']:.0f} s on two processes, {found['processor_seconds']:.0f} s of work ({found['machine']}): "
             f"{each * 1e3:.0f} ms a point, {each * 1e4 / 60:.1f} minutes for 10,000. On two workers of Dask the same took "
             f"{found['dask_over_processes']:.2f} times as long.")
