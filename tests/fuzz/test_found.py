@@ -17,7 +17,7 @@ from wsekern.csl.build import Options, build
 from wsekern.csl.source import Source
 from wsekern.description import load_description
 from wsekern.errors import InputError
-from wsekern.fabric import FabricPlan, Route
+from wsekern.fabric import Fabric, FabricPlan, Route
 from wsekern.fabric.simulation import saved_bytes, words_of
 from wsekern.inference.kept_run import read_run
 from wsekern.inference.predict import predict_layer
@@ -188,3 +188,9 @@ def test_whole_numbers_that_no_float_holds_are_refused(tmp_path: Path):
     (tmp_path / "machine.toml").write_text(text.replace("values = [", f"values = [{10**400}, ", 1))
     with pytest.raises(InputError, match=r"value is 1e400 or more, expected at most"):
         load_machine(tmp_path / "machine.toml")
+
+
+def test_words_for_no_pes_are_none_whatever_their_type():
+    fabric = Fabric(FabricPlan(2, 2, "wse3"))
+    fabric.inject(np.zeros(0, "U3"), [], 0, [])
+    assert fabric.in_flight == 0
