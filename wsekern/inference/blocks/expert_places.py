@@ -62,10 +62,9 @@ class ExpertPlaces:
     def elements(self) -> int:
         """Features of all its experts on the line that has most of them."""
         last = self.lines // self.blocks
-        first, many = last + (self.lines % self.blocks > 0), (self.lines % self.blocks) * self.wafers
+        first, many = -(-self.lines // self.blocks), (self.lines % self.blocks) * self.wafers
         rest = self.experts % self.all_blocks
-        sizes = [(first, self.held)] if many else []
-        sizes.append((last, self.held if not rest or rest > many else self.held - 1))
+        sizes = (first, self.held), (last, self.held if not rest or rest > many else self.held - 1)
         return largest(*[-(-experts * self.width // lines) for lines, experts in sizes])
 
     def block_of(self, expert: int) -> tuple[int, int]:

@@ -243,7 +243,7 @@ class HeadsOnGrid(PartOnGrid[Attention]):
     @property
     def slot(self) -> float:
         """Keys and values of a position, over the blocks of which one has them; none where slots go round."""
-        return 0 if self.goes_round else (self.kv + self.v) / self.blocks if self.blocks > 1 else self.kv + self.v
+        return 0 if self.goes_round else (self.kv + self.v) / self.blocks
 
     def packed_cache(self) -> CacheSizes:
         """Keys and values."""

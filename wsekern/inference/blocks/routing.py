@@ -77,7 +77,7 @@ def experts_of_column(mapping: Grid, part: Mixture) -> int:
     """Experts whose scores one column computes, in the block with the fewest columns; an even number where scores are gathered,
     which fills their wavelets in 16 bits."""
     copy = columns_of_copy(mapping)
-    column = -(-part.experts // (mapping.width % copy or copy))
+    column = -(-part.experts // ((mapping.width - 1) % copy + 1))
     return 2 * -(-column // 2) if gathers(mapping) else column
 
 

@@ -69,7 +69,7 @@ class _Softmax(LocalOperation):
         """Values (rows, columns, ...) of any PEs, in plain numpy."""
 
     def _check(self, *sizes: int) -> None:
-        if min(sizes) < 1:
+        if any(size < 1 for size in sizes):
             raise InputError(f"{self}: expected sizes of at least 1")
         check_count("the elements of a tile", prod(sizes))
 
