@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from wsekern.formulas import largest, smallest
+from wsekern.formulas import largest, opaque, smallest
 from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
@@ -71,10 +71,10 @@ class RecurrentOnGrid(PartOnGrid[Recurrent]):
         """How functions are computed that the software library does not have."""
         return "vector-fp32" if self.mapping.form == "scalar" else self.mapping.form
 
-    @cached_property
+    @property
+    @abstractmethod
     def sizes(self) -> tuple[int, ...]:
-        """Elements of each of ``inputs`` in a column."""
-        return tuple(index.shape[1] for index in self.columns)
+        """Elements of each of ``inputs`` in a column: as many as :attr:`columns` has."""
 
     @property
     def tail(self) -> int:
@@ -172,7 +172,16 @@ class ShortConvolutionOnGrid(RecurrentOnGrid):
     @cached_property
     def columns(self) -> tuple[np.ndarray, ...]:
         """Pieces of the three, one beside the other."""
-        return (self.mapping.index_x(self.part.convolved or self.mapping.config.hidden),) * 3
+        return (self.mapping.index_x(self._whole),) * 3
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Three pieces."""
+        return (-(-self._whole // self.mapping.width),) * 3
+
+    @property
+    def _whole(self) -> int:
+        return self.part.convolved or self.mapping.config.hidden
 
     @property
     def convolved(self) -> int:
@@ -201,6 +210,12 @@ class ShortConvolutionOnGrid(RecurrentOnGrid):
                 *self.project_back(tokens, "mixed")]
 
 
+@opaque
+def _heads_together(least: int, most: int, group: int) -> int:
+    """From ``least`` on, as many heads as are whole groups of ``group``, or an even part of one."""
+    return next(heads for heads in range(least, most + 1) if not heads % group or not group % heads)
+
+
 @dataclass(frozen=True)
 class HeadsOnGrid(RecurrentOnGrid):
     """Mixers of heads with a state of key_dim x value_dim each."""
@@ -214,9 +229,7 @@ class HeadsOnGrid(RecurrentOnGrid):
     @cached_property
     def heads(self) -> int:
         """Value heads in one column (1 where a head is spread over several): whole key heads, or an even part of one's."""
-        least = -(-self.part.value_heads // self.mapping.width)
-        return next(heads for heads in range(least, self.part.value_heads + 1)
-                    if not heads % self.group or not self.group % heads)
+        return _heads_together(-(-self.part.value_heads // self.mapping.width), self.part.value_heads, self.group)
 
     @cached_property
     def segment(self) -> int:
@@ -259,9 +272,14 @@ class HeadsOnGrid(RecurrentOnGrid):
         return -(-self.part.key_dim // self.rows)
 
     @property
+    def keys(self) -> int:
+        """Key features in one column."""
+        return self.key_heads * self.key_features
+
+    @property
     def convolved(self) -> int:
         """Queries, keys and values."""
-        return 2 * self.key_heads * self.key_features + self.values
+        return 2 * self.keys + self.values
 
     @property
     def output(self) -> int:

@@ -26,6 +26,11 @@ class GatedDeltaOnGrid(HeadsOnGrid):
         return (self.key_index,) * 2 + (self.value_index,) * 2 + (self.head_index,) * 2
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """Of all six."""
+        return (self.keys,) * 2 + (self.values,) * 2 + (self.heads,) * 2
+
+    @property
     def weights(self) -> int:
         """Also the norm of a head, and the gains of queries and keys."""
         return super().weights + self.features + 2 * self.row_features
@@ -103,6 +108,11 @@ class Mamba2OnGrid(HeadsOnGrid):
     def columns(self) -> tuple[np.ndarray, ...]:
         """Keys twice, values twice, heads."""
         return (self.key_index,) * 2 + (self.value_index,) * 2 + (self.head_index,)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Of all five."""
+        return self.keys, self.keys, self.values, self.values, self.heads
 
     @property
     def weights(self) -> int:
