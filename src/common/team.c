@@ -11,7 +11,8 @@
 #include <unistd.h>
 #endif
 
-enum { SPINS = 300, YIELDS = 200 };   /* some ten microseconds, and a hundred where nobody else wants the core */
+/* Some ten microseconds, and a hundred where nobody else wants the core; as long as it takes to move a piece's memory. */
+enum { SPINS = 300, YIELDS = 200, STAY = 32 };
 
 /* A thread between two runs, or in one. `given` is the team that it is to serve next, and `rank` its rank there. */
 typedef struct worker worker;
@@ -104,54 +105,130 @@ void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *))
 /* ---- Rounds ---- */
 
 static const uint64_t NO_FAILURE = UINT64_MAX;
+enum { PIECE_BITS = 24, STATUS_BITS = 16 };
 
-static void open_round(wsk_team *team)
+static uint64_t place_of(int64_t step, int64_t piece) { return (uint64_t)step << PIECE_BITS | (uint64_t)piece; }
+
+static void fail(wsk_team *team, uint64_t place, int status)
 {
+    uint64_t mine = place << STATUS_BITS | (uint32_t)-status, first = atomic_load_explicit(&team->failed, memory_order_relaxed);
+    while (mine < first
+           && !atomic_compare_exchange_weak_explicit(&team->failed, &first, mine, memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+int wsk_team_failure(wsk_team *team, int *step, int64_t *piece)
+{
+    uint64_t failed = atomic_load_explicit(&team->failed, memory_order_relaxed);
+    if (failed == NO_FAILURE)
+        return 0;
+    atomic_store_explicit(&team->failed, NO_FAILURE, memory_order_relaxed);
+    if (step)
+        *step = (int)(failed >> (PIECE_BITS + STATUS_BITS));
+    if (piece)
+        *piece = (int64_t)(failed >> STATUS_BITS & (((uint64_t)1 << PIECE_BITS) - 1));
+    return -(int)(failed & (((uint64_t)1 << STATUS_BITS) - 1));
+}
+
+static void open_round(wsk_team *team, int steps)
+{
+    int64_t goal = atomic_load_explicit(&team->goal, memory_order_relaxed);
     atomic_store_explicit(&team->open, team->pieces, memory_order_relaxed);       /* before any can be claimed */
-    for (int i = 0; i < team->size; i++)
-        atomic_store_explicit(&team->share[i].next, team->share[i].begin, memory_order_release);
+    team->before = goal;
+    atomic_store_explicit(&team->goal, goal + steps, memory_order_release);
 }
 
 static void turn_round(wsk_team *team)
 {
-    if (team->next_round(team, team->context))
-        open_round(team);
+    int steps = team->next_round(team, team->context);
+    if (steps)
+        open_round(team, steps);
     else
         atomic_store_explicit(&team->ended, 1, memory_order_release);
     next_turn(team);
 }
 
-/* The first piece of a share that nobody has, or -1. */
-static int64_t claim_of(wsk_team *team, wsk_team_pieces *share)
+static int is_done(wsk_team *team, int64_t i, int64_t steps)
 {
-    int64_t i = atomic_load_explicit(&share->next, memory_order_relaxed);
-    if (team->size == 1) {
-        atomic_store_explicit(&share->next, i + (i < share->end), memory_order_relaxed);
-        return i < share->end ? i : -1;
-    }
-    while (i < share->end)
-        if (atomic_compare_exchange_weak_explicit(&share->next, &i, i + 1, memory_order_acquire, memory_order_relaxed))
-            return i;
-    return -1;
+    return i < 0 || i == team->pieces || atomic_load(&team->piece[i].done) >= steps;
 }
 
-/* A piece of the member's own share, then of those after it. */
-static int64_t claim_any(wsk_team *team, int rank)
+/* Whether the next step of a piece may be done, and nobody is at it; its number. */
+static int is_ready(wsk_team *team, int64_t i, int64_t *step)
 {
-    for (int i = 0; i < team->size; i++) {
-        wsk_team_pieces *share = team->share + (rank + i < team->size ? rank + i : rank + i - team->size);
-        for (int64_t piece; (piece = claim_of(team, share)) >= 0; team->share[rank].done++)
-            if ((uint64_t)piece <= atomic_load_explicit(&team->failed, memory_order_relaxed) >> 32)
-                return piece;
+    *step = atomic_load(&team->piece[i].claimed);
+    return *step < atomic_load_explicit(&team->goal, memory_order_acquire) && is_done(team, i, *step)
+        && is_done(team, i - 1, *step) && is_done(team, i + 1, *step);
+}
+
+/* A step of a piece, if it may be done now. Returns whether it was. */
+static int do_step(wsk_team *team, int rank, int64_t i, int (*piece)(void *, int64_t, int), void *context)
+{
+    wsk_team_piece *p = team->piece + i;
+    int64_t step;
+    if (!is_ready(team, i, &step)
+        || !atomic_compare_exchange_strong_explicit(&p->claimed, &step, step + 1, memory_order_acquire, memory_order_relaxed))
+        return 0;
+    uint64_t place = place_of(step - team->before, i);
+    if (place <= atomic_load_explicit(&team->failed, memory_order_relaxed) >> STATUS_BITS) {
+        int status = piece(context, i, (int)(step - team->before));
+        if (status < 0)
+            fail(team, place, status);
     }
-    return -1;
+    team->member[rank].done += step + 1 == atomic_load_explicit(&team->goal, memory_order_relaxed);
+    atomic_store(&p->done, step + 1);                 /* before it is asked who sleeps, as they ask in the other order */
+    if (atomic_load(&team->sleepers) > 0)
+        next_turn(team);
+    return 1;
+}
+
+static int owner_of(wsk_team *team, int64_t i)
+{
+    return i < 0 || i == team->pieces ? -1 : atomic_load_explicit(team->owner + i, memory_order_relaxed);
+}
+
+/* How many of the pieces beside one are not a member's. */
+static int strangers(wsk_team *team, int64_t i, int rank)
+{
+    return (owner_of(team, i - 1) != rank) + (owner_of(team, i + 1) != rank);
+}
+
+/* A step of each of the member's pieces that may go on, first of those that others wait for. Returns how many. */
+static int do_own(wsk_team *team, int rank, int (*piece)(void *, int64_t, int), void *context)
+{
+    int done = 0;
+    for (int outer = 1; outer >= 0; outer--)
+        for (int64_t i = 0; i < team->pieces; i++)
+            if (owner_of(team, i) == rank && (strangers(team, i, rank) > 0) == outer)
+                done += do_step(team, rank, i, piece, context);
+    return done;
+}
+
+/* A member takes the pieces back that it began with. Returns how many others had. */
+static int take_back(wsk_team *team, int rank)
+{
+    int taken = 0;
+    for (int64_t i = wsk_team_share(team, rank, team->pieces); i < wsk_team_share(team, rank + 1, team->pieces); i++)
+        taken += atomic_exchange_explicit(team->owner + i, rank, memory_order_relaxed) != rank;
+    return taken;
+}
+
+/* A member that has waited for long takes over a piece that may go on: beside its own, if there is such a one. */
+static void take_over(wsk_team *team, int rank)
+{
+    int64_t found = -1, step;
+    for (int64_t i = 0; i < team->pieces && (found < 0 || strangers(team, found, rank) == 2); i++)
+        if (owner_of(team, i) != rank && is_ready(team, i, &step))
+            found = i;
+    if (found >= 0)
+        atomic_store_explicit(team->owner + found, rank, memory_order_relaxed);
 }
 
 /* Tell what this member has done; the one that makes the round complete ends it. Returns whether it did. */
 static int close_round(wsk_team *team, int rank)
 {
-    int64_t done = team->share[rank].done;
-    team->share[rank].done = 0;
+    int64_t done = team->member[rank].done;
+    team->member[rank].done = 0;
     if (!done || atomic_fetch_sub_explicit(&team->open, done, memory_order_acq_rel) != done)
         return 0;
     if (team->on_caller && rank != 0) {
@@ -163,51 +240,57 @@ static int close_round(wsk_team *team, int rank)
     return 1;
 }
 
-int64_t wsk_team_claim(wsk_team *team, int rank)
+/* Wait, the n-th time in a row; a sleeper wakes when a step is done or a turn begins. */
+static void wait_a_while(wsk_team *team, int turn, int n)
 {
-    for (;;) {
+    if (n < SPINS) {
+        rest();
+    } else if (n < SPINS + YIELDS) {
+        sched_yield();
+    } else {
+        int64_t step;
+        int ready = 0;
+        atomic_fetch_add(&team->sleepers, 1);
+        for (int64_t i = 0; i < team->pieces && !ready; i++)
+            ready = is_ready(team, i, &step);
+        if (!ready && atomic_load(&team->turn) == turn)
+            wait_while(&team->turn, turn);
+        atomic_fetch_sub(&team->sleepers, 1);
+    }
+}
+
+static void do_alone(wsk_team *team, int (*piece)(void *, int64_t, int), void *context)
+{
+    for (int steps = (int)team->goal; steps; steps = team->next_round(team, team->context)) {
+        int status = 0;
+        for (int step = 0; step < steps && status >= 0; step++)
+            for (int64_t i = 0; i < team->pieces && status >= 0; i++)
+                if ((status = piece(context, i, step)) < 0)
+                    fail(team, place_of(step, i), status);
+    }
+}
+
+void wsk_team_do(wsk_team *team, int rank, int (*piece)(void *context, int64_t i, int step), void *context)
+{
+    if (team->size == 1) {
+        do_alone(team, piece, context);
+        return;
+    }
+    for (int waited = 0;;) {
         int turn = atomic_load_explicit(&team->turn, memory_order_acquire);       /* before it is asked what there is to do */
-        int64_t piece = claim_any(team, rank);
-        if (piece >= 0) {
-            team->share[rank].done++;                 /* it is told of when there is no other */
-            return piece;
-        }
-        if (close_round(team, rank))
-            continue;
-        if (atomic_load_explicit(&team->ended, memory_order_acquire))
-            return -1;
-        if (rank == 0 && atomic_exchange_explicit(&team->owed, 0, memory_order_acquire))
+        if (do_own(team, rank, piece, context) || close_round(team, rank)) {
+            waited = 0;
+        } else if (atomic_load_explicit(&team->ended, memory_order_acquire)) {
+            return;
+        } else if (rank == 0 && atomic_exchange_explicit(&team->owed, 0, memory_order_acquire)) {
             turn_round(team);
-        else
-            wait_for_turn(team, turn);
+            waited = 0;
+        } else {
+            wait_a_while(team, turn, waited++);
+            if (waited >= STAY && !(waited & (waited - 1)) && !take_back(team, rank))
+                take_over(team, rank);
+        }
     }
-}
-
-void wsk_team_fail(wsk_team *team, int64_t piece, int status)
-{
-    uint64_t mine = (uint64_t)piece << 32 | (uint32_t)-status;
-    uint64_t first = atomic_load_explicit(&team->failed, memory_order_relaxed);
-    while (mine < first
-           && !atomic_compare_exchange_weak_explicit(&team->failed, &first, mine, memory_order_relaxed, memory_order_relaxed))
-        ;
-}
-
-void wsk_team_do(wsk_team *team, int rank, int (*piece)(void *context, int64_t i), void *context)
-{
-    for (int64_t i; (i = wsk_team_claim(team, rank)) >= 0;) {
-        int status = piece(context, i);
-        if (status < 0)
-            wsk_team_fail(team, i, status);
-    }
-}
-
-int wsk_team_failure(wsk_team *team)
-{
-    uint64_t failed = atomic_load_explicit(&team->failed, memory_order_relaxed);
-    if (failed == NO_FAILURE)
-        return 0;
-    atomic_store_explicit(&team->failed, NO_FAILURE, memory_order_relaxed);
-    return -(int)(uint32_t)failed;
 }
 
 /* One thread less knows of a team of rounds. */
@@ -365,8 +448,8 @@ int wsk_team_run(int size, void (*work)(wsk_team *, int, void *), void *context)
 }
 
 /* Make a team of rounds ready; its first round is open. */
-static void begin_rounds(wsk_team *team, int64_t pieces, void (*work)(wsk_team *, int, void *), int (*turn)(wsk_team *, void *),
-                         int on_caller, void *context)
+static void begin_rounds(wsk_team *team, int64_t pieces, int steps, void (*work)(wsk_team *, int, void *),
+                         int (*turn)(wsk_team *, void *), int on_caller, void *context)
 {
     team->work = work;
     team->context = context;
@@ -379,13 +462,29 @@ static void begin_rounds(wsk_team *team, int64_t pieces, void (*work)(wsk_team *
     atomic_init(&team->ended, 0);
     atomic_init(&team->owed, 0);
     atomic_init(&team->failed, NO_FAILURE);
-    for (int i = 0; i < team->size; i++) {
-        wsk_team_pieces *share = team->share + i;
-        share->begin = wsk_team_share(team, i, pieces);
-        share->end = wsk_team_share(team, i + 1, pieces);
-        share->done = 0;
+    atomic_init(&team->goal, 0);
+    for (int rank = 0; rank < team->size; rank++) {
+        team->member[rank].done = 0;
+        for (int64_t i = wsk_team_share(team, rank, pieces); team->size > 1 && i < wsk_team_share(team, rank + 1, pieces); i++) {
+            atomic_init(team->owner + i, rank);
+            atomic_init(&team->piece[i].claimed, 0);
+            atomic_init(&team->piece[i].done, 0);
+        }
     }
-    open_round(team);
+    open_round(team, steps);
+}
+
+/* A team with room for so many pieces, or NULL. */
+static wsk_team *new_team(int64_t pieces)
+{
+    size_t owners = ((size_t)pieces * sizeof(atomic_int) + WSK_TEAM_LINE - 1) / WSK_TEAM_LINE * WSK_TEAM_LINE;
+    char *at = aligned_alloc(WSK_TEAM_LINE, sizeof(wsk_team) + owners + (size_t)pieces * sizeof(wsk_team_piece));
+    wsk_team *team = (wsk_team *)at;
+    if (team) {
+        team->owner = (atomic_int *)(at + sizeof *team);
+        team->piece = (wsk_team_piece *)(at + sizeof *team + owners);
+    }
+    return team;
 }
 
 /* Workers are free as soon as no round is left, wherever they are in the end of this run. */
@@ -399,15 +498,15 @@ static void let_go(worker **workers, int size)
     pthread_mutex_unlock(&pool);
 }
 
-int wsk_team_rounds(int size, int64_t pieces, void (*work)(wsk_team *, int, void *), int (*turn)(wsk_team *, void *),
+int wsk_team_rounds(int size, int64_t pieces, int steps, void (*work)(wsk_team *, int, void *), int (*turn)(wsk_team *, void *),
                     int on_caller, void *context)
 {
     wsk_team alone, *team = &alone;
     worker *workers[WSK_TEAM_MOST];
-    if (size > 1 && (team = aligned_alloc(WSK_TEAM_LINE, sizeof *team)) == NULL)
+    if (size > 1 && (team = new_team(pieces)) == NULL)
         team = &alone;
     team->size = team == &alone ? 1 : gather(workers, size < WSK_TEAM_MOST ? size : WSK_TEAM_MOST);
-    begin_rounds(team, pieces, work, turn, on_caller, context);
+    begin_rounds(team, pieces, steps, work, turn, on_caller, context);
     for (int i = 1; i < team->size; i++)
         call(workers[i], team, i);
     work(team, 0, context);

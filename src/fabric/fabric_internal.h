@@ -136,6 +136,7 @@ typedef struct {
     int64_t last_out;                 /* cycle from which the last word that left a router for a core or edge is readable */
     int64_t waiting;                  /* words outside */
     int64_t touched;                  /* the clock when the host last changed anything */
+    int commanded;                    /* since the last reset, words with flags came in here */
     u64 rows_sent[RING][SIDES];       /* by slot of the cycle ring */
     wsk_pending *pending[RING]; int n_pending[RING];      /* by arrival cycle: on-ramp and edge */
     wsk_delivery *out[RING]; int n_out[RING];             /* by arrival cycle: off-ramp, edge, teardown */
@@ -169,6 +170,7 @@ struct wsk_fabric {
     int simd_level;
     int plain;                        /* the rules allow depart_plain.c */
     int lone;                         /* the rules allow lone.c */
+    int silent;                       /* no word is listed for cores or edges; for teardown handlers, control words may be */
     int failed;                       /* status of the step that broke a rule: only reset or a snapshot help */
     u64 not_full[COUNT_BITS];         /* complement of the depth, a word per binary digit */
     int64_t cycle;

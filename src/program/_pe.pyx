@@ -36,7 +36,7 @@ from wsekern.program.pe_state cimport (PE_PATIENCE, PE_PHASE_ARRIVE, PE_PHASE_DE
                                        wsk_received)
 
 
-cdef int run_strip(void *context, int64_t strip) noexcept nogil:
+cdef int run_strip(void *context, int64_t strip, int step) noexcept nogil:
     """One strip in this phase of the cycle."""
     cdef pe_run *run = <pe_run *>context
     cdef int status, i = <int>strip

@@ -154,7 +154,7 @@ void pe_open_run(pe_run *run)
 static int next_phase(wsk_team *team, void *context)
 {
     pe_run *run = context;
-    int status = wsk_team_failure(team), quiet = run->grid->quiet;
+    int status = wsk_team_failure(team, NULL, NULL), quiet = run->grid->quiet;
     if (!status && !quiet && run->phase != PE_PHASE_ARRIVE) {
         run->phase++;
         return 1;
@@ -175,7 +175,7 @@ int pe_run_rounds(pe_run *run, int threads, void (*work)(wsk_team *, int, void *
 {
     int strips = run->grid->strips;
     run->phase = PE_PHASE_STEP;
-    return wsk_team_rounds((int)pe_min(pe_max(threads, 1), strips), strips, work, next_phase, 0, run);
+    return wsk_team_rounds((int)pe_min(pe_max(threads, 1), strips), strips, 1, work, next_phase, 0, run);
 }
 
 int64_t pe_next_event(const pe_grid *g, const wsk_fabric *fabric)

@@ -138,10 +138,11 @@ int wsk_simulation_launch_all(wsk_simulation *s, const char *function)
 }
 
 /* One strip in this phase of the cycle. */
-static int run_strip(void *context, int64_t strip)
+static int run_strip(void *context, int64_t strip, int step)
 {
     const pe_run *run = context;
     int i = (int)strip;
+    (void)step;
     if (run->phase == PE_PHASE_DEPART)
         return wsk_depart_strips(run->fabric, i, i + 1);
     if (run->phase == PE_PHASE_ARRIVE)
