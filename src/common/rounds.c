@@ -101,11 +101,13 @@ static int do_own(wsk_team *team, int rank, int (*piece)(void *, int64_t, int), 
     return done;
 }
 
+static int64_t first_of(const wsk_team *team, int rank) { return wsk_team_share(team, rank, team->pieces); }
+
 /* A member takes the pieces back that it began with. Returns how many others had. */
 static int take_back(wsk_team *team, int rank)
 {
     int taken = 0;
-    for (int64_t i = wsk_team_share(team, rank, team->pieces); i < wsk_team_share(team, rank + 1, team->pieces); i++)
+    for (int64_t i = first_of(team, rank); i < first_of(team, rank + 1); i++)
         taken += atomic_exchange_explicit(team->owner + i, rank, memory_order_relaxed) != rank;
     return taken;
 }
@@ -207,7 +209,7 @@ void wsk_begin_rounds(wsk_team *team, int64_t pieces, int steps, void (*work)(ws
     atomic_init(&team->goal, 0);
     for (int rank = 0; rank < team->size; rank++) {
         team->member[rank].done = 0;
-        for (int64_t i = wsk_team_share(team, rank, pieces); team->size > 1 && i < wsk_team_share(team, rank + 1, pieces); i++) {
+        for (int64_t i = first_of(team, rank); team->size > 1 && i < first_of(team, rank + 1); i++) {
             atomic_init(team->owner + i, rank);
             atomic_init(&team->piece[i].claimed, 0);
             atomic_init(&team->piece[i].done, 0);

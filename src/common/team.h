@@ -3,11 +3,11 @@
  *
  * - wsk_team_run: each member has its share, and wsk_team_meet is their barrier. Where there is an `alone`, the last member to
  *   come runs alone(team, context) before any goes on.
- * - wsk_team_rounds: a round is some pieces of work in a row, each done in some steps, one after the other: a step of a piece as
- *   soon as the step before it is done of this piece and of the two beside it, whatever the others are at. Members keep to the
- *   pieces that are theirs, whose memory is near them; one that has waited for a while takes a piece over from another, so that
- *   a member that waits for a core holds nobody up but by the piece that it is at, and the run ends without those that have
- *   none. When all is done, one member alone calls turn(team, context), which tells how many steps the next round has.
+ * - wsk_team_rounds: a round is some pieces of work in a row, each done in some steps, one after the other: a step of a piece
+ *   as soon as the step before it is done of this piece and of the two beside it, whatever the others are at. Members keep to
+ *   the pieces that are theirs, whose memory is near them; one that has waited for a while takes a piece over from another, so
+ *   that a member that waits for a core holds nobody up but by the piece that it is at, and the run ends without those that
+ *   have none. When all is done, one member alone calls turn(team, context), which tells how many steps the next round has.
  *
  * Threads sleep between runs and serve the next. They end before the process forks, so that a child starts with none and
  * makes its own. Any number of teams may run at once, from any threads. */
@@ -51,9 +51,9 @@ void wsk_team_meet(wsk_team *team, void (*alone)(wsk_team *, void *));
  * on_caller: turn is called on the caller's thread. Returns as wsk_team_run. */
 int wsk_team_rounds(int size, int64_t pieces, int steps, void (*work)(wsk_team *, int, void *), int (*turn)(wsk_team *, void *),
                     int on_caller, void *context);
-/* All that a member does in rounds: steps of pieces, as they may be done. A negative status is that of a failure, and what comes
- * after that step need not be done in this round: later steps, and this one of pieces further on. What context points to may be
- * gone, unless the member is at a piece. */
+/* All that a member does in rounds: steps of pieces, as they may be done. A negative status is that of a failure, and what
+ * comes after that step need not be done in this round: later steps, and this one of pieces further on. What context points to
+ * may be gone, unless the member is at a piece. */
 void wsk_team_do(wsk_team *team, int rank, int (*piece)(void *context, int64_t i, int step), void *context);
 /* For turn: the status of the first step that failed in this round (of the first such piece), or 0; where not NULL, which. */
 int wsk_team_failure(wsk_team *team, int *step, int64_t *piece);

@@ -3,7 +3,7 @@
 #include "running.h"
 #include <string.h>
 
-enum { MOST_AHEAD = 64 };             /* cycles of a round at most: so many may be done one by one that could be skipped at once */
+enum { MOST_AHEAD = 64 };             /* cycles of a round at most: that many could be done one by one instead of skipped */
 
 /* Whether words are in routers, on links, on on-ramps or waiting outside. */
 static int is_stuck(const wsk_fabric *f) { return wsk_fabric_in_flight(f) > 0 || wsk_fabric_waiting_outside(f) > 0; }
@@ -209,8 +209,8 @@ static int has_flights(const wsk_fabric *f)
     return 0;
 }
 
-/* How many steps the coming cycles have, or what is left to do after the last one. Where nobody looks, a round has twice as many
- * cycles as the one before, as long as the clock does not skip any. */
+/* How many steps the coming cycles have, or what is left to do after the last one. Where nobody looks, a round has twice as
+ * many cycles as the one before, as long as the clock does not skip any. */
 static int open_round(wsk_running *run)
 {
     const wsk_fabric *f = run->fabric;

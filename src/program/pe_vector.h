@@ -310,7 +310,8 @@ static void watch_element(pe_grid *g, const pe_core *pe, const pe_thread *th, co
 typedef struct { unsigned char *at; int64_t next, again; pe_value fixed; int type; } pe_spaced;
 
 /* Whether operand `which` is such a one. */
-static inline int is_spaced(pe_grid *g, const pe_core *pe, const pe_thread *th, const pe_instruction *i, int which, pe_spaced *s)
+static inline int is_spaced(pe_grid *g, const pe_core *pe, const pe_thread *th, const pe_instruction *i, int which,
+                            pe_spaced *s)
 {
     const pe_place *place = pe_places(g, th) + which;
     int number = operand_number(i, which);
