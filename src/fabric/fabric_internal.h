@@ -469,8 +469,8 @@ void wsk_free_inboxes(wsk_host *host);
 void wsk_free_host(wsk_host *host);
 int wsk_settle(wsk_fabric *f);
 
-/* cycle.c: the phases of a cycle, for one strip and for strips first to last - 1. All strips end a phase before any begins the
- * next one; then the clock ticks once, with the status of the cycle. */
+/* cycle.c: the phases of a cycle, for one strip and for strips first to last - 1. A strip and those beside it end a phase before
+ * it begins the next one; when all have ended the last one, the clock ticks, with the status of the cycle. */
 int wsk_depart_strip(wsk_fabric *f, int i);
 int wsk_arrive_strip(wsk_fabric *f, int i);
 int wsk_feed_strips(wsk_fabric *f, int first, int last);
