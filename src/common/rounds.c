@@ -181,7 +181,8 @@ void wsk_team_do(wsk_team *team, int rank, int (*piece)(void *context, int64_t i
             waited = 0;
         } else if (atomic_load_explicit(&team->ended, memory_order_acquire)) {
             return;
-        } else if (rank == 0 && atomic_exchange_explicit(&team->owed, 0, memory_order_acquire)) {
+        } else if (rank == 0 && atomic_load_explicit(&team->owed, memory_order_acquire)) {
+            atomic_store_explicit(&team->owed, 0, memory_order_relaxed);
             turn_round(team);
             waited = 0;
         } else {

@@ -27,18 +27,20 @@ typedef struct { _Alignas(WSK_TEAM_LINE) int64_t done; } wsk_team_member;
 
 struct wsk_team {
     int size;
-    atomic_int here, turn, sleepers, left;
+    atomic_int left;
     void (*work)(wsk_team *, int, void *);
     void *context;
-    /* Of rounds only. */
+    /* Of rounds only: what every step reads, and few write. */
     int (*next_round)(wsk_team *, void *);
-    int on_caller;                    /* next_round is called on the thread of rank 0 */
-    atomic_int users, ended, owed;    /* threads that know of the team; no more rounds; rank 0 is to call next_round */
     int64_t pieces, before;           /* before: steps of earlier rounds */
     _Atomic(int64_t) goal;            /* steps of all rounds up to this one */
     _Atomic(uint64_t) failed;         /* of the first step that failed: its number in this round, piece, and status negated */
     atomic_int *owner;                /* by piece: rank */
     wsk_team_piece *piece;
+    atomic_int sleepers;
+    int on_caller;                    /* next_round is called on the thread of rank 0 */
+    _Alignas(WSK_TEAM_LINE) atomic_int turn;
+    atomic_int here, users, ended, owed;   /* threads that know of the team; no more rounds; rank 0 is to call next_round */
     _Alignas(WSK_TEAM_LINE) _Atomic(int64_t) open;        /* pieces of this round that are not known to be done */
     wsk_team_member member[WSK_TEAM_MOST];
 };
