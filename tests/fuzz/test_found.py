@@ -71,6 +71,7 @@ def a_simulation() -> Any:
 FOUND: dict[str, Callable[[], Any]] = {
     "a list in a rope table": config("mistral4", rope_parameters={"rope_type": "yarn", "factor": 2.0, "beta_slow": [[]]}),
     "no layer in moe_layer_freq": config("deepseek_v32", moe_layer_freq=[]),
+    **{f"{kind} without experts": config(kind, n_routed_experts=0) for kind in ("longcat_flash", "deepseek_v4", "nemotron_h")},
     "a machine that is a number": lambda: load_machine(3),
     "a clock that no float holds": lambda: predict_layer("llama3-8b", "decode", "wse3", 300, 1, clock=10**400),
     "a machine of a layout that is a number": lambda: Layout(3, 1, 1),
