@@ -23,7 +23,7 @@ from wsekern.program.code import Code
 from wsekern.program.instructions import Label, Scalar, Vector
 from wsekern.program.operands import Array, ElementType
 from wsekern.program.values import Value
-from wsekern.tiles import fma, rowsum, sumsq
+from wsekern.tiles import fma
 
 ROWS_WRITTEN = 6
 """Rows, or one more, whose scalar code is written to know how long it takes."""
@@ -239,39 +239,3 @@ class RowProducts:
             if self.gain:
                 found = found * load(type, tiles[2]).reshape(*rows.shape[:2], *(1,) * (rows.ndim - 3), self.n)
             return store(type, found)
-
-
-@dataclass(frozen=True)
-class RowSums:
-    """Sums of ``count`` rows of ``n`` elements, or of their ``squares``, in fp32 from 0 on, elements in order: an instruction
-    for each row, or for one element of all rows, whichever is quicker."""
-
-    n: int
-    count: int
-    squares: bool = False
-
-    def _instructions(self, timing: Timing) -> tuple[str, int, int]:
-        """Which, how many, and of how many elements."""
-        wide = "fp32" if timing.precision == "fp32" else "fp16_fp32"
-        name = timing.instruction("fma" if self.squares else "add", wide)
-        ways = ((self.count, self.n), (self.n, self.count))
-        return name, *min(ways, key=lambda way: way[0] * timing.vector(name, way[1]))
-
-    def cycles(self, timing: Timing) -> tuple[int, int]:
-        """(elements, set-ups) of all instructions in cycles."""
-        name, times, elements = self._instructions(timing)
-        return times * timing.elements(name, elements), times * timing.setup(name)
-
-    def emit(self, out: Emission, result: str) -> None:
-        """Write the instructions; ``result``: the symbol of the sums, zeros."""
-        name, times, elements = self._instructions(out.timing)
-        for index in range(times):
-            if (times, elements) == (self.count, self.n):
-                total, own = Mem(result, self.n, index, 0), Mem(out.inputs[0], self.n, index * self.n)
-            else:
-                total, own = Mem(result, self.count), Mem(out.inputs[0], self.count, index, self.n)
-            out.program.emit(name, total, total, own, *([own] if self.squares else []))
-
-    def values(self, precision: str, threads: int, *tiles: np.ndarray) -> np.ndarray:
-        """Sums (height, width, ...) of rows (height, width, ..., n)."""
-        return (sumsq if self.squares else rowsum)(tiles[0], precision, threads)
