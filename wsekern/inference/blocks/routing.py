@@ -30,7 +30,7 @@ sum of zeros and scores."""
 
 def routing_steps(mapping: Grid, part: Mixture, tokens: int, folded: Norm | None = None) -> Steps:
     """``chosen`` (tokens * chosen) numbers of experts, and their ``shares`` (tokens, chosen), from ``h`` (tokens, hidden),
-    which still lacks the norm ``folded``."""
+    which is normed where it still lacks the norm ``folded``: the sum of its squares comes with the scores."""
     steps = [*_scores(mapping, part, tokens, folded), *_judged(mapping, part, tokens)]
     if part.groups > 1:
         steps += _best_groups(mapping, part, tokens)
@@ -119,7 +119,7 @@ def _places(mapping: Grid, part: Mixture) -> np.ndarray:
 def _scores(mapping: Grid, part: Mixture, tokens: int, folded: Norm | None) -> Steps:
     """``all_scores`` (tokens, experts)."""
     column = experts_of_column(mapping, part)
-    steps = read_steps(mapping, "ffn", "router", tokens, column, "weights.router", "scores", folded)
+    steps = read_steps(mapping, "ffn", "router", tokens, column, "weights.router", "scores", folded, with_input=True)
     if part.router_bias:
         steps += add_bias(mapping, "ffn", "router_bias", tokens, column, "scores")
     if part.scores == "sigmoid":
