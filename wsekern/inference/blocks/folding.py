@@ -75,7 +75,7 @@ def unscaled_steps(mapping: Grid, label: str, tokens: int, gain: str = "") -> St
 def read_steps(mapping: Grid, label: str, name: str, tokens: int, n: int, weights: str, output: str,
                norm: Norm | None, with_input: bool = False) -> Steps:
     """``output`` (tokens, n): ``h`` (tokens, hidden) times ``weights``, summed along y. Where ``h`` still lacks ``norm``, the
-    squares of ``x`` ride along, ``output`` is scaled, ``with_input`` also ``h``, and :data:`SQUARES` stay for :func:`scaled`."""
+    squares of ``x`` ride along, ``output`` is scaled, ``with_input`` ``h`` too, and :data:`SQUARES` stay for :func:`scaled`."""
     reduce, title = all_reduce(mapping, tokens * n, "y"), f"{name}_reduce"
     product = LayerStep(label, name, Gemm(tokens, mapping.hidden, n), ("h", weights), output)
     if norm is None:

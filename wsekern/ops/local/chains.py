@@ -1,7 +1,7 @@
 """Sums and maxima of rows by chains of vector instructions: for each row its own, or one for all.
 
-A chain goes through the elements of a row in their order: an instruction for each row; one for a column of all rows, mapped over
-the columns; or one of all elements, whose target begins anew with each column, where no number has to be waited for
+A chain goes through the elements of a row in their order: an instruction for each row; one for a column of all rows, mapped
+over the columns; or one of all elements, whose target begins anew with each column, where no number has to be waited for
 (:meth:`wsekern.machine.timing.Timing.follows`). All give the same bits; the quickest is taken.
 """
 

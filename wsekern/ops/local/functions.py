@@ -236,6 +236,17 @@ class _Writer:
         self.falling(1, 1.0)
         self.do("max", "out", "p", "d")
 
+    def share_exp(self) -> None:
+        """exp of what is at most 0, within 3e-6, 2^-115 at least: for sums of a few that are rounded to 16 bits. In fp32."""
+        rate = nearest(self.work, log2(euler))
+        self.do("max", "z", -80.0, "x")         # NaN stays
+        self.do("fma", "t", self.format.magic, "z", rate)
+        self.do("sll16", "s", "t.low", self.format.fraction_bits)
+        self.do("sub", "t", self.format.magic, "t")
+        self.do("fma", "t", "t", "z", rate)
+        self.polynomial("out", _POWER_OF_TWO[4], "t")
+        self.do("add16", "out.top", "out.top", "s")
+
     def silu(self, out: str = "out", rate: float = 1.0) -> None:
         """x / (1 + exp(-``rate`` x))."""
         room = "z" if self.stored == self.work else "out"         # -|x| as it is stored: the result is not there yet
@@ -446,9 +457,9 @@ _STEPS: dict[str, Callable[[_Writer], None]] = {
     "exp": _Writer.exp, "reciprocal": _Writer.reciprocal, "rsqrt": _Writer.rsqrt, **_GATES,
     **{f"{name}_mul": _times_y(function) for name, function in _GATES.items()}, "softplus": _Writer.softplus,
     "expsub": _Writer.expsub, "exp2sub": _Writer.exp2sub, "softcap": _Writer.softcap, "clip": _Writer.clip,
-    "clamped_silu": _Writer.clamped_silu, "one_over": _Writer.one_over,
+    "clamped_silu": _Writer.clamped_silu, "one_over": _Writer.one_over, "share_exp": _Writer.share_exp,
 }
-FUNCTIONS = tuple(name for name in _STEPS if name != "one_over")
+FUNCTIONS = tuple(name for name in _STEPS if name not in ("one_over", "share_exp"))
 """``..._mul``: times a second vector; ``expsub``, ``exp2sub``: exp and 2^ of the difference of two, which is at most 0 (of 2^,
 or a little above it); ``clamped_silu``: of two vectors."""
 DIFFERENCES = ("expsub", "exp2sub")

@@ -1,9 +1,9 @@
 """Orders in which a PE goes through the product of its tiles, each with its instructions and its cycles.
 
-All add the terms of an element in the order of the inner index, so that they give the same bits: a row of the left tile after the
-other, a multiply-add of its columns mapped over the inner index; an instruction for each inner index, of several rows; or one
-instruction of all, whose target begins anew with each inner index. A sum may then be needed again before it is there: that order
-is left out for tiles so small that a core would wait (:meth:`wsekern.machine.timing.Timing.follows`).
+All add the terms of an element in the order of the inner index, so that they give the same bits: a row of the left tile after
+the other, a multiply-add of its columns mapped over the inner index; an instruction for each inner index, of several rows; or
+one instruction of all, whose target begins anew with each inner index. A sum may then be needed again before it is there: that
+order is left out for tiles so small that a core would wait (:meth:`wsekern.machine.timing.Timing.follows`).
 """
 
 from collections.abc import Callable, Iterator
@@ -118,8 +118,9 @@ class TileProduct:
         for row, rows in row_blocks(self.m, self.n):
             target, shape = Mem(sums, rows * self.n, row * self.n), (rows, self.n)
             for index in range(self.k):
-                out.program.emit(out.timing.instruction("fma"), target, target, Mem4d(x, shape, (self.k, 0), row * self.k + index),
-                                 Mem4d(w, shape, (beside, across), row * beside + index * inner))
+                left = Mem4d(x, shape, (self.k, 0), row * self.k + index)
+                right = Mem4d(w, shape, (beside, across), row * beside + index * inner)
+                out.program.emit(out.timing.instruction("fma"), target, target, left, right)
             yield row * self.n, rows * self.n
 
     def _emit_whole(self, out: Emission, sums: str) -> Iterator[tuple[int, int]]:
