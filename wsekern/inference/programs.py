@@ -30,8 +30,8 @@ class Programs:
     """``shared``: of an activation that all rows of a column would compute alike, each does a share and gathers the rest, where
     there are enough elements for that to be quicker (:mod:`wsekern.inference.blocks.shared`): in chunks of a prompt."""
     products: Literal["rows", "together"] = "rows"
-    """``together``: an instruction of a product, or of sums and maxima of rows, takes several rows where that is quicker. The
-    bits are the same."""
+    """``together``: an instruction of a product, or of sums and maxima of rows, takes several rows and inputs, or all of them,
+    where that is quicker and no sum has to be waited for; queries and keys are turned at once. The bits are the same."""
     router: Literal["summed", "gathered"] = "summed"
     """How the scores of a mixture's router, of which each column has some, come to all columns of a copy of it: by a sum of
     tiles that are 0 elsewhere, or by a gather, where copies have so few columns that it is quicker. The bits are the same."""
