@@ -153,7 +153,8 @@ def test_every_kind_has_a_time_that_does_not_grow_with_the_context(kind):
     users = [Mapping(config, 12, 10, users=count).memory["kv_cache"] for count in (1, 100)]
     assert users[0] > 0 and 10 * users[0] <= users[1] <= 100 * users[0]
     assert mapping.memory["kv_cache"] == Mapping(config, 12, 10, context=16).memory["kv_cache"]
-    assert mixers_on_grid(mapping, config.blocks[0])[0].assumptions()
+    mixer = mixers_on_grid(mapping, config.blocks[0])[0]
+    assert mixer.assumptions() and mixer.sizes == tuple(index.shape[1] for index in mixer.columns)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in EXECUTED])

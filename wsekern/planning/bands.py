@@ -46,8 +46,8 @@ WIDE = 0.95
 _PARTS: dict[Columns, Callable[[ModelConfig], ModelConfig]] = {"whole": lambda config: config, "mixers": mixers_alone,
                                                             "feeds": feeds_alone}
 
-Band = tuple[Strip[RegionShape], ...]
-"""Regions side by side."""
+Band = tuple[Strips[RegionShape], int]
+"""Regions side by side: what may lie there, and how many layers these have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,8 +193,8 @@ class Bands:
         """Bands of one height, for each number of layers the quickest."""
         across = self._sides[0]
         row = Strips([one for one in self._timed[height] if one.layers <= most], across, self._most)
-        return [Strip(height, layers, float(row.cycles[layers, -1]), tuple(row.chosen(layers, across)))
-                for layers in range(1, row.most(across) + 1) if math.isfinite(row.cycles[layers, -1])]
+        return [Strip(height, layers, cycles, (row, layers)) for layers, cycles in enumerate(row.cycles[:, -1].tolist())
+                if layers and math.isfinite(cycles)]
 
     @cached_property
     def _mosts(self) -> list[int]:
@@ -208,29 +208,29 @@ class Bands:
         bands, found = [self._bands(most) for most in self._mosts] if self._heights else [], list[QuickPlacement]()
         for heads in sorted({1, wafers}):
             if not found or self.halves:
-                found += [placed for one in bands if (placed := self._with_heads(one, wafers, heads))]
+                found += self._with_heads(bands, wafers, heads)
         return min(found, key=self.seconds, default=None)
 
-    def _with_heads(self, bands: Strips[Band], wafers: int, heads: int) -> QuickPlacement | None:
-        """The quickest with the vocabulary on ``heads`` wafers."""
+    def _with_heads(self, bands: list[Strips[Band]], wafers: int, heads: int) -> list[QuickPlacement]:
+        """The quickest of each of ``bands``, as far as they differ, with the vocabulary on ``heads`` wafers."""
         request, load = self.service.request, self.load
         rows = head_room(with_share(self.config, heads), in_cycles(self.machine), request.precision, self.programs,
                          load.get("activations"), load.get("weight_precision", "")).height(self._sides[0])
         if not rows:
-            return None
-        lengths = [self._sides[1]] * (wafers - heads) + [self._sides[1] - rows] * heads
-        shapes, head = self._shapes_on(bands, lengths), (self._sides[0], rows)
-        if not shapes or pack(self._sides, wafers, shapes, head, heads) is None:
-            return None
-        return filled(QuickPlacement(self.config, self.machine, request, wafers, shapes, head, self.chunk,
-                                     programs=self.programs, head_wafers=heads, **load))
+            return []
+        lengths, head = [self._sides[1]] * (wafers - heads) + [self._sides[1] - rows] * heads, (self._sides[0], rows)
+        fitting = [shapes for shapes in dict.fromkeys(self._shapes_on(one, lengths) for one in bands)
+                   if shapes and pack(self._sides, wafers, shapes, head, heads) is not None]
+        placed = (filled(QuickPlacement(self.config, self.machine, request, wafers, shapes, head, self.chunk,
+                                        programs=self.programs, head_wafers=heads, **load)) for shapes in fitting)
+        return [one for one in placed if one is not None]
 
     def _shapes_on(self, bands: Strips[Band], lengths: list[int]) -> tuple[RegionShape, ...]:
         """Regions for all layers on wafers of these heights, wafer by wafer; none where there is no room."""
         step = float(self.machine.system.io_latency) * float(self.machine.clock)
         counts = dealt([bands.cycles[:, length] for length in lengths], self.config.layers, step)
-        return tuple(_grouped(region.what for layers, length in zip(counts, lengths, strict=False)
-                              for band in bands.chosen(layers, length) for region in band.what))
+        chosen = (band.what for layers, length in zip(counts, lengths, strict=False) for band in bands.chosen(layers, length))
+        return tuple(_grouped(region.what for row, layers in chosen for region in row.chosen(layers, row.length)))
 
 
 def _worthwhile(strips: list[Strip[Band]]) -> list[Strip[Band]]:

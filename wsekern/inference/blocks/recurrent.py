@@ -71,10 +71,10 @@ class RecurrentOnGrid(PartOnGrid[Recurrent]):
         """How functions are computed that the software library does not have."""
         return "vector-fp32" if self.mapping.form == "scalar" else self.mapping.form
 
-    @cached_property
+    @property
+    @abstractmethod
     def sizes(self) -> tuple[int, ...]:
-        """Elements of each of ``inputs`` in a column."""
-        return tuple(index.shape[1] for index in self.columns)
+        """Elements of each of ``inputs`` in a column, as :attr:`columns` has them, by numbers alone."""
 
     @property
     def tail(self) -> int:
@@ -174,6 +174,11 @@ class ShortConvolutionOnGrid(RecurrentOnGrid):
         """Pieces of the three, one beside the other."""
         return (self.mapping.index_x(self.part.convolved or self.mapping.config.hidden),) * 3
 
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """A piece of each."""
+        return (-(-(self.part.convolved or self.mapping.config.hidden) // self.mapping.width),) * 3
+
     @property
     def convolved(self) -> int:
         """A piece."""
@@ -248,6 +253,11 @@ class HeadsOnGrid(RecurrentOnGrid):
         """Key features of a head in one column."""
         return -(-self.part.key_dim // self.key_segment)
 
+    @property
+    def keys(self) -> int:
+        """Key features in one column."""
+        return self.key_heads * self.key_features
+
     @cached_property
     def rows(self) -> int:
         """Rows over which a state is spread."""
@@ -261,7 +271,7 @@ class HeadsOnGrid(RecurrentOnGrid):
     @property
     def convolved(self) -> int:
         """Queries, keys and values."""
-        return 2 * self.key_heads * self.key_features + self.values
+        return 2 * self.keys + self.values
 
     @property
     def output(self) -> int:

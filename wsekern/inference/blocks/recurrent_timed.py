@@ -38,6 +38,11 @@ class TimedOnGrid(RecurrentOnGrid):
         """Pieces of each width that the residual stream is projected to."""
         return tuple(self.mapping.index_x(outputs) for inputs, outputs in self.part.matrices if not inputs)
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Of each of these."""
+        return tuple(-(-outputs // self.mapping.width) for inputs, outputs in self.part.matrices if not inputs)
+
     @cached_property
     def width(self) -> int:
         """Features of a column."""
@@ -161,6 +166,11 @@ class LightningOnGrid(HeadsOnGrid):
         """Keys twice, values twice."""
         return (self.key_index,) * 2 + (self.value_index,) * 2
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Keys twice, values twice."""
+        return (self.keys,) * 2 + (self.values,) * 2
+
     def steps(self, tokens: int, slots: int) -> Steps:
         """SiLU of all three, keys to rows, the state, the norm, the gate, and back."""
         m, values = self.mapping, self.values
@@ -191,6 +201,12 @@ class KimiDeltaOnGrid(GatedDeltaOnGrid):
         narrow = self.mapping.index_x(self._narrow[0][0])
         gate = narrow if len(self._narrow) > 1 else self.value_index
         return self.key_index, self.key_index, self.value_index, gate, self.head_index, narrow
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Of each of these."""
+        narrow = -(-self._narrow[0][0] // self.mapping.width)
+        return self.keys, self.keys, self.values, narrow if len(self._narrow) > 1 else self.values, self.heads, narrow
 
     @property
     def weights(self) -> int:
