@@ -20,10 +20,9 @@ MAX_WAYS = 128
 """Ways of a function that are kept; with more, its numbers are reckoned by the function itself."""
 
 _NAME = re.compile(r"\bv\d+\b")
-_LINE = re.compile(r"(?:[vif]\d+|(?:min|max|ceil|round)(?=\()|(?:if|not|return)\b|[\d.]+(?:e[+-]?\d+)?"
+_LINE = re.compile(r"(?:[vif]\d+|(?:min|max|ceil|round)(?=\()|(?:if|not|return|None)\b|[\d.]+(?:e[+-]?\d+)?"
                    r"|[-+*/%()<>=!,: ])*")
 """All that a line of formulas is made of: numbers, their names, operations."""
-_CALL = re.compile(r"\bf\d+\(")
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne}
 _NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
@@ -61,7 +60,7 @@ class _Account:
             if self.attempts:
                 raise _Undecided
             self.asked.add(condition)
-            self.lines.append(f"if not {condition}: return")
+            self.lines.append(f"if not {condition}: return None")
 
     def attempt(self, work: Callable[[], Any]) -> Any:
         """What ``work`` gives; None if it needs a plain number or compares some. What it reckoned until then stays: an object
@@ -81,48 +80,15 @@ class _Account:
         numbers = ", ".join(_text(one) for one in arguments if _is_number(one))
         return self.made(function(*map(_plain, arguments)), f"{name}({numbers})")
 
-    def compiled(self, outputs: tuple[Any, ...]) -> "_Way":
-        """The formulas of ``outputs``."""
+    def compiled(self, outputs: tuple[Any, ...]) -> Callable[..., tuple[Any, ...] | None]:
+        """The formulas of ``outputs``: None where they do not hold."""
         body = _needed([*self.lines, f"return ({''.join(_text(one) + ', ' for one in outputs)})"])
-        return _Way(self.inputs, body, dict(self.functions.values()))
-
-
-class _Way:
-    """One way of a function: its ``formulas`` give the number of the line whose condition does not hold where they do not."""
-
-    def __init__(self, inputs: list[str], body: list[str], functions: dict[str, Callable[..., Any]]) -> None:
-        self._inputs, self._functions = inputs, functions
-        lines = [f"{line} {number}" if line.endswith(" return") else line for number, line in enumerate(body)]
-        self._text = "\n".join(lines)
-        self.formulas = self._made(lines)
-
-    def _made(self, lines: list[str]) -> Callable[..., Any]:
-        if wrong := next((line for line in lines if not _LINE.fullmatch(line)), None):     # no text of others can be among them
+        if wrong := next((line for line in body if not _LINE.fullmatch(line)), None):     # no text of others can be among them
             raise AssertionError(f"no line of a formula: {wrong!r}")
-        source = f"def formulas({', '.join(self._inputs)}):\n " + "\n ".join(lines)
-        space: dict[str, Any] = {"ceil": math.ceil, "round": round, **self._functions}
+        source = f"def formulas({', '.join(self.inputs)}):\n " + "\n ".join(body)
+        space: dict[str, Any] = {"ceil": math.ceil, "round": round, **dict(self.functions.values())}
         exec(compile(source, "<formulas>", "exec"), space)
         return space["formulas"]  # type: ignore[no-any-return]
-
-    def question(self, number: int) -> Callable[..., Any]:
-        """Whether the condition of a line holds, for any numbers."""
-        *before, asked = self._text.split("\n")[:number + 1]
-        condition = asked.removeprefix("if not ").rpartition(":")[0]
-        alone = _needed([*(line for line in before if not line.startswith("if ")), f"return {condition}"])
-        if any(_CALL.search(line) for line in alone):  # of functions that take what the conditions before let through
-            kept = _needed([*before, f"return {condition}"])
-            return self._made([line.rpartition(" ")[0] + " 0" if line.startswith("if ") else line for line in kept])
-        return _refusing(self._made(alone))
-
-
-def _refusing(question: Callable[..., Any]) -> Callable[..., Any]:
-    """``question``, answered no for numbers of which it cannot be reckoned."""
-    def asked(*numbers: int) -> Any:
-        try:
-            return question(*numbers)
-        except (ArithmeticError, ValueError):
-            return False
-    return asked
 
 
 def _needed(lines: list[str]) -> list[str]:
@@ -185,8 +151,6 @@ def _arithmetic(symbol: str, turned: bool = False) -> Callable[[Any, Any], Any]:
         one, two = (other, self) if turned else (self, other)
         if type(other) is int and (other, symbol) in ((0, "+"), (1, "*")):
             return self
-        if type(other) is int and other == 1 and self.kind is int and not turned and symbol in ("//", "%"):
-            return self if symbol == "//" else 0
         return self.account.made(function(_plain(one), _plain(two)), f"{_text(one)} {symbol} {_text(two)}",
                                  sign_of(_sign(one), _sign(two)))
     return method
@@ -382,51 +346,27 @@ def _in_order(function: Callable[..., Any], arguments: tuple[Any, ...], named: d
 
 
 class Formulas:
-    """``function`` of whole numbers that are not negative, by formulas; it gives a tuple of numbers.
-
-    Which of its ways numbers go is asked by a tree: from a question whether the condition holds that one way has failed on, to the
-    ways for which it does and the others. Should the tree lead to a way that does not hold, all others are looked at."""
+    """``function`` of whole numbers that are not negative, by formulas; it gives a tuple of numbers."""
 
     def __init__(self, function: Callable[..., tuple[Any, ...]]) -> None:
         self.function = function
-        self._ways: list[_Way] = []
-        self._tree: list[Any] = [None]
+        self._ways: list[Callable[..., tuple[Any, ...] | None]] = []
 
     def __call__(self, *numbers: int) -> tuple[Any, ...]:
         """What the function gives."""
-        node = self._tree[0]
-        while type(node) is list:
-            node = node[1] if node[2](*numbers) else node[0]
-        if node is not None:
-            found = node.formulas(*numbers)
-            if type(found) is tuple:
+        for index, way in enumerate(self._ways):
+            found = way(*numbers)
+            if found is not None:
+                if index:
+                    self._ways.insert(0, self._ways.pop(index))
                 return found
-        return self._otherwise(node, numbers)
-
-    def _otherwise(self, failed: _Way | None, numbers: tuple[int, ...]) -> tuple[Any, ...]:
-        """By another way than that to which the tree leads, from now on the tree too."""
-        for way in self._ways:
-            found = way.formulas(*numbers)
-            if type(found) is tuple:
-                break
-        else:
-            if len(self._ways) >= MAX_WAYS:
-                return self.function(*numbers)
-            way, found = self._traced(numbers)
-            self._ways.append(way)
-        node, place = self._tree, 0
-        while type(node[place]) is list:
-            node = node[place]
-            place = 1 if node[2](*numbers) else 0
-        node[place] = way if failed is None else [way, failed, failed.question(failed.formulas(*numbers))]
-        return found
-
-    def _traced(self, numbers: tuple[int, ...]) -> tuple[_Way, tuple[Any, ...]]:
-        """A way that ``numbers`` go, and what it gives."""
+        if len(self._ways) >= MAX_WAYS:
+            return self.function(*numbers)
         account = _Account(len(numbers))
         try:
             traced = self.function(*(TracedInt(account, name, number, 1)
                                      for name, number in zip(account.inputs, numbers, strict=True)))
-            return account.compiled(traced), tuple(_plain(one) for one in traced)
+            self._ways.insert(0, account.compiled(traced))
         finally:
             account.closed = True
+        return tuple(_plain(one) for one in traced)

@@ -7,7 +7,7 @@ which bands the wafers, so that all layers have room and a token is quickest, is
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import groupby
 from typing import Any
@@ -54,7 +54,8 @@ Band = tuple[Strips[RegionShape], int]
 class Bands:
     """What can lie in bands on wafers of ``machine``, whose regions run ``programs`` and have room for prompts in chunks of
     ``chunk``; with ``halves``, regions of halves of layers among them. ``load`` as of a search,
-    ``seconds``: what placements are judged by."""
+    ``seconds``: what placements are judged by, ``held``: what is known of regions, whichever way the wafer is turned. Not
+    ``timed``, all regions are taken to be as quick: for who asks for room alone."""
 
     config: ModelConfig
     machine: Machine
@@ -64,6 +65,8 @@ class Bands:
     seconds: Callable[[QuickPlacement], float]
     chunk: int = 1
     halves: bool = True
+    held: dict[tuple[int, int, Columns], int] = field(default_factory=dict)
+    timed: bool = True
 
     @cached_property
     def _sides(self) -> tuple[int, int]:
@@ -78,17 +81,15 @@ class Bands:
                        activations=load.get("activations"), programs=self.programs, feed_width=feed_width, columns=part,
                        **{name: load[name] for name in ("weight_precision", "cache_precision", "expert_law") if name in load})
 
-    @cached_property
-    def _layers_held(self) -> Callable[[int, int, Columns], int]:
+    def _layers_held(self, width: int, height: int, part: Columns) -> int:
         """Layers for which PEs of a region have room, by its width and height, once for each."""
-        room, users = int(self.machine.core.sram), self.service.request.batch
-
-        @cache
-        def held(width: int, height: int, part: Columns) -> int:
-            weights, kept, beside = self._bytes_of(part).by_use(width, height, self.chunk, users)
-            each = weights + kept
-            return max(0, int((room - each - beside) // (each + self._code_of_layer(part))) + 1)
-        return held
+        found = self.held.get((width, height, part))
+        if found is None:
+            weights, kept, beside = self._bytes_of(part).by_use(width, height, self.chunk, self.service.request.batch)
+            each, room = weights + kept, int(self.machine.core.sram)
+            found = max(0, int((room - each - beside) // (each + self._code_of_layer(part))) + 1)
+            self.held[width, height, part] = found
+        return found
 
     @cache  # noqa: B019 - lives as long as the search that asks
     def _bytes_of(self, part: Columns) -> RegionBytes:
@@ -177,7 +178,8 @@ class Bands:
     @cached_property
     def _timed(self) -> dict[int, list[Strip[RegionShape]]]:
         """Regions of each height that is worth it."""
-        return {height: [Strip(shape.width, shape.layers, self._cycles(shape), shape) for shape in self.shapes(height)]
+        cycles: Callable[[RegionShape], float] = self._cycles if self.timed else lambda shape: 1.0
+        return {height: [Strip(shape.width, shape.layers, cycles(shape), shape) for shape in self.shapes(height)]
                 for height in self._heights}
 
     @cache  # noqa: B019 - lives as long as the search that asks
@@ -204,12 +206,20 @@ class Bands:
 
     def placement(self, wafers: int) -> QuickPlacement | None:
         """The quickest on so many wafers; None if there is no room. Regions of few layers read prompts sooner, those of many
-        answer sooner. The head lies on the last wafer, or dealt to all where that leaves no room or halves are needed."""
+        answer sooner."""
+        return min(self._placements(wafers), key=self.seconds, default=None)
+
+    def holds(self, wafers: int) -> bool:
+        """Whether there is room on so many wafers."""
+        return bool(self._placements(wafers))
+
+    def _placements(self, wafers: int) -> list[QuickPlacement]:
+        """The head lies on the last wafer, or dealt to all where that leaves no room or halves are needed."""
         bands, found = [self._bands(most) for most in self._mosts] if self._heights else [], list[QuickPlacement]()
         for heads in sorted({1, wafers}):
             if not found or self.halves:
                 found += self._with_heads(bands, wafers, heads)
-        return min(found, key=self.seconds, default=None)
+        return found
 
     def _with_heads(self, bands: list[Strips[Band]], wafers: int, heads: int) -> list[QuickPlacement]:
         """The quickest of each of ``bands``, as far as they differ, with the vocabulary on ``heads`` wafers."""

@@ -97,7 +97,7 @@ class Search:
         self._rooms: dict[Candidate, Room | None] = {}
         self.judge = Judge(config, machine, service.request, self.heads, load, load.get("cached"))
         self._judges = judges(self.judge, service.mix)
-        self.bands, self.asked = dict[Any, Any](), dict[Any, Any]()  # what is known of other regions, and requests
+        self.bands, self.held, self.asked = (dict[Any, Any]() for _ in range(3))  # of other regions, and requests
 
     # -- what a candidate is worth -------------------------------------------------------------------------------------
     @property
