@@ -1,6 +1,6 @@
 # cython: language_level=3
-"""Sums of strips in a length: see wsekern.planning.strips, which says what is computed, and wsekern.planning.reference, which says
-it in numpy, to the bit.
+"""Sums of strips in a length: see wsekern.planning.strips, which says what is computed, and wsekern.planning.reference, which
+says it in numpy, to the bit.
 """
 
 
@@ -15,8 +15,8 @@ cdef void consider(double* known, const double* before, Py_ssize_t count, double
 
 def fill(double[:, ::1] cycles, const long long[::1] sizes, const long long[::1] layers, const double[::1] each,
          long long[::1] least):
-    """The fewest ``cycles`` of 0, 1, ... layers (rows; the first is 0, all others inf) on 0, 1, ... PEs by strips of ``sizes`` with
-    ``layers`` that take ``each``; ``least`` (rows) becomes the fewest PEs."""
+    """The fewest ``cycles`` of 0, 1, ... layers (rows; the first is 0, all others inf) on 0, 1, ... PEs by strips of ``sizes``
+    with ``layers`` that take ``each``; ``least`` (rows) becomes the fewest PEs."""
     cdef Py_ssize_t row, strip, length = cycles.shape[1] - 1, size
     with nogil:
         least[0] = 0

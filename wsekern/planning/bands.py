@@ -225,7 +225,7 @@ class Bands:
         """The quickest of each of ``bands``, as far as they differ, with the vocabulary on ``heads`` wafers."""
         request, load = self.service.request, self.load
         rows = head_room(with_share(self.config, heads), in_cycles(self.machine), request.precision, self.programs,
-                         load.get("activations"), load.get("weight_precision", "")).height(self._sides[0])
+                         load.get("activations"), load.get("weight_precision", "")).lowest
         if not rows:
             return []
         lengths, head = [self._sides[1]] * (wafers - heads) + [self._sides[1] - rows] * heads, (self._sides[0], rows)

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 def fill(cycles: NDArray[np.float64], sizes: NDArray[np.int64], layers: NDArray[np.int64], each: NDArray[np.float64],
          least: NDArray[np.int64]) -> None:
-    """The fewest ``cycles`` of 0, 1, ... layers (rows; the first is 0, all others inf) on 0, 1, ... PEs by strips of ``sizes`` with
-    ``layers`` that take ``each``; ``least`` (rows) becomes the fewest PEs."""
+    """The fewest ``cycles`` of 0, 1, ... layers (rows; the first is 0, all others inf) on 0, 1, ... PEs by strips of ``sizes``
+    with ``layers`` that take ``each``; ``least`` (rows) becomes the fewest PEs."""
     length = cycles.shape[1] - 1
     least[0] = 0
     for row in range(1, len(cycles)):
