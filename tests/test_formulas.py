@@ -1,6 +1,8 @@
 """Formulas give what their function gives, whichever way it goes."""
 
 import math
+import operator
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsekern.formulas import Formulas, attempted, is_traced, largest, opaque, smallest
+from wsekern.formulas import Formulas, Memo, attempted, is_traced, largest, opaque, smallest
 
 numbers = st.integers(0, 400)
 
@@ -104,3 +106,72 @@ def test_what_a_cache_kept_of_other_numbers_is_plain(one, other):
     for formulas in (Formulas(function), Formulas(function)):
         for width in (one, other, one):
             assert formulas(width) == (4 * width, width + 1)
+
+
+WHOLE = st.one_of(st.integers(-9, 9), st.integers(-(1 << 62), 1 << 62))
+REAL = st.one_of(st.integers(-40, 40).map(lambda eighths: eighths / 8), st.floats(-1e18, 1e18))
+STEPS = st.lists(st.tuples(st.sampled_from(["+", "-", "*", "//", "%", "/", "least", "most", "ceil", "round", "neg", "ask"]),
+                           st.integers(0, 30), st.integers(0, 30), st.one_of(WHOLE, REAL)), min_size=1, max_size=12)
+DONE = {"+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv, "%": operator.mod,
+        "/": operator.truediv, "least": smallest, "most": largest}
+
+
+def by_steps(steps: list[tuple[str, int, int, float]], *given: int) -> tuple[float, ...]:
+    """Numbers, each made of two before it or of one and a constant; a zero divides nothing."""
+    found: list[float] = list(given)
+    for what, place, other, constant in steps:
+        one = found[place % len(found)]
+        two = found[other % len(found)] if other < 20 else constant
+        if what == "ask":
+            found.append(one if one < two else -two)
+        elif what in ("ceil", "round", "neg"):
+            found.append({"ceil": math.ceil, "round": round, "neg": operator.neg}[what](one))
+        elif what not in ("//", "%", "/") or two:
+            mixed = what in ("least", "most") and isinstance(one, float) != isinstance(two, float)
+            found.append(DONE[what](one * 1.0, two * 1.0) if mixed else DONE[what](one, two))
+    return tuple(found)
+
+
+def said(function: Callable[..., tuple[float, ...]], numbers: Sequence[int]) -> object:
+    """What a function gives, to the bit, or that it refuses."""
+    try:
+        return [(isinstance(one, float), one.hex() if isinstance(one, float) else one) for one in function(*numbers)]
+    except (OverflowError, ValueError, ZeroDivisionError) as error:
+        return type(error)
+
+
+@given(STEPS, st.lists(st.tuples(*[st.one_of(st.integers(0, 30), st.integers(0, 1 << 62))] * 2), min_size=1, max_size=6))
+def test_the_kernel_reckons_as_python_does(steps, asked):
+    """Quotients and rests of either sign, whole numbers that have no room in 64 bits or no exact neighbor among the others."""
+    formulas = Formulas(lambda *numbers: by_steps(steps, *numbers))
+    for one in (*asked, *asked):
+        assert said(formulas, one) == said(lambda *numbers: by_steps(steps, *numbers), one)
+
+
+def test_a_function_that_says_a_whole_number_at_times_and_another_at_others():
+    @opaque
+    def half(number: int) -> float:
+        return number // 2 if number % 2 == 0 else number / 2
+
+    formulas = Formulas(lambda number: (half(number), half(number) // 2, round(half(number))))
+    for number in (4, 5, 6, 7, 4):
+        assert said(formulas, (number,)) == said(formulas.function, (number,))
+
+
+def test_a_memo_asks_once_for_each_numbers():
+    asked = []
+
+    def told(one: int, other: float) -> float:
+        asked.append((one, other))
+        return one + other
+
+    memo = Memo(told)
+    pairs = [(one, other) for one in range(40) for other in (0, 0.0, 1, 1.5)] + [(1 << 70, 1)]
+    for _ in range(2):
+        for pair in pairs:
+            found = memo(*pair)
+            assert (found, type(found)) == (sum(pair), type(sum(pair)))
+    assert len(memo) == 160
+    assert len(asked) == 162  # what has no room is asked again
+    with pytest.raises(TypeError):
+        memo(1)

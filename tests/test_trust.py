@@ -9,15 +9,12 @@ from pathlib import Path
 import pytest
 
 import wsekern
-from wsekern.formulas import TracedInt, _Account
 
 PACKAGE = Path(wsekern.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "socket", "ssl", "http", "urllib",
                      "requests", "ftplib", "telnetlib", "xmlrpc"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
-FORMULAS = {"exec", "compile"}
-"""What the writer of formulas may call: on lines of numbers, their names and operations, and of nothing else."""
 WATCH = """
 import sys
 from wsekern.cli import main
@@ -43,17 +40,8 @@ def test_no_module_unpickles_evaluates_or_connects():
     for path in MODULES:
         modules, calls = names(ast.parse(path.read_text()))
         assert not modules & FORBIDDEN_MODULES, f"{path.name} imports {modules & FORBIDDEN_MODULES}"
-        wrong = calls & FORBIDDEN_CALLS - (FORMULAS if path == PACKAGE / "formulas.py" else set())
-        assert not wrong, f"{path.name} calls {wrong}"
+        assert not calls & FORBIDDEN_CALLS, f"{path.name} calls {calls & FORBIDDEN_CALLS}"
         assert not re.search(r"allow_pickle(?!=False)", path.read_text()), f"{path.name} lets numpy unpickle"
-
-
-@pytest.mark.parametrize("line", ["v0 = i0 + __import__('os')", "v0 = i0; import os", "v0 = open(i0)", "x = 1", "v0 = i0.real"])
-def test_formulas_hold_numbers_and_operations_alone(line):
-    account = _Account(1)
-    account.lines.append(line)
-    with pytest.raises(AssertionError, match="no line of a formula"):
-        account.compiled((TracedInt(account, line.partition(" = ")[0], 1),))
 
 
 ALONE = {"calibration/measure.py", "calibration/extracts.py"}

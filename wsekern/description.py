@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 
 import msgspec
 
-from wsekern.errors import InputError, check_source
+from wsekern.errors import InputError, brief, check_source
 
 Confidence = Literal["A", "B", "C", "I"]
 """A read in a primary source, B in one secondary source, C vendor marketing or recalled, I inferred."""
@@ -167,13 +167,20 @@ def _check_quantity(quantity: Quantity | Listing, unit: Unit | None, place: str)
         if isinstance(value, float) and not math.isfinite(value):
             raise InputError(f"{place}: value is {value}, expected a finite number")
         if value < unit.minimum:
-            raise InputError(f"{place}: value is {value:g}, expected at least {unit.minimum:g}")
+            raise InputError(f"{place}: value is {brief(value)}, expected at least {unit.minimum:g}")
         if value > unit.most:
-            raise InputError(f"{place}: value is {float(value):g}, expected at most {unit.most:g} {unit.name}")
+            raise InputError(f"{place}: value is {brief(value)}, expected at most {unit.most:g} {unit.name}")
         if unit.whole and value != int(value):
-            raise InputError(f"{place}: value is {value:g}, expected a whole number")
+            raise InputError(f"{place}: value is {brief(value)}, expected a whole number")
     if not quantity.source.strip():
         raise InputError(f"{place}: source is empty, expected where the number comes from")
+
+
+def check_clock(clock: float | None) -> None:
+    """Check a clock in Hz (None: the machine's own)."""
+    if clock is not None and not 0 < clock <= LIMITS["Hz"]:
+        raise InputError(f"clock is {brief(clock)}: expected more than 0 and at most {LIMITS['Hz']:g} Hz, as no chip goes "
+                         "faster")
 
 
 @lru_cache(maxsize=256)

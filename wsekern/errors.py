@@ -1,6 +1,7 @@
 """Every error a user can meet. Each message says what, where, and what would be accepted."""
 
 import contextlib
+import math
 import os
 import stat
 from dataclasses import fields
@@ -29,6 +30,14 @@ class BudgetError(InputError):
 def one_line(error: object) -> str:
     """What another library says, in the one line that a sentence has."""
     return " ".join(str(error).split())
+
+
+def brief(value: float) -> str:
+    """A number in at most six digits, also a whole one that no float holds."""
+    try:
+        return f"{value:g}"
+    except OverflowError:
+        return f"{'-' if value < 0 else ''}1e{math.floor(math.log10(abs(value)))} or more"
 
 
 def is_whole(value: object) -> bool:

@@ -1,8 +1,8 @@
 """Functions of whole numbers as formulas, found by calling them once with numbers that keep account of what is done to them.
 
 A list of steps, their times and the bytes of a layer depend on the sides of a grid and on few other numbers, by the same sums,
-products and quotients for most grids. :class:`Formulas` calls such a function with :class:`Traced` numbers, writes what was
-done to them as one plain function, and calls that from then on. Wherever the function asked how two numbers compare, the
+products and quotients for most grids. :class:`Formulas` calls such a function with :class:`Traced` numbers, writes down what
+was done to them, and from then on has a kernel do the same to others. Wherever the function asked how two numbers compare, the
 formulas ask too; for numbers that compare otherwise the function is called anew, and its other way kept beside the first. What
 needs a plain number (the length of a loop, the argument of a kernel) fixes the number: the formulas hold for it alone.
 So a formula gives exactly what the function gives, which is its reference.
@@ -10,19 +10,16 @@ So a formula gives exactly what the function gives, which is its reference.
 
 import math
 import operator
-import re
 from collections.abc import Callable, Hashable
 from functools import wraps
 from inspect import signature
 from typing import Any
 
+from wsekern._formulas import FURTHER, REAL_KIND, SYMBOLS, Memo, Program, Ways
+
 MAX_WAYS = 128
 """Ways of a function that are kept; with more, its numbers are reckoned by the function itself."""
 
-_NAME = re.compile(r"\bv\d+\b")
-_LINE = re.compile(r"(?:[vif]\d+|(?:min|max|ceil|round)(?=\()|(?:if|not|return|None)\b|[\d.]+(?:e[+-]?\d+)?"
-                   r"|[-+*/%()<>=!,: ])*")
-"""All that a line of formulas is made of: numbers, their names, operations."""
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne}
 _NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
@@ -31,36 +28,70 @@ class _Undecided(Exception):
     """A plain number is needed, or how two compare."""
 
 
-class _Account:
-    """What was done to some numbers, in lines of Python. Once its formulas are made it is closed: its numbers, which caches may
-    still hold, are plain ones from then on."""
+_Line = tuple[str, bool, int, int]
+"""Of formulas: what is done, whether to numbers that need not be whole, and the places of one or two numbers."""
 
-    def __init__(self, inputs: int) -> None:
-        self.lines: list[str] = []
-        self.names: dict[str, str] = {}
-        self.asked: set[str] = set()
-        self.functions: dict[Hashable, tuple[str, Callable[..., Any]]] = {}
-        self.inputs = [f"i{index}" for index in range(inputs)]
+
+class _Account:
+    """What was done to some numbers: a list, each line of which makes a number in a place of its own, or asks how two compare.
+    Once its formulas are made it is closed: its numbers, which caches may still hold, are plain ones from then on."""
+
+    def __init__(self, inputs: int, memos: dict[Hashable, Memo] | None = None) -> None:
+        self.inputs, self.places = inputs, inputs
+        self.lines: list[tuple[int | None, _Line]] = []
+        self.known: dict[Hashable, int] = {}
+        self.constants: dict[int, float] = {}
+        self.calls: list[tuple[Memo, bool, tuple[tuple[int, bool], ...]]] = []
+        self.memos = {} if memos is None else memos
+        self.asked: set[_Line] = set()
         self.attempts = 0
         self.closed = False
 
-    def made(self, value: float, formula: str, sign: int = 0) -> Any:
-        """A number that follows from others by ``formula``; the same formula is reckoned once."""
+    def made(self, value: float, line: _Line, sign: int = 0) -> Any:
+        """A number that follows from others by ``line``; the same is reckoned once."""
         if self.closed:
             return value
-        name = self.names.get(formula)
-        if name is None:
-            name = self.names[formula] = f"v{len(self.names)}"
-            self.lines.append(f"{name} = {formula}")
-        return (TracedFloat if isinstance(value, float) else TracedInt)(self, name, value, sign)
+        return (TracedFloat if isinstance(value, float) else TracedInt)(self, self._new(line), value, sign)
 
-    def ask(self, condition: str) -> None:
-        """Let the formulas hold only where ``condition`` does."""
-        if condition not in self.asked and not self.closed:
+    def _new(self, line: _Line) -> int:
+        place = self.known.get(line)
+        if place is None:
+            place = self.known[line] = self._place()
+            self.lines.append((place, line))
+        return place
+
+    def _place(self) -> int:
+        self.places += 1
+        return self.places - 1
+
+    def at(self, value: Any, real: bool) -> int:
+        """The place of a number, traced or not; ``real``: as one that need not be whole."""
+        kind = type(value)
+        if kind in _TRACED and not value.account.closed:
+            return self._new(("float", False, value.place, 0)) if real and kind is TracedInt else int(value.place)
+        plain = value.value if kind in _TRACED else value
+        constant = float(plain) if real or isinstance(plain, float) else int(plain)
+        key = type(constant), repr(constant)
+        if key not in self.known:
+            self.known[key] = self._place()
+            self.constants[self.known[key]] = constant
+        return self.known[key]
+
+    def line(self, symbol: str, one: Any, other: Any) -> _Line:
+        """Two numbers by an operation, or ``one`` twice."""
+        real = symbol == "/" or _is_real(one) or _is_real(other)
+        return symbol, real, self.at(one, real), self.at(other, real)
+
+    def ask(self, symbol: str, one: Any, other: Any) -> None:
+        """Let the formulas hold only where this comparison does."""
+        if self.closed:
+            return
+        line = self.line(symbol, one, other)
+        if line not in self.asked:
             if self.attempts:
                 raise _Undecided
-            self.asked.add(condition)
-            self.lines.append(f"if not {condition}: return None")
+            self.asked.add(line)
+            self.lines.append((None, line))
 
     def attempt(self, work: Callable[[], Any]) -> Any:
         """What ``work`` gives; None if it needs a plain number or compares some. What it reckoned until then stays: an object
@@ -76,34 +107,46 @@ class _Account:
     def called(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """What a function without side effects gives, as a number that depends on ``arguments``."""
         others = tuple(None if _is_number(one) else one for one in arguments)
-        name, _ = self.functions.setdefault((function, others), (f"f{len(self.functions)}", _bound(function, others)))
-        numbers = ", ".join(_text(one) for one in arguments if _is_number(one))
-        return self.made(function(*map(_plain, arguments)), f"{name}({numbers})")
+        numbers = [one for one in arguments if _is_number(one)]
+        memo = self._memo(function, others)
+        value = memo(*map(_plain, numbers))
+        taken = tuple((self.at(one, real=False), not isinstance(one, float)) for one in numbers)
+        key = memo, taken
+        if key not in self.known:
+            self.known[key] = self._place()
+            self.lines.append((self.known[key], ("call", False, len(self.calls), 0)))
+            self.calls.append((memo, not isinstance(value, float), taken))
+        return value if self.closed else (TracedFloat if isinstance(value, float) else TracedInt)(self, self.known[key], value)
 
-    def compiled(self, outputs: tuple[Any, ...]) -> Callable[..., tuple[Any, ...] | None]:
-        """The formulas of ``outputs``: None where they do not hold."""
-        body = _needed([*self.lines, f"return ({''.join(_text(one) + ', ' for one in outputs)})"])
-        if wrong := next((line for line in body if not _LINE.fullmatch(line)), None):     # no text of others can be among them
-            raise AssertionError(f"no line of a formula: {wrong!r}")
-        source = f"def formulas({', '.join(self.inputs)}):\n " + "\n ".join(body)
-        space: dict[str, Any] = {"ceil": math.ceil, "round": round, **dict(self.functions.values())}
-        exec(compile(source, "<formulas>", "exec"), space)
-        return space["formulas"]  # type: ignore[no-any-return]
+    def _memo(self, function: Callable[..., Any], others: tuple[Any, ...]) -> Memo:
+        if isinstance(function, Memo) and all(one is None for one in others):
+            return function
+        key = function, others
+        if key not in self.memos:
+            self.memos[key] = Memo(_bound(function, others))
+        return self.memos[key]
 
-
-def _needed(lines: list[str]) -> list[str]:
-    """Without lines that reckon what no later line takes."""
-    kept, taken = [], set()
-    for line in reversed(lines):
-        name, assigned, formula = line.partition(" = ")
-        if not assigned or name in taken:
-            kept.append(line)
-            taken.update(_NAME.findall(formula if assigned else line))
-    return kept[::-1]
+    def compiled(self, outputs: tuple[Any, ...]) -> Program:
+        """The formulas of ``outputs``."""
+        found = tuple((self.at(one, real=False), not isinstance(one, float)) for one in outputs)
+        lines, needed = [], {place for place, _ in found}
+        for place, (symbol, real, one, other) in reversed(self.lines):
+            if place is not None and place not in needed:               # no later line takes it
+                continue
+            needed.update([taken for taken, _ in self.calls[one][2]] if symbol == "call" else (one, other))
+            code = SYMBOLS[symbol] + REAL_KIND * real if symbol in SYMBOLS else FURTHER[symbol]
+            lines.append((code, place or 0, one, other))
+        return Program(self.inputs, self.places, lines[::-1], self.constants, tuple(self.calls), found)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) in _NUMBERS or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _is_real(value: Any) -> bool:
+    """Whether it need not be whole."""
+    kind = type(value)
+    return kind is float or kind is TracedFloat or (kind is not int and kind is not TracedInt and isinstance(value, float))
 
 
 def _bound(function: Callable[..., Any], others: tuple[Any, ...]) -> Callable[..., Any]:
@@ -119,10 +162,6 @@ def _bound(function: Callable[..., Any], others: tuple[Any, ...]) -> Callable[..
 
 def _plain(value: Any) -> Any:
     return value.value if type(value) in _TRACED else value
-
-
-def _text(value: Any) -> str:
-    return value.name if is_traced(value) else repr(float(_plain(value)) if isinstance(value, float) else int(_plain(value)))
 
 
 def _sign(value: Any) -> int:
@@ -144,14 +183,15 @@ def _arithmetic(symbol: str, turned: bool = False) -> Callable[[Any, Any], Any]:
     function, sign_of = _OPERATIONS[symbol]
 
     def method(self: Any, other: Any) -> Any:
-        if self.account.closed:
+        account, kind = self.account, type(other)
+        if account.closed:
             return function(other, self.value) if turned else function(self.value, other)
-        if not isinstance(other, int | float):
+        if kind not in _NUMBERS and not isinstance(other, int | float):
             return function(other, self.fixed()) if turned else function(self.fixed(), other)
         one, two = (other, self) if turned else (self, other)
-        if type(other) is int and (other, symbol) in ((0, "+"), (1, "*")):
+        if kind is int and (other == 1 if symbol == "*" else other == 0 and symbol == "+"):
             return self
-        return self.account.made(function(_plain(one), _plain(two)), f"{_text(one)} {symbol} {_text(two)}",
+        return account.made(function(_plain(one), _plain(two)), account.line(symbol, one, two),
                                  sign_of(_sign(one), _sign(two)))
     return method
 
@@ -160,12 +200,12 @@ class Traced:
     """A number that keeps account of what is done to it. It passes for an int or a float, but code that is not Python sees none
     before :meth:`fixed` has made sure that the formulas hold for this number alone."""
 
-    __slots__ = ("account", "name", "sign", "value")
+    __slots__ = ("account", "place", "sign", "value")
     __array_ufunc__ = None
     kind: type
 
-    def __init__(self, account: _Account, name: str, value: float, sign: int = 0) -> None:
-        self.account, self.name, self.value, self.sign = account, name, value, sign
+    def __init__(self, account: _Account, place: int, value: float, sign: int = 0) -> None:
+        self.account, self.place, self.value, self.sign = account, place, value, sign
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # type: ignore[override, misc]
@@ -173,20 +213,23 @@ class Traced:
 
     def fixed(self) -> Any:
         """The number, after which formulas hold for it alone."""
-        self.account.ask(f"{self.name} == {self.value!r}")
+        self.account.ask("==", self, self.value)
         return self.value
+
+    def _by(self, symbol: str, value: float, sign: int) -> Any:
+        return value if self.account.closed else self.account.made(value, self.account.line(symbol, self, self), sign)
 
     def _compared(self, symbol: str, other: Any) -> bool:
         if self.account.closed:
             return bool(_COMPARISONS[symbol](self.value, other))
-        if is_traced(other) and other.name == self.name:
+        if is_traced(other) and other.place == self.place:
             return symbol in ("<=", ">=", "==")
-        if not isinstance(other, int | float):
+        if type(other) not in _NUMBERS and not isinstance(other, int | float):
             return bool(_COMPARISONS[symbol](self.fixed(), other))
         if not is_traced(other) and other == 0 and (self.sign, symbol) in ((1, ">="), (1, "<"), (-1, "<="), (-1, ">")):
             return symbol in (">=", "<=")
         holds = bool(_COMPARISONS[symbol](self.value, _plain(other)))
-        self.account.ask(f"{self.name} {symbol if holds else _NEGATED[symbol]} {_text(other)}")
+        self.account.ask(symbol if holds else _NEGATED[symbol], self, other)
         return holds
 
     __add__, __radd__ = _arithmetic("+"), _arithmetic("+", turned=True)
@@ -209,7 +252,7 @@ class Traced:
         return other ** self.fixed()
 
     def __neg__(self) -> Any:
-        return self.account.made(-self.value, f"-{self.name}", -self.sign)
+        return self._by("neg", -self.value, -self.sign)
 
     def __pos__(self) -> Any:
         return self
@@ -218,12 +261,12 @@ class Traced:
         return self if self >= 0 else -self
 
     def __ceil__(self) -> Any:
-        return self if self.kind is int else self.account.made(math.ceil(self.value), f"ceil({self.name})", self.sign)
+        return self if self.kind is int else self._by("ceil", math.ceil(self.value), self.sign)
 
     def __round__(self, digits: int | None = None) -> Any:
         if digits is not None:
             return round(self.fixed(), digits)
-        return self if self.kind is int else self.account.made(round(self.value), f"round({self.name})", self.sign)
+        return self if self.kind is int else self._by("round", round(self.value), self.sign)
 
     def __lt__(self, other: Any) -> bool:
         return self._compared("<", other)
@@ -288,6 +331,7 @@ class TracedFloat(Traced):
 
 
 _TRACED = (TracedInt, TracedFloat)
+_NUMBERS = (*_TRACED, int, float)
 
 
 def is_traced(value: Any) -> bool:
@@ -311,12 +355,15 @@ def _one_of(name: str, function: Callable[..., Any], numbers: tuple[Any, ...]) -
         return numbers[0]
     if traced is None:
         return function(*numbers)
-    value = function(*map(_plain, numbers))
-    if any(isinstance(one, float) for one in numbers):
-        value = float(value)
-    signs = {_sign(one) for one in numbers}
-    sign = signs.pop() if len(signs) == 1 else int(name == "max" and 1 in signs)
-    return traced.account.made(value, f"{name}({', '.join(map(_text, numbers))})", sign)
+    found = numbers[0]
+    for other in numbers[1:]:
+        value = function(_plain(found), _plain(other))
+        if isinstance(found, float) or isinstance(other, float):
+            value = float(value)
+        one, two = _sign(found), _sign(other)
+        sign = one if one == two else int(name == "max" and 1 in (one, two))
+        found = traced.account.made(value, traced.account.line(name, found, other), sign)
+    return found
 
 
 def attempted(work: Callable[[], Any], *numbers: Any) -> Any:
@@ -345,28 +392,26 @@ def _in_order(function: Callable[..., Any], arguments: tuple[Any, ...], named: d
     return bound.args
 
 
-class Formulas:
+class Formulas(Ways):
     """``function`` of whole numbers that are not negative, by formulas; it gives a tuple of numbers."""
 
     def __init__(self, function: Callable[..., tuple[Any, ...]]) -> None:
+        super().__init__()
         self.function = function
-        self._ways: list[Callable[..., tuple[Any, ...] | None]] = []
+        self._memos: dict[Hashable, Memo] = {}
+        self._wide = False
 
-    def __call__(self, *numbers: int) -> tuple[Any, ...]:
-        """What the function gives."""
-        for index, way in enumerate(self._ways):
-            found = way(*numbers)
-            if found is not None:
-                if index:
-                    self._ways.insert(0, self._ways.pop(index))
-                return found
-        if len(self._ways) >= MAX_WAYS:
+    def otherwise(self, *numbers: int) -> tuple[Any, ...]:
+        """What the function gives, where no formulas say it; their way is kept."""
+        if self._wide or len(self.ways) >= MAX_WAYS:
             return self.function(*numbers)
-        account = _Account(len(numbers))
+        account = _Account(len(numbers), self._memos)
         try:
-            traced = self.function(*(TracedInt(account, name, number, 1)
-                                     for name, number in zip(account.inputs, numbers, strict=True)))
-            self._ways.insert(0, account.compiled(traced))
+            traced = self.function(*(TracedInt(account, place, number, 1) for place, number in enumerate(numbers)))
+            self.ways.insert(0, account.compiled(traced))
+        except OverflowError:
+            self._wide = True                                           # of more bits than the kernel's
+            return self.function(*numbers)
         finally:
             account.closed = True
         return tuple(_plain(one) for one in traced)

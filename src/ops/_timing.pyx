@@ -23,6 +23,8 @@ CAUSE_NAMES = tuple([_NAMES[cause] for cause in range(CAUSES)])    # a list: gen
 cdef class LineCosts:
     """Whole-cycle constants of one operation: see wsekern.machine.timing for how each follows from the machine."""
     cdef Costs costs
+    cdef Alike *alike           # what is known of PEs that are all ready at once,
+    cdef LineCosts behind       # where these costs are those of a tail
 
     def __init__(self, *, call, setup_send, setup_add, setup_receive, stage, hop, convert, stream_send, stream_add,
                  paced_add, stream_broadcast, stream_receive, paced_broadcast, sums, step_send, step_add, down,
@@ -40,6 +42,24 @@ cdef class LineCosts:
         for i in range(FEEDS):
             c.depth[i] = min(depths[i], QUEUE) if i < len(depths) else 0
             c.color[i], c.length[i] = i, 0
+
+    def __dealloc__(self):
+        self.forget()
+
+    cdef void forget(self) noexcept:
+        if self.alike != NULL:
+            free(self.alike.noted)
+            free(self.alike)
+            self.alike = NULL
+
+    cdef Alike *known_with(self, LineCosts tail) except NULL:
+        """What is known of PEs that are all ready at once, with that tail or none."""
+        if self.alike == NULL or self.behind is not tail:
+            self.forget()
+            self.alike, self.behind = <Alike *>calloc(1, sizeof(Alike)), tail
+            if self.alike == NULL:
+                raise MemoryError
+        return self.alike
 
 
 cdef class LineRates:
@@ -300,17 +320,16 @@ def allreduce_alone(Py_ssize_t length, tuple groups, bint complete, LineCosts co
     cdef int64_t found = -1
     cdef Py_ssize_t k
     cdef Chains all
-    cdef Alike alike
     if tail is not None:
         c.tail = &tail.costs
     all = chains_on(&c, length, groups, complete)
     if length > 1:
-        alike.chain = <Sum *>malloc((length // all.members[1] + 2) * sizeof(Sum))
-        if alike.chain == NULL:
+        all.alike = costs.known_with(tail)
+        all.alike.chain = <Sum *>malloc((length // all.members[1] + 2) * sizeof(Sum))
+        if all.alike.chain == NULL:
             raise MemoryError
-        alike.count, alike.next, all.alike = 0, 0, &alike
         found = allreduce_once(&all)
-        free(alike.chain)
+        free(all.alike.chain)
         all.alike = NULL
     if found < 0:
         all.line = <int64_t *>malloc(max(1, length) * CAUSES * sizeof(int64_t))
@@ -379,6 +398,21 @@ def broadcast_line(int64_t[:, ::1] line, Py_ssize_t segment, Py_ssize_t root, Li
             length = min(segment, count - begin)
             broadcast(&line[begin, 0], &c, 0, length, min(root, length - 1))
     return flags
+
+
+def broadcast_alone(Py_ssize_t length, Py_ssize_t root, LineCosts costs) -> int:
+    """Cycles of :func:`broadcast_line` on a line of ``length`` PEs that are all ready at once: those at the root, and those at
+    the PE that is the farthest from it, which is the last to be done."""
+    cdef int64_t pe[CAUSES], far[CAUSES]
+    cdef Costs c = costs.costs
+    cdef Message message
+    at_call(pe, &c)
+    at_call(far, &c)
+    if length > 1:
+        send(pe, &c, c.stream_broadcast, &message)
+        receive(far, &c, message, max(root, length - 1 - root), c.setup_receive, c.stream_receive, c.paced_broadcast, c.results,
+                c.step_receive, 0, NULL)
+    return max(own_clock(pe), own_clock(far))
 
 
 def latest_clock(const int64_t[:, :, ::1] grid):

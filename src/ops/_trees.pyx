@@ -203,6 +203,20 @@ cdef inline Py_ssize_t last_within(const int64_t *ahead, const Py_ssize_t *low, 
     return begin
 
 
+def quickest_row(const int64_t[:, ::1] ways, int64_t length, int64_t stage, int64_t taken) -> int:
+    """The first row (groups, stages of the levels above, those levels) of ``ways``, by their groups, with which a K-tree on
+    ``length`` PEs takes the fewest cycles, or -1 where chains alone take no more: wsekern.ops.lines.levels says of what."""
+    cdef int64_t best = length // 2 * stage + taken, cycles
+    cdef Py_ssize_t row, found = -1
+    for row in range(ways.shape[0]):
+        if 3 * ways[row, 0] > length:
+            break
+        cycles = (ways[row, 1] + (length + ways[row, 0] - 1) // ways[row, 0] // 2) * stage + (ways[row, 2] + 1) * taken
+        if cycles < best:
+            best, found = cycles, row
+    return found
+
+
 def shared_links(const int64_t[:, ::1] routes, const int64_t[:, ::1] ways, int64_t width):
     """Rows (link, way, links from its source) of the links of ``ways`` that more than one of the ``routes`` goes over. Both:
     source, lowest and highest place, along a row of ``width`` places, or along a column where the row differs."""

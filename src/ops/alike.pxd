@@ -1,16 +1,20 @@
 # cython: language_level=3
 # PEs that are all ready at once: what those that take the same streams do is reckoned once, and moved to when their streams
 # come. (Bodies of _timing.pyx, compiled into it.)
-from libc.stdint cimport int64_t
-from libc.string cimport memcmp
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport realloc
+from libc.string cimport memcmp, memcpy, memset
 
 from wsekern.ops.feeds cimport (
     CAUSES, FEEDS, STREAM, Costs, Message, Sum, add_sum, arrive, at_call, own_clock, send_sum)
 from wsekern.ops.streams cimport gather
 
 cdef enum:
-    ALIKE = 48              # PEs with other streams than all others, of those reckoned last
+    PLACES = 512            # for what PEs do with their streams, by what tells these from others
     FIELDS = 6              # numbers that tell a stream from another, with its tail
+    KEY = 1 + FIELDS * FEEDS
+    FOUND = 7               # numbers that are noted of a PE: when it is done, and what it sends
+    ROOM = 1 << 14          # numbers noted at most: then all are forgotten
 
 cdef enum Kind:
     ENDED, PASSED, MOVED    # the sum ends at the PE; is passed on; is passed on as if its last stream came at cycle 0
@@ -23,16 +27,18 @@ cdef struct Streams:
     int64_t hops[FEEDS]
 
 
-cdef struct Streamed:
-    int64_t key[1 + FIELDS * FEEDS]
-    size_t bytes
-    Sum out
-    int64_t done                # when the PE is done
+cdef struct Key:
+    # What tells the streams of a PE from others, counted from `origin`, and its place.
+    int64_t number[KEY]
+    int64_t origin
+    int count, place
 
 
 cdef struct Alike:
-    Streamed known[ALIKE]
-    int count, next
+    # Of all lines along which PEs send as much.
+    int64_t *noted              # keys, each behind its count and before what was found,
+    int used, room
+    int place[PLACES]           # 1 + where its place is among these; 0: none
     Sum *chain                  # sums of so many PEs, one after the other,
     Py_ssize_t chained          # up to this many,
     int64_t pace                # and each further one so much later
@@ -65,70 +71,109 @@ cdef inline int64_t *put_sum(int64_t *key, const Sum *sum, const Costs *costs, i
     return put_message(key, &sum.tail, costs, hops, origin) if costs.tail != NULL else key
 
 
-cdef inline Streamed *place_for(Alike *alike, const Streams *streams, const Costs *costs, Kind kind, int64_t origin,
-                                int *found) noexcept nogil:
-    # Where what a PE does with its streams is known, or is to be noted. MOVED: of the last stream alone, from `origin`.
-    cdef int64_t key[1 + FIELDS * FEEDS]
-    cdef int64_t *end = key + 1
-    cdef Streamed *place
-    cdef size_t bytes
+cdef inline int64_t origin_of(const Streams *streams, const Costs *costs) noexcept nogil:
+    # The first of what a PE takes, from which on everything is as if that came at any other cycle; 0 where the PE is not ready
+    # before all of it.
+    cdef int64_t first = arrive(streams.sum[0].head, costs, streams.hops[0]).clock
     cdef int i
-    key[0] = <int>kind + 4 * streams.count
+    for i in range(1, streams.count):
+        first = min(first, arrive(streams.sum[i].head, costs, streams.hops[i]).clock)
+    return first if first - costs.down > costs.call + costs.setup_add else 0
+
+
+cdef inline void key_of(Key *key, const Streams *streams, const Costs *costs, Kind kind, int64_t origin) noexcept nogil:
+    # Of what a PE does with its streams, counted from `origin`. MOVED: of the last stream alone.
+    cdef int64_t *end = key.number + 1
+    cdef uint64_t mixed = 0
+    cdef int i
+    key.origin, key.number[0] = origin, <int>kind + 4 * (streams.count + (FEEDS + 1) * (origin != 0))
     for i in range(streams.count - 1 if kind == MOVED else 0, streams.count):
         end = put_sum(end, streams.sum + i, costs, streams.hops[i], origin)
-    bytes = (end - key) * sizeof(int64_t)
-    for i in range(alike.count):
-        place = alike.known + i
-        if place.bytes == bytes and place.key[1] == key[1] and not memcmp(place.key, key, bytes):
-            found[0] = 1
-            return place
-    found[0] = 0
-    place = alike.known + alike.next
-    alike.next = (alike.next + 1) % ALIKE
-    alike.count = max(alike.count, alike.next if alike.next else <int>ALIKE)
-    place.bytes = bytes
-    for i in range(<int>(end - key)):
-        place.key[i] = key[i]
-    return place
+    key.count = <int>(end - key.number)
+    for i in range(key.count):
+        mixed = (mixed ^ <uint64_t>key.number[i]) * 0x9E3779B97F4A7C15ULL
+        mixed ^= mixed >> 29
+    key.place = <int>(mixed % PLACES)
+
+
+cdef inline int64_t *found_at(Alike *alike, const Key *key) noexcept nogil:
+    # What was found of a key, or NULL.
+    cdef int64_t *noted
+    if not alike.place[key.place]:
+        return NULL
+    noted = alike.noted + alike.place[key.place] - 1
+    if noted[0] != key.count or memcmp(noted + 1, key.number, key.count * sizeof(int64_t)):
+        return NULL
+    return noted + 1 + key.count
+
+
+cdef inline int64_t *new_place(Alike *alike, const Key *key) noexcept nogil:
+    # For what is found of a key; NULL where there is no memory.
+    cdef int needed = 1 + key.count + <int>FOUND
+    cdef int64_t *noted
+    if alike.used + needed > ROOM:
+        alike.used = 0
+        memset(alike.place, 0, sizeof(alike.place))
+    if alike.used + needed > alike.room:
+        noted = <int64_t *>realloc(alike.noted, 2 * (alike.room + needed) * sizeof(int64_t))
+        if noted == NULL:
+            return NULL
+        alike.noted, alike.room = noted, 2 * (alike.room + needed)
+    noted = alike.noted + alike.used
+    alike.place[key.place] = alike.used + 1
+    alike.used += needed
+    noted[0] = key.count
+    memcpy(noted + 1, key.number, key.count * sizeof(int64_t))
+    return noted + 1 + key.count
+
+
+cdef inline void note_message(int64_t *found, const Message *message, int64_t origin) noexcept nogil:
+    found[0], found[1], found[2] = message.first.clock - origin, message.last - origin, message.step
+
+
+cdef inline void put_out(Message *message, const int64_t *found, int64_t origin) noexcept nogil:
+    # Of what PEs wait for, nobody asks here.
+    memset(&message.first, 0, sizeof(message.first))
+    message.first.clock = message.first.cause[<int>STREAM] = found[0] + origin
+    message.last, message.step, message.sent = found[1] + origin, found[2], 1
+
+
+cdef inline int64_t done_with(Alike *alike, const Key *key, const Streams *streams, const Costs *costs, Sum *out) noexcept nogil:
+    # When a PE is done with its streams, the last of which it passes on where out is given.
+    cdef int64_t pe[CAUSES]
+    cdef int64_t *found = found_at(alike, key)
+    if found == NULL:
+        at_call(pe, costs)
+        gather(pe, costs, streams.sum, streams.hops, streams.count, out, NULL)
+        found = new_place(alike, key)
+        if found == NULL:
+            return own_clock(pe)
+        found[0] = own_clock(pe) - key.origin
+        if out != NULL:
+            note_message(found + 1, &out.head, key.origin)
+            note_message(found + 4, &out.tail, key.origin)
+    if out != NULL:
+        put_out(&out.head, found + 1, key.origin)
+        put_out(&out.tail, found + 4, key.origin)
+    return found[0] + key.origin
 
 
 cdef inline int64_t streamed(Alike *alike, const Streams *streams, const Costs *costs, Sum *out) noexcept nogil:
-    # When a PE is done with its streams, the last of which it passes on where out is given.
-    cdef int64_t pe[CAUSES]
-    cdef int found
-    cdef Streamed *place = place_for(alike, streams, costs, ENDED if out == NULL else PASSED, 0, &found)
-    if not found:
-        at_call(pe, costs)
-        gather(pe, costs, streams.sum, streams.hops, streams.count, NULL if out == NULL else &place.out, NULL)
-        place.done = own_clock(pe)
-    if out != NULL:
-        out[0] = place.out
-    return place.done
-
-
-cdef inline void place_done(Streamed *place, const Streams *streams, const Costs *costs, int64_t origin) noexcept nogil:
-    # Reckons what is not known, from `origin` on.
-    cdef int64_t pe[CAUSES]
-    at_call(pe, costs)
-    gather(pe, costs, streams.sum, streams.hops, streams.count, &place.out, NULL)
-    move(&place.out, -origin)
-    place.done = own_clock(pe) - origin
+    # The same, whichever PE it is.
+    cdef Key key
+    key_of(&key, streams, costs, ENDED if out == NULL else PASSED, origin_of(streams, costs))
+    return done_with(alike, &key, streams, costs, out)
 
 
 cdef inline int64_t joined(Alike *alike, const Streams *own, const Streams *streams, const Costs *costs, Sum *out) noexcept nogil:
     # The same of a PE with streams of its `own` and one more behind them. Where that comes only when the PE is done with the
     # others and waits, nothing but its words tells what follows.
     cdef int64_t arrival = arrive(streams.sum[own.count].head, costs, streams.hops[own.count]).clock
-    cdef Streamed *place
-    cdef int found
+    cdef Key key
     if streamed(alike, own, costs, NULL) + costs.setup_add >= arrival:
         return streamed(alike, streams, costs, out)
-    place = place_for(alike, streams, costs, MOVED, arrival, &found)
-    if not found:
-        place_done(place, streams, costs, arrival)
-    out[0] = place.out
-    move(out, arrival)
-    return place.done + arrival
+    key_of(&key, streams, costs, MOVED, arrival)
+    return done_with(alike, &key, streams, costs, out)
 
 
 cdef inline int64_t chain_alike(Alike *alike, const Costs *costs, Py_ssize_t longest) noexcept nogil:

@@ -45,6 +45,7 @@ cdef struct Feed:
     int64_t usable[QUEUE]       # ring: cycle from which each word on the ramp or in the queue may be executed
     int64_t head                # words of the head: all of them where no tail follows
     int64_t tail_first, tail_last, tail_step        # as first, last and step, of the tail
+    int64_t next                # when the word after those that were sent is in the router
     int64_t head_end, tail_began                    # cycles of the last element of the head, of the first of the tail
 
 
@@ -174,14 +175,16 @@ cdef inline void add_sum(int64_t *pe, const Costs *costs, Sum incoming, int64_t 
                 costs.tail.sums, costs.tail.step_add, 0, &out.tail if out != NULL else NULL)
 
 
-cdef inline int64_t in_router(const Feed *feed, const Costs *costs) noexcept nogil:
+cdef inline void see_next(Feed *feed, const Costs *costs) noexcept nogil:
     # When the next word of a stream is in the router: the last may be later than its place in the stream.
-    cdef int64_t at
     if feed.sent < feed.head:
-        at = feed.first + on_link(costs, feed.step, feed.sent)
-        return max(at, feed.last) if feed.sent == feed.head - 1 else at
-    at = feed.tail_first + on_link(costs, feed.tail_step, feed.sent - feed.head)
-    return max(at, feed.tail_last) if feed.sent == feed.words - 1 else at
+        feed.next = feed.first + on_link(costs, feed.step, feed.sent)
+        if feed.sent == feed.head - 1:
+            feed.next = max(feed.next, feed.last)
+        return
+    feed.next = feed.tail_first + on_link(costs, feed.tail_step, feed.sent - feed.head)
+    if feed.sent == feed.words - 1:
+        feed.next = max(feed.next, feed.tail_last)
 
 
 cdef inline void in_turn(const Feed *feed, int count, int *turn) noexcept nogil:
@@ -216,19 +219,20 @@ cdef inline void run_word(Feed *feed, int64_t cycle) noexcept nogil:
     feed.credits += 1
 
 
-cdef inline void put_on_ramp(Feed *feed, int64_t usable) noexcept nogil:
+cdef inline void put_on_ramp(Feed *feed, int64_t usable, const Costs *costs) noexcept nogil:
     feed.usable[feed.sent % QUEUE] = usable
     feed.sent += 1
     feed.credits -= 1
+    see_next(feed, costs)
 
 
 cdef inline int grant(const Feed *feed, int count, const int *turn, int *start, const Costs *costs, int64_t cycle) noexcept nogil:
     # The ramp's round robin: the first stream, in turn from `start` on, that has a word for it, or -1. The next one that has
     # a word too finds the ramp taken, and is the next start.
-    cdef int granted = -1, place, k
+    cdef int granted = -1, place = start[0] - 1, k
     for k in range(count):
-        place = (start[0] + k) % count
-        if may_go(feed + turn[place]) and in_router(feed + turn[place], costs) <= cycle:
+        place = place + 1 if place + 1 < count else 0
+        if feed[turn[place]].next <= cycle and may_go(feed + turn[place]):
             if granted >= 0:
                 start[0] = place
                 if costs.flags != NULL:
@@ -238,13 +242,15 @@ cdef inline int grant(const Feed *feed, int count, const int *turn, int *start, 
     return granted
 
 
-cdef inline int64_t next_word(const Feed *feed, int count, const Costs *costs) noexcept nogil:
-    # When the first of the words that could go on the ramp is in the router; 0 where there is none.
-    cdef int64_t wake = INT64_MAX
+cdef inline int64_t next_turn(const Feed *feed, int count, int current, int64_t execute) noexcept nogil:
+    # When the core can execute a word that is under way to it, or the first of the words that could go on the ramp is in the
+    # router.
+    cdef const Feed *own = feed + current
+    cdef int64_t wake = max(execute, own.usable[own.taken % QUEUE]) if own.taken < own.sent else INT64_MAX
     cdef int i
     for i in range(count):
         if may_go(feed + i):
-            wake = min(wake, in_router(feed + i, costs))
+            wake = min(wake, feed[i].next)
     return wake if wake != INT64_MAX else 0
 
 

@@ -4,7 +4,7 @@ from libc.stdint cimport INT64_MAX, int64_t
 
 from wsekern.ops.feeds cimport (
     COMPUTE, EARLY, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, STREAM, TURNED, Costs, Feed, Path, Sum, add_sum, arrive, drained, grant,
-    in_router, in_turn, later, load, may_go, may_run, next_word, on_link, plus, put_on_ramp, run_word, store)
+    in_turn, later, load, may_go, may_run, next_turn, on_link, plus, put_on_ramp, run_word, see_next, store)
 
 
 cdef struct Round:
@@ -21,7 +21,7 @@ cdef inline void look(const Feed *feed, int current, int64_t cycle, int64_t exec
     cdef int64_t word
     out.current, out.cycle, out.execute, out.run = current, cycle, max(0, execute - cycle), run
     out.sent, out.taken = own.sent, own.taken
-    out.arrival = in_router(own, costs) - cycle
+    out.arrival = own.next - cycle
     for word in range(own.taken, own.sent):
         out.usable[word - own.taken] = max(0, own.usable[word % QUEUE] - cycle)
 
@@ -52,13 +52,14 @@ cdef inline int64_t skipped(Feed *feed, int count, int current, int64_t cycle, i
     cdef int i
     for i in range(count):
         if i != current and may_go(feed + i):
-            rounds = min(rounds, (in_router(feed + i, costs) - cycle - 1) // length)
+            rounds = min(rounds, (feed[i].next - cycle - 1) // length)
     if rounds <= 0:
         return 0
     for word in range(own.taken, own.sent):
         usable[word - own.taken] = own.usable[word % QUEUE] + rounds * length
     own.taken += rounds * words
     own.sent += rounds * words
+    see_next(own, costs)
     for word in range(own.taken, own.sent):
         own.usable[word % QUEUE] = usable[word - own.taken]
     return rounds * length
@@ -69,9 +70,10 @@ cdef inline int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t 
     # round robin, each as far as its queue has room. `ready`: when the first instruction may execute. Returns the cycle of
     # the last element.
     cdef int64_t cycle = INT64_MAX, run = 0, execute = ready
-    cdef int64_t length = 0, skip
-    cdef int current = 0, start = 0, i, granted
+    cdef int64_t length = 0, skip, wake
+    cdef int current = 0, start = 0, i, granted, looks
     cdef int turn[FEEDS]
+    cdef Feed *own = feed
     cdef Round before, now
     in_turn(feed, count, turn)
     before.current = -1
@@ -79,25 +81,26 @@ cdef inline int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t 
         cycle = min(cycle, feed[i].first)
     before.cycle = cycle
     while True:
-        # A stream that goes on alike for a while is not stepped through.
-        if cycle >= before.cycle + length:
+        # A stream that goes on alike for a while is not stepped through; one of few more words is not looked at for that.
+        looks = own.sent + 2 * costs.link_frame < own.head
+        if looks and cycle >= before.cycle + length:
             look(feed, current, cycle, execute, run, costs, &now)
-            if cycle == before.cycle + length and goes_on(feed + current, &before, &now, costs):
+            if cycle == before.cycle + length and goes_on(own, &before, &now, costs):
                 skip = skipped(feed, count, current, cycle, length, now.sent - before.sent, costs)
                 cycle, execute = cycle + skip, max(execute, cycle) + skip
-                now.cycle, now.sent, now.taken = cycle, feed[current].sent, feed[current].taken
-            before, length = now, costs.link_frame * feed[current].step
+                now.cycle, now.sent, now.taken = cycle, own.sent, own.taken
+            before, length = now, costs.link_frame * own.step
 
         # The core executes a word of its stream; after the last one, the instruction for the next stream is set up.
-        if execute <= cycle and may_run(feed + current, cycle):
-            run_word(feed + current, cycle)
-            execute = cycle + (costs.step_add if feed[current].taken < feed[current].head or costs.tail == NULL
-                               else costs.tail.step_add)
-            if feed[current].taken == feed[current].head and costs.tail != NULL:
+        if execute <= cycle and may_run(own, cycle):
+            run_word(own, cycle)
+            execute = cycle + (costs.step_add if own.taken < own.head or costs.tail == NULL else costs.tail.step_add)
+            if own.taken == own.head and costs.tail != NULL:
                 execute = cycle + 1 + costs.tail.setup_add
-            if feed[current].taken == feed[current].words:
+            if own.taken == own.words:
                 execute = cycle + 1 + costs.setup_add
                 current += 1
+                own += 1
                 if current == count:
                     if costs.flags != NULL and start != 0:
                         costs.flags[0] |= TURNED
@@ -108,13 +111,14 @@ cdef inline int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t 
         if costs.link_words >= costs.link_frame or run < costs.link_words:
             granted = grant(feed, count, turn, &start, costs, cycle)
         if granted >= 0:
-            put_on_ramp(feed + granted, cycle + costs.down)
+            put_on_ramp(feed + granted, cycle + costs.down, costs)
         run = run + 1 if granted >= 0 else 0
 
-        # Where nothing is under way for the core, the next cycle is that of the next word that can move.
+        # Cycles in which no word can move are passed over, up to that in which the stream is looked at.
         cycle += 1
-        if granted < 0 and feed[current].taken == feed[current].sent:
-            cycle = max(cycle, next_word(feed, count, costs))
+        if granted < 0:
+            wake = next_turn(feed, count, current, execute)
+            cycle = max(cycle, min(wake, before.cycle + length) if looks else wake)
 
 
 cdef inline Path feeds_of(Feed *feed, const Costs *costs, const Sum *sums, const int64_t *hops, int count, Path path) noexcept nogil:
@@ -135,6 +139,7 @@ cdef inline Path feeds_of(Feed *feed, const Costs *costs, const Sum *sums, const
             feed[i].tail_first = arrive(sums[i].tail, costs, hops[i]).clock - costs.down
             feed[i].tail_last = feed[i].tail_first + sums[i].tail.last - sums[i].tail.first.clock
             feed[i].tail_step = sums[i].tail.step
+        see_next(feed + i, costs)
     return path
 
 

@@ -59,12 +59,16 @@ def test_what_cannot_run_is_refused(built, given, said):
 
 
 def test_a_profile_shows_what_lines_did(built):
-    done = CliRunner().invoke(csl, ["profile", "--html", "page.html", "out", "--launch", "compute"])
+    done = CliRunner().invoke(csl, ["profile", "--html", "page.html", "--json", "lines.json", "out", "--launch", "compute"])
     assert done.exit_code == 0, done.output
     lines = {line.split("  ")[-1].strip(): line.split() for line in done.output.splitlines() if "out[k] = in[k]" in line}
     ((source, cells),) = lines.items()
     assert source.startswith("fn square") and int(cells[0]) % 16 == 0 and int(cells[1].replace(",", "")) >= int(cells[0])
-    assert "out[k] = in[k]" in (built / "page.html").read_text()
+    page, data = (built / "page.html").read_text(), json.loads((built / "lines.json").read_text())
+    assert "out[k] = in[k]" in page and "Where thread-cycles go" in page
+    assert json.loads(re.search('id="data">(.*?)</script>', page, re.DOTALL)[1]) == data
+    ((run,),) = data.values()
+    assert run["pes"] == 2 and {row["times"] for row in run["lines"] if row["functions"] == ["square"]} >= {int(cells[0])}
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00\x10\x00{'descr': (2**9\n\n\n"])

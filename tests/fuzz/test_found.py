@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from wsekern.csl.build import Options, build
 from wsekern.csl.source import Source
 from wsekern.description import load_description
 from wsekern.errors import InputError
-from wsekern.fabric import FabricPlan, Route
+from wsekern.fabric import Fabric, FabricPlan, Route
 from wsekern.fabric.simulation import saved_bytes, words_of
 from wsekern.inference.kept_run import read_run
+from wsekern.inference.predict import predict_layer
 from wsekern.machine import Machine, load_machine
 from wsekern.ops import AllReduce, FlowEngine
 from wsekern.ops.engines.cycle import CycleEngine
@@ -69,7 +71,9 @@ def a_simulation() -> Any:
 FOUND: dict[str, Callable[[], Any]] = {
     "a list in a rope table": config("mistral4", rope_parameters={"rope_type": "yarn", "factor": 2.0, "beta_slow": [[]]}),
     "no layer in moe_layer_freq": config("deepseek_v32", moe_layer_freq=[]),
+    **{f"{kind} without experts": config(kind, n_routed_experts=0) for kind in ("longcat_flash", "deepseek_v4", "nemotron_h")},
     "a machine that is a number": lambda: load_machine(3),
+    "a clock that no float holds": lambda: predict_layer("llama3-8b", "decode", "wse3", 300, 1, clock=10**400),
     "a machine of a layout that is a number": lambda: Layout(3, 1, 1),
     "an engine of no width": lambda: FlowEngine("wse3", "x", 2),
     "a list as tile": lambda: FlowEngine("wse3", 3, 2).run(AllReduce(4, "x"), TILE.tolist()),
@@ -178,3 +182,16 @@ def test_names_that_no_file_has_are_refused():
     for name in ("half a pair \ud800.csl", "a NUL \0.csl"):
         with pytest.raises(InputError, match="no file has such a name"):
             build(name, options=Options(dialect="2.10"))
+
+
+def test_whole_numbers_that_no_float_holds_are_refused(tmp_path: Path):
+    text = (files("wsekern.machine") / "data" / "wse3.toml").read_text()
+    (tmp_path / "machine.toml").write_text(text.replace("values = [", f"values = [{10**400}, ", 1))
+    with pytest.raises(InputError, match=r"value is 1e400 or more, expected at most"):
+        load_machine(tmp_path / "machine.toml")
+
+
+def test_words_for_no_pes_are_none_whatever_their_type():
+    fabric = Fabric(FabricPlan(2, 2, "wse3"))
+    fabric.inject(np.zeros(0, "U3"), [], 0, [])
+    assert fabric.in_flight == 0

@@ -46,4 +46,4 @@ def test_few_formulas_serve_all_grids():
     for width in range(100, 400, 25):
         for height in range(100, 400, 50):
             quick.layers(replace(grid, width=width, height=height, context=4 * width, chunk=8), 8, width // 50)
-    assert max(len(formulas._ways) for formulas in quick._formulas.values()) <= 24
+    assert max(len(formulas.ways) for formulas in quick._formulas.values()) <= 24

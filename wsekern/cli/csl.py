@@ -2,17 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from wsekern.cli.options import COUNT, HTML, Command, Copied, CopiedTarget, Target, open_console, write_page
+from wsekern.cli.options import COUNT, HTML, JSON, Command, Copied, CopiedTarget, Target, emit, open_console, write_page
 from wsekern.output import ProgressBar
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from wsekern.report.html import Page
 
 
 @click.group()
@@ -65,13 +59,15 @@ def run(folder: str, launches: tuple[str, ...], given: tuple[str, ...], wanted: 
 
 @csl.command(cls=Command, context_settings={"ignore_unknown_options": True})
 @HTML
+@JSON
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def profile(html_path: str | None, command: tuple[str, ...]) -> None:
+def profile(html_path: str | None, json_path: str | None, command: tuple[str, ...]) -> None:
     """Run a folder (with the options of run) or a command (as sdk does, such as bash commands_wse3.sh), and show what each line
     of CSL did: how often, cycles, and waits."""
     from rich.console import Group
 
     from wsekern.report.csl import profile_view
+    from wsekern.report.pages import profile_data, profile_page
     from wsekern.sdk.profile import of_command
 
     words = list(command)
@@ -80,16 +76,10 @@ def profile(html_path: str | None, command: tuple[str, ...]) -> None:
     status, found = of_command(words)
     if not found:
         sys.exit(status)
-    view = Group(*map(profile_view, found))
-    open_console().print(view)
-    write_page(html_path, lambda: _page(" ".join(command), view))
+    open_console(json_path).print(Group(*map(profile_view, found)))
+    emit(json_path, profile_data(found))
+    write_page(html_path, lambda: profile_page(" ".join(command), found))
     sys.exit(status)
-
-
-def _page(command: str, view: "RenderableType") -> "Page":
-    from wsekern.report.pages import view_page
-
-    return view_page(f"wsekern csl profile {command}", "What each line of CSL did: how often, cycles, and waits.", [view], {})
 
 
 @click.group()

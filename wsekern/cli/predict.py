@@ -120,8 +120,11 @@ def predict_wafer(model: str | None, phase: str, machine: str, grid_text: str | 
     def page() -> "Page":
         from wsekern.machine import load_machine
         from wsekern.report.pages import wafer_page
+        from wsekern.workload import load_config
 
-        return wafer_page(prediction, placement, load_machine(machine) if placement is None else placement.machine)
+        if placement is None:
+            return wafer_page(prediction, load_config(need_model(model, "llama3-8b")), None, load_machine(machine))
+        return wafer_page(prediction, placement.config, placement, placement.machine)
 
     write_page(html_path, page)
     if timeline_path:

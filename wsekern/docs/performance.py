@@ -21,7 +21,8 @@ def performance(root: Path) -> dict[str, Callable[[], str]]:
     return {"performance-beside": partial(beside, figures.get("beside", {})),
             "performance-flames": partial(flames, root / "docs"),
             "performance-token": partial(whole_token, figures.get("whole_token"), figures.get("whole_token_by_wavelet")),
-            "performance-peers": partial(peers, figures.get("peers", {}))}
+            "performance-peers": partial(peers, figures.get("peers", {})),
+            "performance-sweeps": partial(sweeps, figures.get("sweeps"))}
 
 
 def beside(found: dict[str, Any]) -> str:
@@ -92,3 +93,14 @@ def peers(found: dict[str, Any]) -> str:
     return table(["load", "ours", "peer", "its figure", "ours over it"], [
         [row["load"], _figure(row["ours"], row["unit"]), row["peer"], _figure(row["theirs"], row["unit"]), _short(row["ratio"])]
         for row in found["rows"]])
+
+
+def sweeps(found: dict[str, Any] | None) -> str:
+    """What a sweep took on two processes, and what Dask takes more."""
+    if not found:
+        return "Not measured yet."
+    each = found["seconds"] / found["points"]
+    return (f"{found['points']:,} points of {', '.join(found['models'])} (lengths of prompts by users) took "
+            f"{found['seconds']:.0f} s on two processes, {found['processor_seconds']:.0f} s of work ({found['machine']}): "
+            f"{each * 1e3:.0f} ms a point, {each * 1e4 / 60:.1f} minutes for 10,000. On two workers of Dask the same took "
+            f"{found['dask_over_processes']:.2f} times as long.")

@@ -353,6 +353,8 @@ class Fabric(Shown):
             raise InputError(f"x and y of shapes {np.shape(x)} and {np.shape(y)} do not go together") from None
         if xs.ndim != 1 or (xs.size and (xs.dtype.kind not in "iu" or ys.dtype.kind not in "iu")):
             raise InputError("x and y of PEs are whole numbers, one or a list of them")
+        if not xs.size:
+            return np.zeros(0, np.uint32)
         off = (xs < 0) | (xs >= self.width) | (ys < 0) | (ys >= self.height)
         if off.any():
             raise InputError(f"PE ({xs[off][0]}, {ys[off][0]}) is not on the fabric: expected x below {self.width} and y below "

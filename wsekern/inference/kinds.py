@@ -81,11 +81,17 @@ def layer_kinds(made: Callable[..., Grid], config: ModelConfig, programs: Progra
                 weight_precision: str, cache_precision: str, expert_law: ExpertLaw, expert_wafers: int,
                 expert_wafer: int, columns: Columns) -> tuple[LayerKind, ...]:
     """Of each kind of layer of ``config``, in the order of :attr:`ModelConfig.kinds`."""
-    return tuple(LayerKind(made(one, 1, 1, precision, context=1, layers=1, with_head=False, programs=programs,
-                                activations=activations, weight_precision=weight_precision, cache_precision=cache_precision,
-                                expert_law=expert_law, expert_wafers=expert_wafers, expert_wafer=expert_wafer,
-                                columns=columns), count)
+    return tuple(LayerKind(_first_of(made(one, 1, 1, precision, context=1, layers=1, with_head=False, programs=programs,
+                                          activations=activations, weight_precision=weight_precision,
+                                          cache_precision=cache_precision, expert_law=expert_law,
+                                          expert_wafers=expert_wafers, expert_wafer=expert_wafer, columns=columns)), count)
                  for one, (_, count) in zip(_single_blocks(config), config.kinds, strict=True))
+
+
+@lru_cache(maxsize=4096)
+def _first_of(grid: Grid) -> Grid:
+    """Of equal grids the one that was there first: regions of more and of fewer layers share what is known of it."""
+    return grid
 
 
 @lru_cache(maxsize=1024)

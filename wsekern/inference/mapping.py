@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.formulas import largest
+from wsekern.formulas import Formulas, largest
 from wsekern.inference.blocks.folding import folded, gain_in_rows
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.code import code_bytes
@@ -28,8 +28,7 @@ MOST_SLOTS = 1 << 40
 """Positions of a row of layers that keep nothing of a position."""
 
 
-@dataclass(frozen=True)
-class BlockSizes:
+class BlockSizes(NamedTuple):
     """Of one kind of block, on the fullest PE: bytes of weights, of one position of a row, and of one sequence whatever
     its length, of the buffers of a whole chunk, and of the room of vector forms beside them."""
 
@@ -93,8 +92,8 @@ class Mapping(Grid):
     @cached_property
     def _sizes(self) -> list[BlockSizes]:
         """Of each kind of block, in the order of :attr:`ModelConfig.kinds`."""
-        return [sizes_of(kind, self.width, self.height, self.slots * self.height, self.chunk, self.expert_load)
-                for kind in self.kinds]
+        return [BlockSizes(*formulas_of(kind)(self.width, self.height, self.slots * self.height, self.chunk, self.expert_load,
+                                              *kind.blocks)) for kind in self.kinds]
 
     @cached_property
     def single_layers(self) -> tuple["Mapping", ...]:
@@ -256,13 +255,12 @@ def most_that(bound: int, holds: Callable[[int], bool]) -> int:
     return low
 
 
-_SIZES = GridFormulas(lambda grid: tuple(vars(BlockSizes.of(grid, grid.config.blocks[0])).values()))
+_SIZES = GridFormulas(lambda grid: BlockSizes.of(grid, grid.config.blocks[0]))
 
 
-@lru_cache(maxsize=65536)
-def sizes_of(kind: LayerKind, *numbers: int) -> BlockSizes:
-    """Of one layer; regions that differ in numbers of layers and users alone have them once."""
-    return BlockSizes(*_SIZES.of(kind.grid)(*numbers, *kind.blocks))
+def formulas_of(kind: LayerKind) -> Formulas:
+    """Of :class:`BlockSizes` of one layer, by the numbers of its grid."""
+    return _SIZES.of(kind.grid)
 
 
 @lru_cache(maxsize=256)

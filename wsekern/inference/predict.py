@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from wsekern.description import LIMITS
+from wsekern.description import check_clock
 from wsekern.errors import InputError
 from wsekern.inference.grid import Grid
 from wsekern.inference.layer import check_formats
@@ -308,7 +308,6 @@ def _check(config: ModelConfig, phase: str, context: int, batch: int, clock: flo
         raise InputError(f"no mapping {mapping!r}: use one of {', '.join(_MAPPINGS)}")
     if context < 1 or batch < 1:
         raise InputError(f"context is {context} and batch {batch}: expected at least 1")
-    if clock is not None and not 0 < clock <= LIMITS["Hz"]:
-        raise InputError(f"clock is {clock:g}: expected more than 0 and at most {LIMITS['Hz']:g} Hz, as no chip goes faster")
+    check_clock(clock)
     if config.mixture and mapping == "waferllm":
         raise InputError(f"{config.name} is a mixture of experts, which the published kernels do not have; use mapping=ours")

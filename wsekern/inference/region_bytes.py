@@ -4,7 +4,7 @@ import math
 from copy import copy
 
 from wsekern.inference.code import code_bytes
-from wsekern.inference.mapping import Mapping, bytes_of_runs, counted, runs_of, sizes_of, users_with_room
+from wsekern.inference.mapping import BlockSizes, Mapping, bytes_of_runs, counted, formulas_of, runs_of, users_with_room
 from wsekern.workload.request import PRECISIONS
 
 
@@ -14,6 +14,7 @@ class RegionBytes:
 
     def __init__(self, sample: Mapping) -> None:
         self.kinds, self.runs = sample.kinds, counted(runs_of(sample.config, sample.held_layers))
+        self._formulas = [(formulas_of(kind), kind.blocks) for kind in self.kinds]
         self.context, self.shared, self.load = sample.context, sample.shared, sample.expert_load
         self._element, self._room = PRECISIONS[sample.precision], bool(sample.held_layers)
         self.code = code_bytes(sample)
@@ -31,7 +32,7 @@ class RegionBytes:
         found = self._parts.get(key)
         if found is None:
             context, load = -(-self.context // height) * height, self.load
-            sizes = [sizes_of(kind, width, height, context, chunk, load) for kind in self.kinds]
+            sizes = [BlockSizes(*formulas(width, height, context, chunk, load, *blocks)) for formulas, blocks in self._formulas]
             buffers = math.ceil(self._element * max([kind.buffers for kind in sizes]))
             room = max([kind.room for kind in sizes]) if self._room else 0
             found = self._parts[key] = bytes_of_runs(sizes, self.runs), buffers + max(room, 0) + self.code

@@ -8,12 +8,12 @@ more where clocks of the PEs differ, and equal where they do not.
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import fields, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
-from wsekern.formulas import Formulas, attempted, is_traced, opaque
+from wsekern.formulas import Formulas, Memo, attempted, is_traced, opaque
 from wsekern.inference.grid import Grid
 from wsekern.inference.halves import feed_half, mixer_half
 from wsekern.inference.kinds import GridFormulas, LayerKind
@@ -91,15 +91,15 @@ class Estimator:
         self._timers: dict[Hashable, Callable[..., int]] = {}
         self._lists: dict[Hashable, GridFormulas] = {}
         self._formulas: dict[Hashable, Formulas] = {}
-        self._layers: dict[Hashable, float] = {}
+        self._layers: dict[Grid, Memo] = {}
         self._beside: dict[Hashable, list[tuple[int, float]]] = {}
         self._heads: dict[Mapping, int] = {}
-        self._ways: dict[Hashable, int] = {}
+        self._ways: dict[Grid, Memo] = {}
         self._lines = _Lines(self)
         self._exact: dict[Hashable, float] = {}
         self._loads: dict[Hashable, tuple[tuple[int, float], ...]] = {}
         self._pairs: dict[Hashable, list[_Counted]] = {}
-        self._spread: dict[tuple[int, int], int] = {}
+        self._spread = Memo(self._timer(False, lambda elements: Broadcast(elements, "x")))
 
     def operation(self, operation: Operation, width: int, height: int) -> int:
         """One operation on a grid whose PEs are ready at once."""
@@ -128,28 +128,32 @@ class Estimator:
         rest = {one.name: held[one.name] for one in fields(operation) if one.init and one.name not in names}
         made, kind = type(operation), (type(operation), *names, *rest.items())
         if kind not in self._timers:
-            known: dict[tuple[int, ...], int] = {}
-
-            def timed(width: int, height: int, *numbers: int) -> tuple[int]:
-                one = made(**rest, **dict(zip(names, numbers, strict=True)))
-                return (self._timed(one, width, height),)
-            reckoned = Formulas(timed) if isinstance(operation, LocalOperation) else timed
-
-            def timer(*numbers: int) -> int:
-                found = known.get(numbers)
-                if found is None:
-                    found = known[numbers] = reckoned(*numbers)[0]
-                return found
-            self._timers[kind] = opaque(timer)
+            self._timers[kind] = opaque(Memo(self._timer(isinstance(operation, LocalOperation), lambda *numbers: made(
+                **rest, **dict(zip(names, numbers, strict=True))))))
         return self._timers[kind](*sides, *(held[name] for name in names))
+
+    def _timer(self, local: bool, made: Callable[..., Operation]) -> Callable[..., int]:
+        """What an operation that is ``made`` of numbers takes, as a function of columns, rows and these."""
+        if local:
+            reckoned = Formulas(lambda width, height, *numbers: (self._timed(made(*numbers), width, height),))
+            return lambda *numbers: int(reckoned(*numbers)[0])
+        once = lru_cache(maxsize=128)(lambda *numbers: self._by_sides(made(*numbers)))
+        return lambda width, height, *numbers: once(*numbers)(width, height)
+
+    def _by_sides(self, operation: Operation) -> Callable[[int, int], int]:
+        """What an operation takes, by columns and rows."""
+        if isinstance(operation, AllReduce | Broadcast):
+            alone = operation.alone(self._engine)
+            return lambda width, height: alone(width or height)
+        return partial(self._timed, operation)
 
     def _timed(self, operation: Operation, width: int, height: int) -> int:
         if isinstance(operation, LocalOperation):
             return sum(operation.cycles(self._engine.timing))
         if isinstance(operation, AllGather) and max(width, height) > (steady := STEADY + self._engine.timing.link[0]):
             return self._gathered(operation, max(width, height), steady)
-        if isinstance(operation, AllReduce):
-            return operation.alone(self._engine, width or height)
+        if isinstance(operation, AllReduce | Broadcast):
+            return operation.alone(self._engine)(width or height)
         if operation.axis is not None:
             line = _Line(self._engine, operation.axis, width or height)
             operation.time(line)
@@ -216,19 +220,20 @@ class Estimator:
         """One layer on a region of ``sides`` with room for ``most`` positions in a row and ``chunk`` tokens at once, ``load``
         as its grid has it; all regions of a size share it, however many layers they have, and all requests and chunks for which
         its steps are the same."""
-        (width, height), (context, chunk) = sides, _seen(kind, sides[1], most, chunk)
-        key = kind, width, height, context, chunk, load, tokens, slots
-        found = self._layers.get(key)
-        if found is None:
-            mixers = self._listed(_mixers, kind, width, height, context, chunk, load, tokens, slots)
-            found = sum(share * (mixers + cycles) for cycles, share in self._others(kind, width, height, load, tokens))
-            self._layers[key] = found
-        return found
+        memo = self._layers.get(kind.grid)
+        if memo is None:
+            memo = self._layers[kind.grid] = Memo(partial(self._layer, kind))
+        return float(memo(*sides, *_seen(kind, sides[1], most, chunk), load, tokens, slots))
+
+    def _layer(self, kind: LayerKind, width: int, height: int, context: int, chunk: int, load: int, tokens: int,
+               slots: int) -> float:
+        mixers = self._listed(_mixers, kind, width, height, context, chunk, load, tokens, slots)
+        return sum([share * (mixers + cycles) for cycles, share in self._others(kind, width, height, load, tokens)])
 
     def _others(self, kind: LayerKind, width: int, height: int, load: int, tokens: int) -> list[tuple[int, float]]:
         """Cycles of what does not depend on the cache, and the share of each number of experts that a layer may have on the
         fullest block of lines: the same for all contexts and chunks."""
-        key = kind, width, height, load, tokens
+        key = kind.grid, width, height, load, tokens
         found = self._beside.get(key)
         if found is None:
             loads = self._loads_of(kind, width, height, load, tokens)
@@ -240,7 +245,7 @@ class Estimator:
         """Numbers of experts on the fullest block of lines, each with its share of the time."""
         if not isinstance(kind.block.feed, Mixture):
             return ((load, 1.0),)
-        key = kind, width, height, load, tokens
+        key = kind.grid, width, height, load, tokens
         found = self._loads.get(key)
         if found is None:
             grid = replace(kind.grid, width=width, height=height, expert_load=load)
@@ -251,7 +256,7 @@ class Estimator:
                      slots: int) -> float:
         """As :meth:`layer`, to the cycle."""
         (width, height), (context, chunk) = sides, _seen(kind, sides[1], most, chunk)
-        key = kind, width, height, context, chunk, load, tokens, slots
+        key = kind.grid, width, height, context, chunk, load, tokens, slots
         found = self._exact.get(key)
         if found is None:
             parts = [share * cycles if share != 1.0 else cycles for experts, share in
@@ -273,11 +278,11 @@ class Estimator:
 
     def arriving(self, kind: LayerKind, sides: tuple[int, int], tokens: int) -> int:
         """The way of tokens to a layer in one half, on columns of ``sides``: the same for all contexts."""
-        key = kind, sides, tokens
-        found = self._ways.get(key)
-        if found is None:
-            found = self._ways[key] = self._listed(_arriving, kind, *sides, 1, 1, 0, tokens, 1)
-        return found
+        memo = self._ways.get(kind.grid)
+        if memo is None:
+            memo = self._ways[kind.grid] = Memo(lambda width, height, tokens: self._listed(
+                _arriving, kind, width, height, 1, 1, 0, tokens, 1))
+        return int(memo(*sides, tokens))
 
     def handover(self, mapping: Mapping, tokens: int) -> int:
         """Residual stream from one region to all columns of the next one, as
@@ -295,11 +300,7 @@ class Estimator:
 
     def spread(self, elements: int, width: int) -> int:
         """So many elements over ``width`` columns."""
-        key = elements, width
-        found = self._spread.get(key)
-        if found is None:
-            found = self._spread[key] = self.operation(Broadcast(elements, "x"), width, 1)
-        return found
+        return int(self._spread(width, 0, elements))
 
     def head(self, mapping: Mapping) -> int:
         """One token's embedding, and from its residual stream to its logits."""

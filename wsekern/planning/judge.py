@@ -78,6 +78,7 @@ class Judge:
         self._estimator = estimator(in_cycles(machine), load["profile"], request.precision)
         self._known: dict[tuple[Any, ...], tuple[tuple[_Kept, ...], int]] = {}
         self._zeros: dict[int, NDArray[np.float64]] = {}
+        self._links: dict[tuple[tuple[_Kept, ...], int, int], float] = {}
 
     # -- regions -------------------------------------------------------------------------------------------------------
     def _regions(self, candidate: Candidate) -> tuple[tuple[_Kept, ...], int]:
@@ -169,7 +170,8 @@ class Judge:
         slowest, pace = kept[own.index(max(own))], max(own)
         passed = sum(one.count * seconds for one, seconds in zip(kept, own, strict=True)) / pace
         regions = max(1, math.ceil(passed - 1e-9))
-        group = self._costs(candidate, slowest, chunk, min(chunk, self._together(inside, count)), token, False)
+        together = min(chunk, self._together(inside, count))
+        group = self._costs(candidate, slowest, chunk, together, token, False) if together > 1 else np.full(1, pace)
         read = self._costs(candidate, slowest, chunk, room.chunk, prompt, self.unread % room.chunk == 0)
         none, one_more = (self._crossing(candidate, kept, wafers, tokens) for tokens in (0, 1))
         head = self.heads.cycles(self.heads.usual, load["profile"]) / self._clock
@@ -181,10 +183,13 @@ class Judge:
 
     def _crossing(self, candidate: Candidate, kept: tuple[_Kept, ...], wafers: int, tokens: int) -> float:
         """In the links between wafers, all of which have regions."""
-        crossings = wafers // candidate.expert_wafers - 1
-        size = self.config.hidden * PRECISIONS[self.request.precision] * tokens
-        links = self.machine.system.io_seconds(crossings * size, crossings + bool(crossings))
-        return links + sum(expert_crossing_seconds(self.machine, one.sample, tokens) for one in kept)
+        key = kept, wafers, tokens
+        if key not in self._links:
+            crossings = wafers // candidate.expert_wafers - 1
+            size = self.config.hidden * PRECISIONS[self.request.precision] * tokens
+            links = self.machine.system.io_seconds(crossings * size, crossings + bool(crossings))
+            self._links[key] = links + sum(expert_crossing_seconds(self.machine, one.sample, tokens) for one in kept)
+        return self._links[key]
 
 
 def judges(first: Judge, mix: tuple[tuple[Request, float], ...]) -> tuple[tuple[Judge, float], ...]:

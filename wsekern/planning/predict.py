@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from wsekern.description import LIMITS
-from wsekern.errors import InputError
+from wsekern.description import check_clock
 from wsekern.planning.binding import binding
 from wsekern.planning.bound import bound
 from wsekern.planning.layout import Placement
@@ -17,8 +16,7 @@ def predict_plan(placement: Placement, phase: str, context: int, batch: int = 1,
     ``cycles`` are those of a lone user's token or prompt from end to end, crossings between wafers included; beside them the
     bound of a token, the share of it that is reached, and what binds.
     """
-    if clock is not None and not 0 < clock <= LIMITS["Hz"]:
-        raise InputError(f"clock is {clock:g}: expected more than 0 and at most {LIMITS['Hz']:g} Hz, as no chip goes faster")
+    check_clock(clock)
     asked = asked_of(placement, context, batch)
     mapping, own = asked.mapping, float(asked.machine.clock)
     rate = own if clock is None else clock

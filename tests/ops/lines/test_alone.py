@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wsekern.machine import load_machine
 from wsekern.machine.timing import Timing
-from wsekern.ops import PRECISIONS, AllGather, AllReduce, FlowEngine, Gemm, Local
+from wsekern.ops import PRECISIONS, AllGather, AllReduce, Broadcast, FlowEngine, Gemm, Local
 from wsekern.ops.engines.flow import TimingEngine
 from wsekern.ops.local import numbers
 from wsekern.ops.operation import Operation
@@ -19,15 +19,27 @@ GROUPS = st.one_of(st.integers(1, 40), st.sampled_from(["quickest", (), (7,), (9
 words = st.one_of(st.integers(1, 9), st.integers(1, 1500))
 
 
-@settings(max_examples=60, deadline=None)
-@given(machine=machines, precision=precisions, length=lengths, groups=GROUPS, elements=words,
+@settings(max_examples=40, deadline=None)
+@given(machine=machines, precision=precisions, lengths=st.lists(lengths, min_size=1, max_size=4), groups=GROUPS, elements=words,
        tail=st.sampled_from([0, 0, 1, 8]), own=st.sampled_from([None, "fp32"]))
-def test_an_all_reduce_of_pes_that_are_alike_takes_as_long_as_on_the_engine(machine, precision, length, groups, elements, tail,
+def test_an_all_reduce_of_pes_that_are_alike_takes_as_long_as_on_the_engine(machine, precision, lengths, groups, elements, tail,
                                                                             own):
-    engine = FlowEngine(machine[0], 1, length, machine[1], precision)
+    """On lines of one length after the other, which share what is known of PEs that take the same streams."""
     operation = AllReduce(elements, "y", groups=groups, tail=tail, precision=own)
+    alone = operation.alone(TimingEngine(machine[0], 1, 1, machine[1], precision))
+    for length in lengths:
+        engine = FlowEngine(machine[0], 1, length, machine[1], precision)
+        engine.time(operation)
+        assert alone(length) == engine.cycles
+
+
+@settings(max_examples=30, deadline=None)
+@given(machine=machines, precision=precisions, length=lengths, elements=words, root=st.integers(0, 700))
+def test_a_broadcast_is_done_when_the_farthest_pe_is(machine, precision, length, elements, root):
+    engine = FlowEngine(machine[0], length, 1, machine[1], precision)
+    operation = Broadcast(elements, "x", root)
     engine.time(operation)
-    assert operation.alone(engine, length) == engine.cycles
+    assert operation.alone(engine)(length) == engine.cycles
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,6 +1,11 @@
 """Levels of all-reduces: which are quickest, and what no PE can do."""
 
+from itertools import combinations_with_replacement
+from math import prod
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wsekern.errors import InputError
 from wsekern.machine import load_machine
@@ -14,8 +19,22 @@ from wsekern.ops.lines.levels import MOST_LEVELS, Levels, quickest_groups
 @pytest.mark.parametrize("length", [5, 13, 64, 180, 373, 755])
 def test_the_quickest_levels_are_no_slower_than_two_of_odd_numbers(length, words, tail):
     engine = TimingEngine("wse3", 1, length, "silicon", "fp16")
-    cycles = [AllReduce(words, "y", groups, tail=tail).alone(engine, length) for groups in ("quickest", 1, 3, 5, 9, 13, 19)]
+    cycles = [AllReduce(words, "y", groups, tail=tail).alone(engine)(length) for groups in ("quickest", 1, 3, 5, 9, 13, 19)]
     assert cycles[0] <= min(cycles[1:])
+
+
+@given(length=st.integers(1, 1100), stage=st.integers(1, 40), taken=st.integers(0, 900))
+def test_the_quickest_groups_are_the_first_of_all_that_take_the_fewest_cycles(length, stage, taken):
+    def cycles(sizes: tuple[int, ...]) -> int:
+        first = -(-length // prod(sizes))
+        return (sum(size // 2 for size in sizes) + first // 2) * stage + (len(sizes) + 1) * taken
+
+    ways = sorted((sizes for count in range(1, MOST_LEVELS) for sizes in combinations_with_replacement(range(3, 42, 2), count)
+                   if prod(sizes) <= 800 and 3 * prod(sizes) <= length),
+                  key=lambda sizes: (prod(sizes), len(sizes), sum(size // 2 for size in sizes)))
+    best = min(ways, key=cycles, default=())
+    found = best if best and cycles(best) < length // 2 * stage + taken else ()
+    assert quickest_groups(length, stage, taken) == tuple(prod(found[level:]) for level in range(len(found)))
 
 
 def test_levels_are_those_of_the_k_tree_of_schedules(random_tile, assert_same_bits):

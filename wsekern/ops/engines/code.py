@@ -62,12 +62,21 @@ def _code_size(operation: Operation, timing: Timing, width: int, height: int) ->
     costs = replace(timing, precision=operation.precision or timing.precision)
     largest, width, height = operation.in_engine_format().staged().largest(width, height)
     lowered = largest.lowered(costs, width, height)
-    programs = [write_alone(lowered, costs, role) for role in _roles(lowered, width, height)]
-    sizes = [_size(*program, timing) for program in programs]
+    length = width if lowered.axis == "x" else height
+    sides = (width, height) if lowered.knows_grid else (length,)
+    (code, step, instructions), library = _of_programs(lowered, costs, timing, *sides)
     loop = 0 if operation.sends else LOOP_BYTES
+    return CodeSize(_kernel(operation), loop + code, step, library, *_shared(operation, instructions))
+
+
+@lru_cache(maxsize=1024)
+def _of_programs(lowered: WaferProgram, costs: Timing, timing: Timing, *sides: int) -> tuple[list[int], frozenset[str]]:
+    """The most bytes (of the kernel, of a step, of instructions) that a PE takes, of lines as long as the one side or of a
+    grid, and functions of the software library. Operations whose largest lines are alike share them."""
+    programs = [write_alone(lowered, costs, role) for role in _roles(lowered, *sides)]
+    sizes = [_size(*program, timing) for program in programs]
     library = {item.name for program, _ in programs for item in program.code if isinstance(item, Vector)} & set(LIBRARY)
-    code, step, instructions = (max(one[part] for one in sizes) for part in range(3))
-    return CodeSize(_kernel(operation), loop + code, step, frozenset(library), *_shared(operation, instructions))
+    return [max(one[part] for one in sizes) for part in range(3)], frozenset(library)
 
 
 def library_bytes(function: str, timing: Timing) -> int:
@@ -75,11 +84,12 @@ def library_bytes(function: str, timing: Timing) -> int:
     return SCALAR_BYTES * -(-timing.call(function) // timing.latency("scalar", 1))
 
 
-def _roles(lowered: WaferProgram, width: int, height: int) -> list[Any]:
-    if lowered.knows_grid:
+def _roles(lowered: WaferProgram, *sides: int) -> list[Any]:
+    """Of a grid, or of a line."""
+    if len(sides) > 1:
+        width, height = sides
         return list(dict.fromkeys(lowered.role_at(x, y, width, height) for y in range(height) for x in range(width)))
-    length = width if lowered.axis == "x" else height
-    return list(dict.fromkeys(lowered.role(place, length) for place in range(length)))
+    return list(dict.fromkeys(lowered.role(place, *sides) for place in range(*sides)))
 
 
 def _kernel(operation: Operation) -> tuple[type, tuple[tuple[str, Any], ...], bool]:

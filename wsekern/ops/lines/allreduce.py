@@ -1,6 +1,6 @@
 """All-reduce along lines: every PE of a line ends with the sum (or maximum) of all tiles of the line."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from math import sqrt
@@ -12,7 +12,7 @@ from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops._timing import HELD_FLAG, LineCosts, allreduce_alone, allreduce_line
 from wsekern.ops.lines.levels import LONG_LINE, MOST_LEVELS, Groups, Levels, check_groups, quickest_groups
-from wsekern.ops.lines.line import LineEmitter, LineOperation, Stream, segments, stream_of
+from wsekern.ops.lines.line import LineEmitter, LineOperation, Stream, line_costs, segments, stream_of
 from wsekern.ops.lines.tree_reduce import KTreeAllReduce
 from wsekern.ops.operation import Axis, Clocks, Emission, Operation, Shapes, Untimed, check_line, check_operands
 from wsekern.ops.reference import chains
@@ -25,6 +25,15 @@ def default_groups(pes: int) -> int:
     """Groups of the two-level all-reduce on ``pes`` PEs: the divisor nearest to the root, as WaferLLM chooses them."""
     divisors = [g for g in range(1, pes + 1) if pes % g == 0]
     return min(divisors, key=lambda g: (abs(g - sqrt(pes)), g))
+
+
+@lru_cache(maxsize=4096)
+def _taken(timing: Timing, elements: int, op: str) -> int:
+    """Cycles for which a PE takes a stream of sums."""
+    combine = timing.instruction("add" if op == "sum" else "max")
+    packing = 1 if timing.precision == "fp16_fp32" else timing.packing
+    words = timing.wavelets(elements, packing)
+    return timing.stream_setup(combine) + timing.stream(words, timing.step(combine, packing)) + 1 if words else 0
 
 
 @dataclass(frozen=True)
@@ -93,15 +102,8 @@ class AllReduce(LineOperation):
 
     def _paces(self, timing: Timing) -> tuple[int, int]:
         """Cycles of a stage of a chain, and by how much a second stream keeps the PE that takes it."""
-        taken = 0
-        for elements, precision, op in ((self.elements, self.precision or timing.precision, self.op),
-                                        (self.tail, "fp32", self.tail_op)):
-            own = timing.of(precision)
-            combine = own.instruction("add" if op == "sum" else "max")
-            packing = 1 if precision == "fp16_fp32" else own.packing
-            words = own.wavelets(elements, packing)
-            taken += own.stream_setup(combine) + own.stream(words, own.step(combine, packing)) + 1 if words else 0
-        return timing.stage + timing.hop, taken
+        own = _taken(timing.of(self.precision or timing.precision), self.elements, self.op)
+        return timing.stage + timing.hop, own + (_taken(timing.of("fp32"), self.tail, self.tail_op) if self.tail else 0)
 
     def lowered(self, timing: Timing, width: int, height: int) -> "AllReduce":
         """What the cycle engine runs on a grid."""
@@ -156,19 +158,23 @@ class AllReduce(LineOperation):
 
     def costs(self, engine: Clocks) -> tuple[LineCosts, ...]:
         """Whole-cycle constants of the elements, and of the tail."""
-        return tuple(cost for part in self.parts for cost in part.costs(engine)) if self.tail else super().costs(engine)
+        costs = super().costs(engine)
+        return (*costs, line_costs(engine.timing_of("fp32"), self.tail, "allreduce_call", self.tail_op)) if self.tail else costs
 
     def advance(self, line: np.ndarray, segment: int, *costs: LineCosts) -> int:
         """Advance the clocks (PEs, causes) of a line; who is held back waits for the result anyway."""
         return allreduce_line(line, segment, self.counts, self.completes, *costs) & ~HELD_FLAG
 
-    def alone(self, engine: Clocks, length: int) -> int:
-        """Cycles on one line of ``length`` PEs that are all ready at once."""
+    def alone(self, engine: Clocks) -> Callable[[int], int]:
+        """Cycles on one line of PEs that are all ready at once, by its length."""
         if not self.elements:
-            return 0
-        if self.groups == "quickest":
-            return allreduce_alone(length, self._quickest(engine.timing, length), False, *self.costs(engine))
-        return allreduce_alone(length, self.counts, self.completes, *self.costs(engine))
+            return lambda length: 0
+        costs = self.costs(engine)
+        if self.groups != "quickest":
+            counts, completes = self.counts, self.completes
+            return lambda length: allreduce_alone(length, counts, completes, *costs)
+        paces = self._paces(engine.timing)
+        return lambda length: allreduce_alone(length, quickest_groups(length, *paces), False, *costs)
 
     def flow(self, engine: Clocks, *tiles: np.ndarray) -> Any:
         """Tiles (height, width, ...) of ``elements`` elements -> what each PE ends with, the same shape; with a tail a pair of

@@ -1,12 +1,12 @@
 """Broadcast along lines: every PE of a line ends with the tile of one of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from wsekern.ops._timing import LineCosts, broadcast_line
+from wsekern.ops._timing import LineCosts, broadcast_alone, broadcast_line
 from wsekern.ops.lines.line import LineEmitter, LineOperation, segments
 from wsekern.ops.operation import Axis, Clocks, check_line
 from wsekern.ops.schedule.painter import LinePainter
@@ -49,6 +49,11 @@ class Broadcast(LineOperation):
     def advance(self, line: np.ndarray, segment: int, costs: LineCosts) -> int:
         """Advance the clocks (PEs, causes) of a line."""
         return broadcast_line(line, segment, self.root, costs)
+
+    def alone(self, engine: Clocks) -> Callable[[int], int]:
+        """Cycles on one line of PEs that are all ready at once, by its length."""
+        costs = self.costs(engine)
+        return lambda length: broadcast_alone(length, self.root_of(length), *costs) if self.elements else 0
 
     def compute(self, engine: Clocks, tiles: np.ndarray, precision: str) -> np.ndarray:
         """The tiles of the roots."""

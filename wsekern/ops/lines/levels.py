@@ -7,7 +7,11 @@ from itertools import combinations_with_replacement
 from math import prod
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wsekern.errors import InputError
+from wsekern.ops._trees import quickest_row
 from wsekern.ops.lines.line import group_begin, group_root
 from wsekern.ops.operation import check_count
 
@@ -90,24 +94,21 @@ def quickest_groups(length: int, stage: int, taken: int) -> tuple[int, ...]:
     """Groups of each level of the K-tree on ``length`` PEs that takes the fewest cycles beside hops: the half of a group of
     every level in chained stages of ``stage`` cycles, and the ``taken`` cycles of a second stream at its middle. All numbers
     but that of the PEs of a group of the first level are odd: results then set out from the middle of the line."""
-    best, found = length // 2 * stage + taken, ()
-    for groups, stages, sizes in _uppers():
-        if 3 * groups > length:
-            break
-        cycles = (stages + -(-length // groups) // 2) * stage + (len(sizes) + 1) * taken
-        if cycles < best:
-            best, found = cycles, sizes
-    return tuple(prod(found[level:]) for level in range(len(found)))
+    ways, groups = _uppers()
+    row = quickest_row(ways, length, stage, taken)
+    return groups[row] if row >= 0 else ()
 
 
 @lru_cache(maxsize=1)
-def _uppers() -> tuple[tuple[int, int, tuple[int, ...]], ...]:
-    """Odd sizes of the groups of all levels but the first, by the groups of the first: these, the stages that the sizes add up
-    to, and the sizes. Of as many groups in as many levels, those with the fewest stages."""
+def _uppers() -> tuple[NDArray[np.int64], tuple[tuple[int, ...], ...]]:
+    """What the levels but the first can be: (groups of the first, stages that the odd sizes of the groups of all others add up
+    to, how many levels these are), and the groups of each. Of as many in as many levels, those with the fewest stages."""
     best: dict[tuple[int, int], tuple[int, tuple[int, ...]]] = {}
     for count in range(1, MOST_LEVELS):
         for sizes in combinations_with_replacement(range(3, 42, 2), count):
             key, stages = (prod(sizes), count), sum(size // 2 for size in sizes)
             if key[0] <= 800 and (key not in best or stages < best[key][0]):
                 best[key] = stages, sizes
-    return tuple((groups, *best[groups, count]) for groups, count in sorted(best))
+    found = sorted(best)
+    return (np.array([(groups, best[groups, count][0], count) for groups, count in found]),
+            tuple(tuple(prod(best[key][1][level:]) for level in range(key[1])) for key in found))

@@ -50,8 +50,10 @@ def segment_at(position: int, length: int, segment: int) -> tuple[int, int]:
     return begin, min(begin + size, length)
 
 
+@lru_cache(maxsize=512)
 def line_costs(timing: Timing, elements: int, call: str, op: str = "sum") -> LineCosts:
-    """Whole-cycle constants of an operation on ``elements`` elements of every PE of a line."""
+    """Whole-cycle constants of an operation on ``elements`` elements of every PE of a line: they keep what lines of any length
+    have in common."""
     return _line_rates(timing, call, op).costs(elements)
 
 

@@ -9,10 +9,10 @@ from rich.console import RenderableType
 from wsekern.compare import SHARES, Comparison, Side
 from wsekern.planning.journey import Journey
 from wsekern.report.comparison import figures_table
-from wsekern.report.html import Lines, Page, Part, Plot, Section, Text, bars, parts_of
+from wsekern.report.html import Lines, Page, Part, Plot, Section, bars, parts_of
 from wsekern.report.pages.gpus import decode_kernels, kernels_plot, steps_plot
 from wsekern.report.pages.speed import speed_section
-from wsekern.report.pages.wafers import floor_section, journey_section, time_section
+from wsekern.report.pages.wafers import floor_section, journey_section, nearby_section, time_section
 from wsekern.report.sides import assumed
 
 COLORS = dict(zip(SHARES, (2, 6, 3, 5), strict=True))
@@ -92,7 +92,6 @@ def _ground(comparison: Comparison) -> list[Section]:
             parts.append(Lines([f"{point['what']}: the model is {100 * point['error']:+.0f} % off ({point['source']})"
                                 for point in near],
                                f"Nearest to {one.cluster.name} (confidence {one.cluster.facts['confidence']})"))
-    wafers = ("Of whole models on wafers few figures are published: `wsekern validate --only wafer` sets all of them beside "
-              "predictions.")
+    first = comparison.pairings[0]
     taken = assumed(pair).plain.split("\n- ")[1:]
-    return [Section("Assumed", [Lines(taken)]), Section("Measured nearby", [*parts, Text(wafers)])]
+    return [Section("Assumed", [Lines(taken)]), nearby_section(first.config, first.machine, others=parts)]

@@ -4,7 +4,7 @@ from wsekern.compare.wafer_side import wafer_assumptions
 from wsekern.planning.journey import Journey
 from wsekern.planning.service import ServicePlan
 from wsekern.report.html import Lines, Page, Section, Series, curves, parts_of
-from wsekern.report.pages.wafers import floor_section, journey_section, time_section
+from wsekern.report.pages.wafers import floor_section, journey_section, nearby_section, time_section
 from wsekern.report.plan import curve_tables, front_view, plan_data
 from wsekern.report.words import amount
 from wsekern.workload import Request
@@ -38,5 +38,6 @@ def plan_page(plan: ServicePlan) -> Page:
         Section("Placements that no other beats", parts_of(front_view(plan))), floor_section(placement),
         time_section(journey), journey_section(journey),
         Section("Load and length", [pictures[0], *parts_of(over_users), pictures[1], *parts_of(over_contexts)]),
-        Section("Assumed", [Lines(wafer_assumptions(placement, Request(service.context - 1, 1)))])],
+        Section("Assumed", [Lines(wafer_assumptions(placement, Request(service.context - 1, 1)))]),
+        nearby_section(placement.config, placement.machine)],
         plan_data(plan))

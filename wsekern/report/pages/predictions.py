@@ -13,15 +13,16 @@ from wsekern.planning.layout import Placement
 from wsekern.report.html import Page, Plot, Section, Series, bars, curves, parts_of
 from wsekern.report.pages.gpus import kernels_plot
 from wsekern.report.pages.plain import facts_page, facts_sections
-from wsekern.report.pages.wafers import assumed_section, floor_section, journey_section, time_section
+from wsekern.report.pages.wafers import assumed_section, floor_section, journey_section, nearby_section, time_section
 from wsekern.report.systems import points_table
 from wsekern.report.words import amount, seconds
+from wsekern.workload import ModelConfig
 
 CAUSES = {"compute": 2, "fabric": 3, "stages": 0, "stream": 6, "overhead": 5}
 """Colors of what cycles go to."""
 
 
-def wafer_page(prediction: Mapping[str, Any], placement: Placement | None, machine: Machine) -> Page:
+def wafer_page(prediction: Mapping[str, Any], config: ModelConfig, placement: Placement | None, machine: Machine) -> Page:
     """A phase of a model on one grid, or on the regions of a plan, of a machine."""
     context, phase = prediction["context"], prediction["phase"]
     title = f"{prediction['model']}, {phase} with {context:,} tokens on {prediction['machine']}"
@@ -37,7 +38,8 @@ def wafer_page(prediction: Mapping[str, Any], placement: Placement | None, machi
         journey = Journey(placement)
         pictures += [floor_section(placement), time_section(journey), journey_section(journey)]
     assumed = assumed_section(machine, prediction["clock_hertz"], prediction["profile"])
-    return facts_page(title, answer, prediction, [*pictures, assumed])
+    side = int(prediction["grid"].split("x")[0]) if placement is None else None
+    return facts_page(title, answer, prediction, [*pictures, assumed, nearby_section(config, machine, phase, side)])
 
 
 def _parts(parts: Mapping[str, float]) -> list[Plot]:

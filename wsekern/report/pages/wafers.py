@@ -10,8 +10,10 @@ from wsekern.planning.journey import Journey, Visit
 from wsekern.planning.layout import Placement, sides_of
 from wsekern.planning.regions import PlacedRegion
 from wsekern.report.floor import HEADER, MOST_WAFERS, alike_wafers, filled_share, floor_rows, free_share, label
-from wsekern.report.html import Lines, Mark, Part, Plot, Section, Span, floor, lanes
+from wsekern.report.html import Lines, Mark, Part, Plot, Section, Span, Text, floor, lanes
+from wsekern.report.nearby import nearby
 from wsekern.report.words import amount, seconds
+from wsekern.workload import ModelConfig
 
 HEAD, LAYERS, PROMPT, TOKEN, LINKS = 1, 0, 2, 1, 3
 """Colors."""
@@ -37,6 +39,14 @@ def assumed_section(machine: Machine, clock: float, profile: str | None = None) 
         words = int(machine.profile(profile).link_words)
         lines.append(f"{words} words in {int(frame)} cycles over a link (profile {profile}): {frame.source}")
     return Section("Assumed", [Lines(lines)])
+
+
+def nearby_section(config: ModelConfig, machine: Machine, phase: str = "decode", grid: int | None = None,
+                   others: Sequence[Part] = ()) -> Section:
+    """What was measured nearby on wafers, behind the same of ``others``."""
+    return Section("Measured nearby", [
+        *others, Lines(nearby(config, machine.name, phase, grid), "Nearest on wafers"),
+        Text("`wsekern validate --only wafer` sets all that is published beside predictions.")])
 
 
 def limits(placement: Placement) -> list[str]:

@@ -55,6 +55,14 @@ def mixture(keys: Keys, family: Family) -> Mixture | None:
         latent=keys.count("moe_latent_size"), early=router.early)
 
 
+def needed_mixture(keys: Keys, family: Family) -> Mixture:
+    """The mixture of experts of a family whose layers cannot do without."""
+    keys.size("num_experts")
+    found = mixture(keys, family)
+    assert found is not None
+    return found
+
+
 def _normalized(keys: Keys, family: Family) -> bool:
     """Whether the shares of the chosen experts are divided by their sum."""
     assert family.router is not None

@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-from wsekern.errors import InputError
 from wsekern.workload.decoder import Block, FeedForward, Norm
 from wsekern.workload.parsing.attention import KINDS, attention
 from wsekern.workload.parsing.families import Family
-from wsekern.workload.parsing.feed import activation, dense_feed, mixture
+from wsekern.workload.parsing.feed import activation, dense_feed, needed_mixture
 from wsekern.workload.parsing.keys import MOST_LAYERS, Keys
 from wsekern.workload.parsing.recurrent import recurrent
 
@@ -34,9 +33,7 @@ def _part(keys: Keys, family: Family, hidden: int, norm: Norm, kind: str) -> Blo
         return Block(mixer=recurrent(keys, "mamba2", hidden, norm), before_mixer=norm)
     if kind == "full_attention":
         return Block(mixer=attention(keys, family, hidden), before_mixer=norm)
-    feed = dense_feed(keys, family, hidden) if kind == "mlp" else mixture(keys, family)
-    if feed is None:
-        raise InputError(f"{keys.where}: there are layers of experts, but key 'n_routed_experts' is missing")
+    feed = dense_feed(keys, family, hidden) if kind == "mlp" else needed_mixture(keys, family)
     return Block(feed=feed, before_feed=norm)
 
 

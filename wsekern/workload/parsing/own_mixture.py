@@ -7,7 +7,7 @@ from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Attention, Block, FeedForward, Indexer, LatentAttention, Mixture, Norm
 from wsekern.workload.parsing.attention import attention, latent_attention, layer_kinds, rotary_of
 from wsekern.workload.parsing.families import Family
-from wsekern.workload.parsing.feed import dense_feed, mixture
+from wsekern.workload.parsing.feed import dense_feed, needed_mixture
 from wsekern.workload.parsing.keys import MOST_LAYERS, Keys, with_keys
 
 
@@ -173,8 +173,7 @@ def kimi_3_blocks(keys: Keys, family: Family, hidden: int, norm: Norm, blocks: l
 def longcat_blocks(keys: Keys, family: Family, hidden: int, norm: Norm) -> list[Block]:
     """Each layer is two of latent attention and a dense part; its experts, of which some do nothing, run beside the first."""
     layers = keys.size("num_hidden_layers", maximum=MOST_LAYERS // 2)
-    dense, experts = dense_feed(keys, family, hidden), mixture(keys, family)
-    assert experts is not None
+    dense, experts = dense_feed(keys, family, hidden), needed_mixture(keys, family)
     mixer = latent_attention(keys, family, norm)
     first: FeedForward | Mixture = replace(experts, dense=dense)
     halves = [Block(mixer=mixer, feed=first, before_mixer=norm, before_feed=norm, extra=hidden * keys.count("zero_expert_num")),
@@ -187,7 +186,7 @@ def deepseek_v4_blocks(keys: Keys, family: Family, hidden: int, norm: Norm) -> l
     (128 into one) or those that an indexer chooses (4 into one). Several residual streams are mixed around each part."""
     layers = keys.size("num_hidden_layers", maximum=MOST_LAYERS)
     rates = keys.sizes("compress_ratios", layers) or _rates(keys, layers)
-    experts = mixture(keys, family)
+    experts = needed_mixture(keys, family)
     streams = keys.size("hc_mult", 4)
     mixing = 2 * (2 + streams) * streams * streams * hidden
 
