@@ -193,8 +193,9 @@ class Bands:
     @cache  # noqa: B019 - lives as long as the search that asks
     def _of_height(self, height: int, most: int) -> list[Strip[Band]]:
         """Bands of one height, for each number of layers the quickest."""
-        across = self._sides[0]
-        row = Strips([one for one in self._timed[height] if one.layers <= most], across, self._most)
+        across, regions = self._sides[0], [one for one in self._timed[height] if one.layers <= most]
+        room = int(across * max(one.layers / one.size for one in regions)) + 1  # no row has more layers
+        row = Strips(regions, across, min(room, self._most))
         return [Strip(height, layers, cycles, (row, layers)) for layers, cycles in enumerate(row.cycles[:, -1].tolist())
                 if layers and math.isfinite(cycles)]
 
