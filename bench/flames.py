@@ -18,8 +18,9 @@ from xml.sax.saxutils import escape
 
 from beside import ask, start
 
-HOT = ("dense rows 512", "mixed colors 512", "scattered words 512", "stencil 128x512", "flow engine, 8B decode layer",
-       "cycle engine, decode layer 96x96")
+HOT = ("dense rows 512", "mixed colors 512", "scattered words 512", "sparse rows 512", "stencil 128x512",
+       "conjugate gradient 64x64", "MeshGEMV 64x64, every wavelet", "cycle engine, decode layer 96x96",
+       "flow engine, 8B decode layer", "flow engine, chunk of 64 tokens")
 WIDE, HIGH, LEAST = 1000, 16, 0.003
 COLORS = ("#f4a582", "#f6b896", "#f8c8a8", "#fbd9bf")
 Stack = tuple[str, ...]

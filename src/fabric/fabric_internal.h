@@ -136,6 +136,7 @@ typedef struct {
     int64_t last_out;                 /* cycle from which the last word that left a router for a core or edge is readable */
     int64_t waiting;                  /* words outside */
     int64_t touched;                  /* the clock when the host last changed anything */
+    int commanded;                    /* since the last reset, words with flags came in here */
     u64 rows_sent[RING][SIDES];       /* by slot of the cycle ring */
     wsk_pending *pending[RING]; int n_pending[RING];      /* by arrival cycle: on-ramp and edge */
     wsk_delivery *out[RING]; int n_out[RING];             /* by arrival cycle: off-ramp, edge, teardown */
@@ -169,6 +170,7 @@ struct wsk_fabric {
     int simd_level;
     int plain;                        /* the rules allow depart_plain.c */
     int lone;                         /* the rules allow lone.c */
+    int silent;                       /* no word is listed for cores or edges; for teardown handlers, control words may be */
     int failed;                       /* status of the step that broke a rule: only reset or a snapshot help */
     u64 not_full[COUNT_BITS];         /* complement of the depth, a word per binary digit */
     int64_t cycle;
@@ -467,8 +469,8 @@ void wsk_free_inboxes(wsk_host *host);
 void wsk_free_host(wsk_host *host);
 int wsk_settle(wsk_fabric *f);
 
-/* cycle.c: the phases of a cycle, for one strip and for strips first to last - 1. All strips end a phase before any begins the
- * next one; then the clock ticks once, with the status of the cycle. */
+/* cycle.c: the phases of a cycle, for one strip and for strips first to last - 1. A strip and those beside it end a phase before
+ * it begins the next one; when all have ended the last one, the clock ticks, with the status of the cycle. */
 int wsk_depart_strip(wsk_fabric *f, int i);
 int wsk_arrive_strip(wsk_fabric *f, int i);
 int wsk_feed_strips(wsk_fabric *f, int first, int last);

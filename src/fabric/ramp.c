@@ -49,6 +49,7 @@ int wsk_accept(wsk_fabric *f, wsk_strip *s, u32 pe, int c, u32 data, int flags, 
     s->awake_until = f->cycle + AWAKE;
     s->last_move = f->cycle;
     s->totals.injected[c]++;
+    s->commanded |= flags != 0;
     return 1;
 }
 
@@ -220,6 +221,7 @@ int wsk_append_words(wsk_strip *s, wsk_source *source, int c, const u32 *data, c
         memcpy(stream->flags + stream->n, flags, (size_t)n);
     else if (stream->flags)
         memset(stream->flags + stream->n, 0, (size_t)n);
+    s->commanded |= flags != NULL;
     stream->n += n;
     source->colors |= (u32)1 << c;
     source->left += n;

@@ -3,6 +3,8 @@
 #include "running.h"
 #include <string.h>
 
+enum { MOST_AHEAD = 64 };             /* cycles of a round at most: that many could be done one by one instead of skipped */
+
 /* Whether words are in routers, on links, on on-ramps or waiting outside. */
 static int is_stuck(const wsk_fabric *f) { return wsk_fabric_in_flight(f) > 0 || wsk_fabric_waiting_outside(f) > 0; }
 
@@ -148,48 +150,130 @@ static void go_on(wsk_running *run)
         wsk_decide(run);
 }
 
-/* One strip in this phase of the cycle. */
-static int run_piece(void *context, int64_t piece)
+/* When a rule was broken, the words have left for the next cycle already. */
+int wsk_land_strip(wsk_fabric *f, int i)
 {
-    const wsk_running *run = context;
+    wsk_land_all(f, f->strip + i, f->cycle + (f->failed < 0));
+    return 0;
+}
+
+wsk_fabric *wsk_view(wsk_runner *runner, int step)
+{
+    const wsk_running *run = runner->run;
+    if (run->ahead == 1)
+        return run->fabric;
+    if (!runner->made)
+        runner->view = *run->fabric;
+    runner->made = 1;
+    runner->view.cycle = run->first + step / (WSK_PHASES - run->first_phase);
+    return &runner->view;
+}
+
+int wsk_phase_of(const wsk_running *run, int step)
+{
+    return run->ahead == 1 ? run->first_phase + step : run->first_phase + step % (WSK_PHASES - run->first_phase);
+}
+
+/* A step of one strip. */
+static int run_piece(void *context, int64_t piece, int step)
+{
+    wsk_runner *runner = context;
+    wsk_fabric *f = wsk_view(runner, step);
     int strip = (int)piece;
-    switch (run->phase) {
-    case WSK_PHASE_FEED: return wsk_feed_strips(run->fabric, strip, strip + 1);
-    case WSK_PHASE_DEPART: return wsk_depart_strip(run->fabric, strip);
-    default: return wsk_arrive_strip(run->fabric, strip);
+    switch (wsk_phase_of(runner->run, step)) {
+    case WSK_PHASE_FEED: return wsk_feed_strips(f, strip, strip + 1);
+    case WSK_PHASE_DEPART: return wsk_depart_strip(f, strip);
+    case WSK_PHASE_LAND: return wsk_land_strip(f, strip);
+    default: return wsk_arrive_strip(f, strip);
     }
 }
 
-static int next_phase(wsk_team *team, void *context)
+/* Whether nobody looks at the fabric before the run's end, whatever happens. */
+static int is_unseen(const wsk_running *run)
+{
+    const wsk_fabric *f = run->fabric;
+    int seen = run->hosted || !f->silent || run->stop & ~(u32)WSK_STOP_TIME;
+    for (int i = 0; i < f->strips && !seen; i++) {
+        seen = f->strip[i].commanded;
+        for (int slot = 0; slot < f->ring && !seen; slot++)
+            seen = f->strip[i].n_out[slot];
+    }
+    return !seen;
+}
+
+static int has_flights(const wsk_fabric *f)
+{
+    for (int i = 0; i < f->strips; i++)
+        if (wsk_has_flights(f->strip + i))
+            return 1;
+    return 0;
+}
+
+/* How many steps the coming cycles have, or what is left to do after the last one. Where nobody looks, a round has twice as
+ * many cycles as the one before, as long as the clock does not skip any. */
+static int open_round(wsk_running *run)
+{
+    const wsk_fabric *f = run->fabric;
+    if (run->state != WSK_RUNNING) {
+        run->first_phase = WSK_PHASE_LAND;
+        run->ahead = 1;
+        return has_flights(f);
+    }
+    int ahead = run->ahead && f->cycle == run->first + run->ahead && is_unseen(run) ? 2 * run->ahead : 1;
+    run->ahead = ahead > MOST_AHEAD ? MOST_AHEAD : ahead;
+    if (run->ahead > run->end - f->cycle)
+        run->ahead = (int)(run->end - f->cycle);
+    run->first = f->cycle;
+    run->first_phase = run->any_source ? WSK_PHASE_FEED : WSK_PHASE_DEPART;
+    return (WSK_PHASES - run->first_phase) * run->ahead;
+}
+
+/* Where a rule was broken first, the clock stands still; strips further on may have broken others since. */
+static int stand_still(wsk_running *run, int status, int step, int64_t strip)
+{
+    wsk_fabric *f = run->fabric;
+    f->cycle = run->first + step / (WSK_PHASES - run->first_phase);
+    for (int i = 0; i < f->strips; i++)
+        if (i != strip)
+            f->strip[i].report.status = 0;
+    wsk_tick(f, status);
+    return status;
+}
+
+static int next_round(wsk_team *team, void *context)
 {
     wsk_running *run = context;
-    int status = wsk_team_failure(team);
-    if (!status && run->phase != WSK_PHASE_ARRIVE) {
-        run->phase++;
-        return 1;
-    }
-    wsk_tick(run->fabric, status);
-    if (status < 0)
-        run->state = status;
-    else
+    int64_t strip = 0;
+    int step = 0, status = wsk_team_failure(team, &step, &strip);
+    if (run->first_phase == WSK_PHASE_LAND)
+        return 0;
+    if (status < 0) {
+        run->state = stand_still(run, status, step, strip);
+    } else {
+        run->fabric->cycle = run->first + run->ahead - 1;
+        wsk_tick(run->fabric, status);
         go_on(run);
-    run->phase = run->any_source ? WSK_PHASE_FEED : WSK_PHASE_DEPART;
-    return run->state == WSK_RUNNING;
+    }
+    return open_round(run);
 }
 
-/* What each member of the team does until the run stops: strips, in three phases per cycle. */
-static void work(wsk_team *team, int rank, void *context) { wsk_team_do(team, rank, run_piece, context); }
+/* What each member of the team does until the run stops: strips, step by step. */
+static void work(wsk_team *team, int rank, void *context)
+{
+    wsk_runner runner;
+    runner.run = context;
+    runner.made = 0;
+    wsk_team_do(team, rank, run_piece, &runner);
+}
 
-/* Words may fly while nobody looks at them. When a rule was broken, the words have left for the next cycle already. */
+/* Words may fly while nobody looks at them. */
 int wsk_run_rounds(wsk_running *run, int threads, void (*work)(wsk_team *, int, void *))
 {
     wsk_fabric *f = run->fabric;
     int strips = f->strips;
     f->flies_until = run->hosted ? 0 : run->end;
-    run->phase = run->any_source ? WSK_PHASE_FEED : WSK_PHASE_DEPART;
-    int status = wsk_team_rounds(threads < strips ? threads : strips, strips, work, next_phase, run->hosted, run);
-    for (int i = 0; i < strips; i++)
-        wsk_land_all(f, f->strip + i, f->cycle + (f->failed < 0));
+    int status = wsk_team_rounds(threads < strips ? threads : strips, strips, open_round(run), work, next_round, run->hosted,
+                                 run);
     f->flies_until = 0;
     return status;
 }

@@ -247,6 +247,7 @@ static int move_strip(wsk_bytes *b, wsk_fabric *f, wsk_strip *s)
     if (b->from) {
         s->awake_until = f->cycle + AWAKE;
         s->touched = touched;
+        s->commanded = 1;
     }
     move_totals(b, &s->totals);
     for (int slot = 0; slot < f->ring; slot++) {

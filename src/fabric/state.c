@@ -201,7 +201,7 @@ static void clear_strip(wsk_strip *s, int n_colors)
             s->lone[b][d].n = s->over[d].n = 0;
     memset(&s->totals, 0, sizeof s->totals);
     memset(&s->report, 0, sizeof s->report);
-    s->stored = s->last_out = s->touched = 0;
+    s->stored = s->last_out = s->touched = s->commanded = 0;
     s->n_landing = 0;
     s->last_move = -1;
     s->n_overrides = 0;
@@ -246,6 +246,15 @@ static int make_lists(const wsk_fabric *f, wsk_strip *s)
     return make_flights(s, room);
 }
 
+/* Whether words only ever leave to be counted. */
+static int is_silent(const wsk_fabric *f)
+{
+    for (int c = 0; c < f->n_colors; c++)
+        if (f->sinks[c] != WSK_SINK_COUNT)
+            return 0;
+    return !f->plan->rules.open_edges;
+}
+
 /* What follows from the rules, the same in every state of a plan. */
 static void set_rules(wsk_fabric *f, const wsk_plan *plan, const u8 sinks[WSK_COLORS])
 {
@@ -268,6 +277,7 @@ static void set_rules(wsk_fabric *f, const wsk_plan *plan, const u8 sinks[WSK_CO
         f->not_full[i] = f->depth >> i & 1 ? 0 : ~(u64)0;
     for (int c = 0; c < f->n_colors; c++)
         f->sinks[c] = sinks[plan->color_of[c]];
+    f->silent = is_silent(f);
 }
 
 static int make_strips(wsk_fabric *f)
@@ -421,6 +431,7 @@ static int copy_strip(wsk_fabric *f, wsk_strip *to, const wsk_strip *from)
     to->rows_busy = from->rows_busy;
     to->awake_until = from->awake_until;
     to->touched = f->cycle;
+    to->commanded = from->commanded;
     to->n_landing = from->n_landing;
     to->rows_freed = from->rows_freed;
     memcpy(to->rows_sent, from->rows_sent, sizeof to->rows_sent);

@@ -1,5 +1,6 @@
-/* One cycle of the fabric, strip by strip: in each of three phases every strip writes only what is its own, so strips may be
- * stepped by different threads, and all of them end a phase before any begins the next one. */
+/* One cycle of the fabric, strip by strip: in each of three phases every strip writes only what is its own, and reads of others
+ * only those beside it. So strips may be stepped by different threads, each phase of one as soon as it and those beside it have
+ * ended the phase before. */
 #include "fabric_internal.h"
 
 /* Clear what the ring of cycles reuses now. */

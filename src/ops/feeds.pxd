@@ -242,6 +242,19 @@ cdef inline int grant(const Feed *feed, int count, const int *turn, int *start, 
     return granted
 
 
+cdef inline int64_t until_others(const Feed *feed, int count, int granted, int current) noexcept nogil:
+    # Up to when no other stream than the one `granted` has a word for the ramp: words can come to queues with room, and to the
+    # one that the core empties. 0 where none was granted.
+    cdef int64_t found = INT64_MAX
+    cdef int i
+    if granted < 0:
+        return 0
+    for i in range(count):
+        if i != granted and (i == current or may_go(feed + i)):
+            found = min(found, feed[i].next)
+    return found
+
+
 cdef inline int64_t next_turn(const Feed *feed, int count, int current, int64_t execute) noexcept nogil:
     # When the core can execute a word that is under way to it, or the first of the words that could go on the ramp is in the
     # router.

@@ -4,7 +4,7 @@ from libc.stdint cimport INT64_MAX, int64_t
 
 from wsekern.ops.feeds cimport (
     COMPUTE, EARLY, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, STREAM, TURNED, Costs, Feed, Path, Sum, add_sum, arrive, drained, grant,
-    in_turn, later, load, may_go, may_run, next_turn, on_link, plus, put_on_ramp, run_word, see_next, store)
+    in_turn, later, load, may_go, may_run, next_turn, on_link, plus, put_on_ramp, run_word, see_next, store, until_others)
 
 
 cdef struct Round:
@@ -70,8 +70,8 @@ cdef inline int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t 
     # round robin, each as far as its queue has room. `ready`: when the first instruction may execute. Returns the cycle of
     # the last element.
     cdef int64_t cycle = INT64_MAX, run = 0, execute = ready
-    cdef int64_t length = 0, skip, wake
-    cdef int current = 0, start = 0, i, granted, looks
+    cdef int64_t length = 0, others = 0, skip, wake
+    cdef int current = 0, start = 0, lone = 0, i, granted, looks
     cdef int turn[FEEDS]
     cdef Feed *own = feed
     cdef Round before, now
@@ -101,6 +101,7 @@ cdef inline int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t 
                 execute = cycle + 1 + costs.setup_add
                 current += 1
                 own += 1
+                others = 0
                 if current == count:
                     if costs.flags != NULL and start != 0:
                         costs.flags[0] |= TURNED
@@ -109,7 +110,11 @@ cdef inline int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t 
         # The ramp takes a word, but for the cycles in which it rests.
         granted = -1
         if costs.link_words >= costs.link_frame or run < costs.link_words:
-            granted = grant(feed, count, turn, &start, costs, cycle)
+            if cycle < others:          # but for `lone`, none has a word for it
+                granted = lone if feed[lone].next <= cycle and may_go(feed + lone) else -1
+            else:
+                granted = grant(feed, count, turn, &start, costs, cycle)
+                lone, others = max(granted, 0), until_others(feed, count, granted, current)
         if granted >= 0:
             put_on_ramp(feed + granted, cycle + costs.down, costs)
         run = run + 1 if granted >= 0 else 0

@@ -36,20 +36,20 @@ from wsekern.program.pe_state cimport (PE_PATIENCE, PE_PHASE_ARRIVE, PE_PHASE_DE
                                        wsk_received)
 
 
-cdef int run_strip(void *context, int64_t strip) noexcept nogil:
-    """One strip in this phase of the cycle."""
+cdef int run_strip(void *context, int64_t strip, int step) noexcept nogil:
+    """A step of one strip."""
     cdef pe_run *run = <pe_run *>context
     cdef int status, i = <int>strip
-    if run.phase == PE_PHASE_DEPART:
+    if step == PE_PHASE_DEPART:
         return wsk_depart_strips(run.fabric, i, i + 1)
-    if run.phase == PE_PHASE_ARRIVE:
+    if step == PE_PHASE_ARRIVE:
         return wsk_arrive_strips(run.fabric, i, i + 1)
     status = WSK_OK if run.grid.quiet else wsk_feed_strips(run.fabric, i, i + 1)
     return status if status < 0 else pe_step_cores(run.grid, run.fabric, i)
 
 
 cdef void work(wsk_team *team, int rank, void *context) noexcept nogil:
-    """What each member of the team does until the run stops: strips that nobody has claimed, in three phases per cycle."""
+    """What each member of the team does until the run stops: strips, step by step."""
     wsk_team_do(team, rank, run_strip, context)
 
 

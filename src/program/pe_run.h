@@ -7,8 +7,8 @@
 
 enum { PE_RUNNING, PE_STOPPED };
 
-/* A round of the team: words enter and cores step, words leave, words arrive. Of a quiet fabric only cores step. */
-enum pe_phase { PE_PHASE_STEP, PE_PHASE_DEPART, PE_PHASE_ARRIVE };
+/* The steps of a strip in a cycle: words enter and cores step, words leave, words arrive. Of a quiet fabric only cores step. */
+enum pe_phase { PE_PHASE_STEP, PE_PHASE_DEPART, PE_PHASE_ARRIVE, PE_PHASES };
 
 typedef struct {
     pe_grid *grid;
@@ -17,7 +17,6 @@ typedef struct {
     int64_t patience;                   /* cycles without any movement after which nothing will move any more */
     uint32_t stop, why;                 /* masks of enum wsk_stop: what ends the run beside the deadline, what did */
     int state;                          /* PE_RUNNING, PE_STOPPED, or the negative status that ended the run */
-    int phase;
 } pe_run;
 
 /* Before the first cycle. */

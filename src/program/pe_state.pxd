@@ -117,7 +117,7 @@ cdef extern from "pe_run.h" nogil:
         wsk_fabric *fabric
         int64_t deadline, patience
         uint32_t stop, why
-        int state, phase
+        int state
     void pe_open_run(pe_run *run)
     int pe_run_rounds(pe_run *run, int threads, void (*work)(wsk_team *, int, void *) noexcept nogil)
     void pe_open_fabric(pe_grid *g, wsk_fabric *fabric)

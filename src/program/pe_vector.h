@@ -306,10 +306,65 @@ static void watch_element(pe_grid *g, const pe_core *pe, const pe_thread *th, co
     }
 }
 
+/* An operand that is one value, or elements at even distances in memory: from one to the next, from one repeat to the next. */
+typedef struct { unsigned char *at; int64_t next, again; pe_value fixed; int type; } pe_spaced;
+
+/* Whether operand `which` is such a one. */
+static inline int is_spaced(pe_grid *g, const pe_core *pe, const pe_thread *th, const pe_instruction *i, int which,
+                            pe_spaced *s)
+{
+    const pe_place *place = pe_places(g, th) + which;
+    int number = operand_number(i, which);
+    *s = (pe_spaced){ .at = NULL, .fixed = { .u = 0 } };
+    if (number < 0)
+        return 1;
+    const pe_descriptor *d = descriptor_of(g, pe, number);
+    if (d->kind == PE_REGISTER && which > 0 && !place->at) {
+        s->fixed = pe_decode(d->type, (uint32_t)place->base);
+        return 1;
+    }
+    int64_t bytes = pe_type_bytes(d->type);
+    s->type = d->type;
+    s->at = g->memory + pe->memory + place->base;
+    s->next = bytes * place->stride;
+    s->again = bytes * place->at;
+    return d->kind == PE_MEM;
+}
+
+static inline pe_value spaced_value(const pe_spaced *s, int64_t r, int64_t k)
+{
+    return s->at ? pe_load(s->type, s->at + r * s->again + k * s->next) : s->fixed;
+}
+
+/* All elements of an instruction on such operands, in the order of `run_elements`. Whether they are. */
+static int run_spaced(pe_grid *g, const pe_core *pe, const pe_thread *th, const pe_instruction *i, int64_t repeat)
+{
+    pe_spaced to, a, b, c;
+    if (!is_spaced(g, pe, th, i, 0, &to) || !is_spaced(g, pe, th, i, 1, &a) || !is_spaced(g, pe, th, i, 2, &b)
+        || !is_spaced(g, pe, th, i, 3, &c))
+        return 0;
+    for (int64_t r = 0; r < repeat; r++)
+        for (int64_t k = 0; k < th->extent; k++)
+            pe_store(to.type, to.at + r * to.again + k * to.next,
+                     pe_apply(i->op, i->type, spaced_value(&a, r, k), spaced_value(&b, r, k), spaced_value(&c, r, k)));
+    return 1;
+}
+
+/* The same for any operands in memory and registers. */
+static void run_elements(pe_grid *g, const pe_core *pe, const pe_thread *th, const pe_instruction *i, int64_t repeat)
+{
+    const pe_descriptor *d = descriptor_of(g, pe, i->dst);
+    for (int64_t r = 0; r < repeat; r++)
+        for (int64_t k = 0; k < th->extent; k++)
+            set_value(g, pe, d, pe_places(g, th), r, k,
+                      pe_apply(i->op, i->type, fixed_value(g, pe, i->a, pe_places(g, th) + 1, r, k),
+                               fixed_value(g, pe, i->b, pe_places(g, th) + 2, r, k),
+                               fixed_value(g, pe, i->c, pe_places(g, th) + 3, r, k)));
+}
+
 /* All elements of a memory-to-memory instruction at once; its cycles. */
 static int64_t run_in_memory(pe_grid *g, pe_core *pe, pe_thread *th, const pe_instruction *i, int64_t now)
 {
-    const pe_descriptor *d = descriptor_of(g, pe, i->dst);
     int64_t repeat = repeats_of(g, pe, i), extent = th->extent;
     if (extent <= 0 || repeat <= 0) {
         end_vector(g, pe, th, i, 0);
@@ -320,12 +375,8 @@ static int64_t run_in_memory(pe_grid *g, pe_core *pe, pe_thread *th, const pe_in
         watch_element(g, pe, th, i, k / extent, k % extent, now);
     if (g->tape)
         pe_tape_memory(g, pe, th);
-    for (int64_t r = 0; r < repeat && !g->tape; r++)
-        for (int64_t k = 0; k < extent; k++)
-            set_value(g, pe, d, pe_places(g, th), r, k,
-                      pe_apply(i->op, i->type, fixed_value(g, pe, i->a, pe_places(g, th) + 1, r, k),
-                               fixed_value(g, pe, i->b, pe_places(g, th) + 2, r, k),
-                               fixed_value(g, pe, i->c, pe_places(g, th) + 3, r, k)));
+    else if (!run_spaced(g, pe, th, i, repeat))
+        run_elements(g, pe, th, i, repeat);
     cycles = repeat * (i->between + cycles);
     pe->vector_cycles += cycles;
     end_vector(g, pe, th, i, th->extent);

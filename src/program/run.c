@@ -150,32 +150,28 @@ void pe_open_run(pe_run *run)
     decide(run);
 }
 
-/* When all strips are done with a phase: the next one, or the cycle ends; go on, jump ahead, or stop and why. */
-static int next_phase(wsk_team *team, void *context)
+static int steps_of_cycle(const pe_run *run) { return run->grid->quiet ? 1 : PE_PHASES; }
+
+/* When all strips are done with a cycle: go on, jump ahead, or stop and why. */
+static int next_cycle(wsk_team *team, void *context)
 {
     pe_run *run = context;
-    int status = wsk_team_failure(team), quiet = run->grid->quiet;
-    if (!status && !quiet && run->phase != PE_PHASE_ARRIVE) {
-        run->phase++;
-        return 1;
-    }
-    run->phase = PE_PHASE_STEP;
+    int status = wsk_team_failure(team, NULL, NULL);
     if (status < 0) {
         run->state = status;
         return 0;
     }
-    if (!quiet)
+    if (!run->grid->quiet)
         wsk_tick(run->fabric, WSK_OK);
     run->grid->cycle++;
     decide(run);
-    return run->state == PE_RUNNING;
+    return run->state == PE_RUNNING ? steps_of_cycle(run) : 0;
 }
 
 int pe_run_rounds(pe_run *run, int threads, void (*work)(wsk_team *, int, void *))
 {
     int strips = run->grid->strips;
-    run->phase = PE_PHASE_STEP;
-    return wsk_team_rounds((int)pe_min(pe_max(threads, 1), strips), strips, work, next_phase, 0, run);
+    return wsk_team_rounds((int)pe_min(pe_max(threads, 1), strips), strips, steps_of_cycle(run), work, next_cycle, 0, run);
 }
 
 int64_t pe_next_event(const pe_grid *g, const wsk_fabric *fabric)

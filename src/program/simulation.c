@@ -137,20 +137,20 @@ int wsk_simulation_launch_all(wsk_simulation *s, const char *function)
     return status;
 }
 
-/* One strip in this phase of the cycle. */
-static int run_strip(void *context, int64_t strip)
+/* A step of one strip. */
+static int run_strip(void *context, int64_t strip, int step)
 {
     const pe_run *run = context;
     int i = (int)strip;
-    if (run->phase == PE_PHASE_DEPART)
+    if (step == PE_PHASE_DEPART)
         return wsk_depart_strips(run->fabric, i, i + 1);
-    if (run->phase == PE_PHASE_ARRIVE)
+    if (step == PE_PHASE_ARRIVE)
         return wsk_arrive_strips(run->fabric, i, i + 1);
     int status = run->grid->quiet ? WSK_OK : wsk_feed_strips(run->fabric, i, i + 1);
     return status ? status : pe_step_cores(run->grid, run->fabric, i);
 }
 
-/* What each member of the team does until the run stops: strips, in three phases per cycle. */
+/* What each member of the team does until the run stops: strips, step by step. */
 static void work(wsk_team *team, int rank, void *context) { wsk_team_do(team, rank, run_strip, context); }
 
 /* `stop` as in wsk_run; what ended the run, or a status. */

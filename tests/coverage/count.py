@@ -41,7 +41,7 @@ def built(folder: Path, room: str, tests: Path) -> Path:
     """A program of the sources of the library that a room needs, and its tests, which counts the lines that it runs."""
     rooms = ["fabric"] if room == "fabric" else ["fabric", "program"]
     sources = {each: [path for path in sorted((SRC / each).glob("*.c")) if "_avx" not in path.name] for each in rooms}
-    sources["common"] = [SRC / "common" / f"{each}.c" for each in ("simd", "status", "team")]
+    sources["common"] = [SRC / "common" / f"{each}.c" for each in ("simd", "status", "team", "rounds")]
     sources["tests"] = sorted(tests.glob("*.c"))
     compiler, objects = os.environ.get("CC", "cc"), []
     includes = [f"-I{SRC}", *(f"-I{SRC / each}" for each in (*rooms, "common"))]

@@ -16,7 +16,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("library") / "library_test"
     watched = os.environ.get("WSEKERN_TEST_SANITIZE")
     sources = [path for path in sorted((SRC / "fabric").glob("*.c")) if "_avx" not in path.name]
-    sources += [SRC / "common" / "simd.c", SRC / "common" / "status.c", SRC / "common" / "team.c", *sorted(HERE.glob("*.c"))]
+    sources += [SRC / "common" / "simd.c", SRC / "common" / "status.c", SRC / "common" / "team.c", SRC / "common" / "rounds.c",
+                *sorted(HERE.glob("*.c"))]
     command = [os.environ.get("CC", "cc"), "-std=gnu11", "-g", "-DWSEKERN_TEST_ALLOC",
                *([f"-fsanitize={watched}", "-fno-sanitize-recover=all", "-O1"] if watched else ["-O0"]),
                *(f"-I{folder}" for folder in (SRC, SRC / "fabric", SRC / "common")), *map(str, sources),

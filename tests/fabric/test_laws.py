@@ -136,6 +136,23 @@ def test_broken_rules_say_where_and_when():
         fabric.run_until_idle()
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_of_rules_broken_in_several_strips_the_first_is_told_however_far_the_others_have_come(threads):
+    """Strips may be at different cycles: the row that breaks its rule first lies between rows that do in the next cycles."""
+    plan, reach = FabricPlan(140, 448, "wse2"), {10: 134, 80: 133, 300: 131, 360: 132, 440: 135}
+    for y, x in reach.items():
+        plan.paint(0, "RAMP", "EAST", y=y)
+        plan.paint(0, "WEST", "EAST", x=1, y=y, width=x - 1)
+        plan.paint(0, "EAST", "WEST", x=x, y=y)
+    for _ in range(3):
+        fabric = Fabric(plan, "count", threads=threads)
+        fabric.inject(0, list(reach), 0, np.arange(50)[None, :].repeat(len(reach), 0))
+        with pytest.raises(RoutingError) as caught:
+            fabric.step(1000)
+        report = caught.value.report
+        assert report["pe"] == (131, 300) and fabric.cycle == report["cycle"] == 132
+
+
 @pytest.mark.parametrize("depth", [1, 2, 4, 7])
 def test_two_words_that_want_the_last_place_are_told_with_the_cycle_in_which_they_would_arrive(depth):
     """Both saw room as they left: the queue never holds more than it has places, long as the links may be."""

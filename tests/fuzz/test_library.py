@@ -34,7 +34,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("driver")
     sources = {room: [path for path in sorted((SRC / room).glob("*.c")) if "_avx" not in path.name]
                for room in ("fabric", "program")}
-    sources["common"] = [SRC / "common" / f"{name}.c" for name in ("simd", "status", "team")]
+    sources["common"] = [SRC / "common" / f"{name}.c" for name in ("simd", "status", "team", "rounds")]
     rooms = [f"-I{SRC}", *(f"-I{SRC / room}" for room in ("fabric", "common", "program", "embed"))]
     command = [os.environ.get("CC", "cc"), "-std=gnu11", "-g1", "-O1", *SANITIZE, *rooms]
     quiet: dict[str, Any] = {"env": {**os.environ, "LD_PRELOAD": ""}, "check": True}

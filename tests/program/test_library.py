@@ -27,7 +27,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out, watched = tmp_path_factory.mktemp("library") / "programs", os.environ.get("WSEKERN_TEST_SANITIZE")
     sources = [path for folder in ("fabric", "program") for path in sorted((SRC / folder).glob("*.c"))
                if "_avx" not in path.name]
-    sources += [*(SRC / "common" / f"{name}.c" for name in ("simd", "status", "team")), *sorted(HERE.glob("*.c"))]
+    sources += [*(SRC / "common" / f"{name}.c" for name in ("simd", "status", "team", "rounds")), *sorted(HERE.glob("*.c"))]
     command = [os.environ.get("CC", "cc"), "-std=gnu11", "-g", "-DWSEKERN_TEST_ALLOC",
                *([f"-fsanitize={watched}", "-fno-sanitize-recover=all", "-O1"] if watched else ["-O0"]),
                *(f"-I{folder}" for folder in (SRC, SRC / "fabric", SRC / "common", SRC / "program")), *map(str, sources),

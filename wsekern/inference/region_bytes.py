@@ -7,6 +7,9 @@ from wsekern.inference.code import code_bytes
 from wsekern.inference.mapping import BlockSizes, Mapping, bytes_of_runs, counted, formulas_of, runs_of, users_with_room
 from wsekern.workload.request import PRECISIONS
 
+MOST_KEPT = 4096
+"""Sizes of regions that are known at once, of all requests."""
+
 
 class RegionBytes:
     """Bytes of the fullest PE of regions without a head that differ from ``sample`` in their sides, chunk and users alone;
@@ -18,23 +21,26 @@ class RegionBytes:
         self.context, self.shared, self.load = sample.context, sample.shared, sample.expert_load
         self._element, self._room = PRECISIONS[sample.precision], bool(sample.held_layers)
         self.code = code_bytes(sample)
-        self._parts: dict[tuple[int, int, int], tuple[list[tuple[int, float, float]], int]] = {}
+        self._parts: dict[tuple[int, int, int, int], tuple[list[tuple[int, float, float]], int]] = {}
 
     def before(self, context: int, shared: int) -> "RegionBytes":
         """Those of the same regions before sequences of ``context`` tokens, of which all have the first ``shared``."""
         found = copy(self)
-        found.context, found.shared, found._parts = context, shared, {}
+        found.context, found.shared = context, shared
         return found
 
     def parts(self, width: int, height: int, chunk: int) -> tuple[list[tuple[int, float, float]], int]:
         """(weights, slot, state) of each run of layers that may lie there, and the bytes of buffers and code."""
-        key = width, height, chunk
+        context = -(-self.context // height) * height
+        key = width, height, context, chunk
         found = self._parts.get(key)
         if found is None:
-            context, load = -(-self.context // height) * height, self.load
-            sizes = [BlockSizes(*formulas(width, height, context, chunk, load, *blocks)) for formulas, blocks in self._formulas]
+            sizes = [BlockSizes(*formulas(width, height, context, chunk, self.load, *blocks))
+                     for formulas, blocks in self._formulas]
             buffers = math.ceil(self._element * max([kind.buffers for kind in sizes]))
             room = max([kind.room for kind in sizes]) if self._room else 0
+            if len(self._parts) == MOST_KEPT:
+                self._parts.clear()
             found = self._parts[key] = bytes_of_runs(sizes, self.runs), buffers + max(room, 0) + self.code
         return found
 
@@ -45,7 +51,7 @@ class RegionBytes:
 
     def by_use(self, width: int, height: int, chunk: int, users: int) -> tuple[int, int, int]:
         """Bytes of weights, of the cache, and of buffers and code."""
-        runs, beside = self._parts.get((width, height, chunk)) or self.parts(width, height, chunk)
+        runs, beside = self.parts(width, height, chunk)
         shared, own = self._slots(height)
         slots = shared + users * own
         most = runs[0] if len(runs) == 1 else max(runs, key=lambda run: run[0] + (run[1] * slots + run[2] * users))
