@@ -17,7 +17,7 @@ from wsekern.workload.weights.weights import random_weights
 
 WSE3, PROMPT = load_machine("wse3"), [3, 1, 4]
 CHOICES = (("norms", "folded"), ("softmax", "bound"), ("softmax_sum", "riding"), ("local", "shared"), ("products", "together"),
-           ("router", "gathered"), ("biases", "dealt"), ("groups", "odd"), ("position_blocks", 2),
+           ("router", "gathered"), ("shares", "together"), ("biases", "dealt"), ("groups", "odd"), ("position_blocks", 2),
            ("expert_blocks", 2), ("router_copies", 2))
 QUICKEST = ("groups", "quickest")
 PAIRS = list(combinations(CHOICES, 2))

@@ -32,6 +32,7 @@ LEVERS: dict[str, ProgramSet] = {
     "a bound instead of the maximum of the scores": replace(VECTOR, programs=replace(PLAIN, softmax="bound")),
     "the sum of the softmax rides with the values": replace(VECTOR, programs=replace(PLAIN, softmax_sum="riding")),
     "activations shared and gathered": replace(VECTOR, programs=replace(PLAIN, local="shared")),
+    "shares of experts together": replace(VECTOR, programs=replace(PLAIN, shares="together")),
     "rows of a product together": replace(VECTOR, programs=replace(PLAIN, products="together")),
     "reductions in the levels that are quickest": replace(VECTOR, programs=replace(PLAIN, groups="quickest")),
     "blocks of heads and experts, copies of routers": replace(VECTOR, blocks_searched=True),

@@ -25,8 +25,9 @@ from wsekern.inference.packed_cache import packed_cache_steps
 from wsekern.inference.steps import LayerStep, Steps, Values, repeat, reshape
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import NUMPY_DTYPES, narrow
-from wsekern.ops import Broadcast, Local, Operation
+from wsekern.ops import BatchedGemv, Broadcast, Local, Operation
 from wsekern.ops.local.gemm import LocalProduct
+from wsekern.ops.local.packed import PackedProduct
 from wsekern.workload.decoder import Block, Mixture, Norm
 
 ELSEWHERE = "wafer."
@@ -124,8 +125,8 @@ def _as_kept(mapping: Grid, parts: Sequence[PartOnGrid[Any]], tokens: int, steps
 
 
 def _rows_together(mapping: Grid, steps: Steps) -> Steps:
-    """``steps`` with instructions that take several rows, where the programs of ``mapping`` say so: of products, and of sums
-    and maxima of rows that are shorter than they are many."""
+    """``steps`` with instructions that take several rows and inputs, where the programs of ``mapping`` say so: of products, and
+    of sums and maxima of rows."""
     if mapping.programs.products == "rows":
         return steps
     found: Steps = []
@@ -137,12 +138,10 @@ def _rows_together(mapping: Grid, steps: Steps) -> Steps:
 
 
 def _together(operation: Operation) -> Operation:
-    if isinstance(operation, LocalProduct) and operation.m > 1:
+    if isinstance(operation, LocalProduct | BatchedGemv | PackedProduct):
         return replace(operation, together=True)
-    if not isinstance(operation, Local) or operation.form != "scalar":
-        return operation
-    quicker = operation.kind in ("rowsum", "sumsq") or (operation.kind == "rowmax" and operation.n < operation.count)
-    return replace(operation, form="vector") if quicker else operation
+    by_rows = isinstance(operation, Local) and operation.form == "scalar" and operation.kind in ("rowsum", "sumsq", "rowmax")
+    return replace(operation, form="vector") if by_rows else operation
 
 
 def arriving_steps(mapping: Grid, block: Block, tokens: int) -> Steps:

@@ -30,11 +30,14 @@ class Programs:
     """``shared``: of an activation that all rows of a column would compute alike, each does a share and gathers the rest, where
     there are enough elements for that to be quicker (:mod:`wsekern.inference.blocks.shared`): in chunks of a prompt."""
     products: Literal["rows", "together"] = "rows"
-    """``together``: an instruction of a product, or of sums and maxima of rows, takes several rows where that is quicker. The
-    bits are the same."""
+    """``together``: an instruction of a product, or of sums and maxima of rows, takes several rows and inputs, or all of them,
+    where that is quicker and no sum has to be waited for; queries and keys are turned at once. The bits are the same."""
     router: Literal["summed", "gathered"] = "summed"
     """How the scores of a mixture's router, of which each column has some, come to all columns of a copy of it: by a sum of
     tiles that are 0 elsewhere, or by a gather, where copies have so few columns that it is quicker. The bits are the same."""
+    shares: Literal["apart", "together"] = "apart"
+    """How the shares of a mixture's experts are made of the scores of those chosen: exponentials, their sum and the quotients
+    each for itself, or, in 16 bits and where these are so few that it is quicker, in one piece of scalar code."""
     biases: Literal["everywhere", "dealt"] = "everywhere"
     """Where the biases of a mixture's experts lie: on all PEs that hold a feature of the expert, or each on one line of PEs,
     where it is added before the sum over these, for less memory."""
@@ -91,7 +94,7 @@ class ProgramSet:
 PROGRAM_SETS = {
     "2024-08": ProgramSet(Programs(groups="quickest"), "scalar"),
     "default": ProgramSet(Programs(norms="folded", softmax="bound", softmax_sum="riding", local="shared", products="together",
-                                   router="gathered", biases="dealt", groups="quickest"), None),
+                                   router="gathered", shares="together", biases="dealt", groups="quickest"), None),
 }
 """``2024-08``: what public services of August 2024 could run, before kernels were rewritten: activations one element after the
 other, nothing folded; what lies where (positions, experts, routers, roots of sums) is chosen as freely as today.

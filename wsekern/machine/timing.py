@@ -166,6 +166,12 @@ class Timing(Shown):
         found = self.machine.profile(self.profile).stream_setup.get(instruction)
         return self.setup(instruction) if found is None else ceil(found.value)
 
+    def follows(self, instruction: str, elements: int) -> bool:
+        """Whether an instruction may add to what it made so many ``elements`` before without waiting for the result, which is
+        there ``latency.scalar`` cycles later."""
+        rate = self.rate(instruction)
+        return elements * rate.denominator >= rate.numerator * self.latency("scalar", 1)
+
     def elements(self, instruction: str, count: int) -> int:
         """Cycles in which a vector instruction executes ``count`` elements, memory to memory, without its set-up."""
         rate = self.rate(instruction)

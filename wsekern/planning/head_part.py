@@ -19,7 +19,8 @@ def head_region(config: ModelConfig, width: int, height: int, precision: str, pr
 @lru_cache(maxsize=256)
 def of_no_layer(programs: Programs) -> Programs:
     """``programs`` with nothing that layers alone have: heads that differ in that are the same."""
-    plain = {name: getattr(PLAIN, name) for name in ("position_blocks", "expert_blocks", "router_copies", "router", "biases")}
+    layers = ("position_blocks", "expert_blocks", "router_copies", "router", "shares", "biases")
+    plain = {name: getattr(PLAIN, name) for name in layers}
     return replace(programs, **plain)
 
 

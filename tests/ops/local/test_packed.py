@@ -90,20 +90,24 @@ def packed_tiles(operation: PackedProduct, type: str, seed: int, width: int, hei
     return [round_bf16(x) if type == "bf16" else x.astype(np.float16), pack(layout.packing, type, codes, scales)]
 
 
-SHAPES = [(1, 5, 3, 1, False), (3, 40, 7, 1, False), (2, 70, 33, 1, False), (2, 6, 5, 3, True), (3, 33, 4, 1, True)]
+SHAPES = [(1, 5, 3, 1, False), (3, 40, 7, 1, False), (2, 70, 33, 1, False), (2, 6, 5, 3, True), (3, 33, 4, 1, True),
+          (1, 3, 1, 2, True)]
 
 
 @pytest.mark.parametrize(("name", "precision", "shape"), [
     *product(PACKINGS, ("fp16",), SHAPES), *product(PACKINGS, ("fp16_fp32", "bf16"), SHAPES[1::2])])
 def test_products_are_the_same_on_both_engines_and_in_plain_numpy(name, precision, shape):
     m, k, n, parts, own = shape
-    operation = PackedProduct(m, k, n, name, parts, own)
+    operation, by_row = (PackedProduct(m, k, n, name, parts, own, together) for together in (True, False))
     tiles = packed_tiles(operation, "bf16" if precision == "bf16" else "fp16", m + k, 2, 1)
     engine = FlowEngine("wse3", 2, 1, precision=precision)
-    values = engine.run(operation, *tiles)
-    cycle = run_on_cycle_engine(operation, "wse3", 2, 1, "silicon", precision, *tiles)
-    assert values.tobytes() == operation.reference(*tiles, engine.timing).tobytes() == cycle.values.tobytes()
-    np.testing.assert_array_equal(engine.clock, cycle.clock)
+    for one in (operation, by_row):
+        engine.reset()
+        values = engine.run(one, *tiles)
+        cycle = run_on_cycle_engine(one, "wse3", 2, 1, "silicon", precision, *tiles)
+        assert values.tobytes() == operation.reference(*tiles, engine.timing).tobytes() == cycle.values.tobytes()
+        np.testing.assert_array_equal(engine.clock, cycle.clock)
+    assert sum(operation.cycles(engine.timing)) <= sum(by_row.cycles(engine.timing))
 
 
 @pytest.mark.parametrize("name", PACKINGS)

@@ -1,6 +1,7 @@
 """Grouped-query attention with rotary positions, a causal mask and a cache that grows."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +11,7 @@ from wsekern.inference.blocks.common import NormRows, add_bias, all_reduce, sums
 from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.blocks.part import BlockWeights
 from wsekern.inference.blocks.softmax import SoftmaxOnGrid, lowest
-from wsekern.inference.steps import LayerStep, Steps, Values, append, repeat, reshape, split
+from wsekern.inference.steps import LayerStep, Steps, Values, append, join, repeat, reshape, split
 from wsekern.inference.weights import TileCutter
 from wsekern.number_formats import narrow
 from wsekern.ops import Gemm, Local
@@ -164,15 +165,26 @@ class AttentionOnGrid(SoftmaxOnGrid):
         norms = self._norms(tokens)
         turns: Steps = []
         if part.rotary:
-            rope, turn = partial(Local, "rope", self.features, form=self.mapping.form), ("table.cos", "table.sin")
-            turns = [_step("rope_q", rope(tokens * queries, heads=queries), ("q", *turn), "q"),
-                     _step("rope_k", rope(tokens * heads, heads=heads), ("k", *turn), "k")]
+            turns = self._turns(tokens, {"q": queries, "k": heads})
         steps = [*turns, *norms] if part.norm_late else [*norms, *turns]
         if part.temperature:
             work = Local("mul", self.q, tokens, form=self.mapping.form)
             steps += [reshape("q", tokens, self.q), repeat("table.temperature", "factors", 1, self.q),
                       _step("temperature", work, ("q", "factors"), "q"), reshape("q", tokens, queries, self.features)]
         return steps
+
+    def _turns(self, tokens: int, heads: Mapping[str, int]) -> Steps:
+        """Rotation of queries and keys (tokens, heads, features), which share their angles: one work of all where programs take
+        rows together."""
+        turn, sizes = ("table.cos", "table.sin"), list(heads.values())
+
+        def rope(title: str, count: int, x: str) -> LayerStep:
+            work = Local("rope", self.features, tokens * count, heads=count, form=self.mapping.form)
+            return _step(title, work, (x, *turn), x)
+
+        if self.mapping.programs.products == "rows":
+            return [rope(f"rope_{x}", count, x) for x, count in heads.items()]
+        return [join(tuple(heads), "turned", 1), rope("rope", sum(sizes), "turned"), split("turned", tuple(heads), sizes, 1)]
 
     def _norms(self, tokens: int) -> Steps:
         """Norms of queries, keys and values (tokens, heads, features); where norms are folded, by one reduction."""

@@ -23,7 +23,6 @@ from wsekern.inference.blocks.common import add_bias, added_once, all_reduce, fe
 from wsekern.inference.blocks.expert_biases import dealt_over_rows, lines_for, looked_up, own_places
 from wsekern.inference.blocks.expert_crossing import arriving_steps, crossing_elements, leaving_steps, returning_steps
 from wsekern.inference.blocks.expert_places import ExpertPlaces
-from wsekern.inference.blocks.folding import scaled
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
 from wsekern.inference.blocks.routing import routing_elements, routing_room, routing_steps, routing_tiles, scores_kept
 from wsekern.inference.blocks.shared import shared_buffers
@@ -217,7 +216,7 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         if m.expert_wafer:
             steps = arriving_steps(m, part, tokens)
         else:
-            steps = [*routing_steps(m, part, tokens, self.folded), *self._normed(tokens),
+            steps = [*routing_steps(m, part, tokens, self.folded),
                      *(leaving_steps(m, part, tokens) if m.expert_wafers > 1 else [])]
         steps += [*self._deal(tokens), *self._inputs(tokens), *self._inner(tokens), *self._experts(tokens)]
         if part.latent:
@@ -232,10 +231,6 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         steps += returning_steps(m, tokens) if m.expert_wafers > 1 and not m.expert_wafer else []
         return [*steps, *(self._down_biases(tokens) if part.expert.bias and not self.biased_apart else []),
                 *(biases if m.columns != "feeds" else [])]
-
-    def _normed(self, tokens: int) -> Steps:
-        """``h`` normed, where it was not: the sum of its squares came with the scores."""
-        return [scaled(self.mapping, self.folded, "ffn", tokens, self.mapping.hidden, "h")] if self.folded else []
 
     def _deal(self, tokens: int) -> Steps:
         """Of the ``chosen`` experts those of a PE's own block, ``own`` (tokens * load), and ``own_shares`` (tokens, load) of

@@ -17,7 +17,7 @@ import numpy as np
 from wsekern.inference.blocks.common import all_reduce, norm_form
 from wsekern.inference.blocks.part import BlockWeights
 from wsekern.inference.grid import Grid
-from wsekern.inference.steps import LayerStep, Steps, Values, repeat, reshape
+from wsekern.inference.steps import LayerStep, Steps, Values, join, repeat, reshape, split
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import Gemm, Local
 from wsekern.workload.decoder import Norm
@@ -73,17 +73,22 @@ def unscaled_steps(mapping: Grid, label: str, tokens: int, gain: str = "") -> St
 
 
 def read_steps(mapping: Grid, label: str, name: str, tokens: int, n: int, weights: str, output: str,
-               norm: Norm | None) -> Steps:
+               norm: Norm | None, with_input: bool = False) -> Steps:
     """``output`` (tokens, n): ``h`` (tokens, hidden) times ``weights``, summed along y. Where ``h`` still lacks ``norm``, the
-    squares of ``x`` ride along, ``output`` is scaled, and :data:`SQUARES` stay for :func:`scaled`."""
+    squares of ``x`` ride along, ``output`` is scaled, ``with_input`` ``h`` too, and :data:`SQUARES` stay for :func:`scaled`."""
     reduce, title = all_reduce(mapping, tokens * n, "y"), f"{name}_reduce"
     product = LayerStep(label, name, Gemm(tokens, mapping.hidden, n), ("h", weights), output)
     if norm is None:
         return [product, LayerStep(label, title, reduce, (output,), output)]
     both = (output, SQUARES)
     squares = Local("sumsq", mapping.hidden, tokens, form=norm_form(mapping))
-    return [LayerStep(label, "norm_squares", squares, ("x",), SQUARES), product,
-            LayerStep(label, title, replace(reduce, tail=tokens), both, both), scaled(mapping, norm, label, tokens, n, output)]
+    steps: Steps = [LayerStep(label, "norm_squares", squares, ("x",), SQUARES), product,
+                    LayerStep(label, title, replace(reduce, tail=tokens), both, both)]
+    if not with_input:
+        return [*steps, scaled(mapping, norm, label, tokens, n, output)]
+    names, sizes = (output, "h"), (n, mapping.hidden)
+    return [*steps, join(names, "scaled", 1), scaled(mapping, norm, label, tokens, sum(sizes), "scaled"),
+            split("scaled", names, sizes, 1)]
 
 
 def scaled(mapping: Grid, norm: Norm, label: str, tokens: int, n: int, x: str) -> LayerStep:

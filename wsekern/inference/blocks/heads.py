@@ -289,8 +289,9 @@ class HeadsOnGrid(PartOnGrid[Attention]):
             needs += [_cache_room(queries, seen, self.features, True, m.precision),
                       _cache_room(queries, seen, self.value_features, False, m.precision)]
         if m.form != "scalar":
+            turned = self.q + (self.kv if m.programs.products == "together" else 0)
             needs += [room_bytes("exp2sub" if self.bounded else "expsub", m.form, m.precision, scores),
-                      room_bytes("one_over", m.form, "fp32", rows) + 4 * rows, math.ceil(2 * size * m.chunk * self.q)]
+                      room_bytes("one_over", m.form, "fp32", rows) + 4 * rows, math.ceil(2 * size * m.chunk * turned)]
         return largest(*needs)
 
 

@@ -19,6 +19,7 @@ from wsekern.inference.steps import LayerStep, Steps, Values, find, first, keep,
 from wsekern.inference.weights import TileCutter
 from wsekern.ops import AllGather, Local
 from wsekern.ops.local.largest import BITS, Largest, key_bytes
+from wsekern.ops.local.shares import TopShares
 from wsekern.ops.local.vector import room_bytes
 from wsekern.workload.decoder import Mixture, Norm
 
@@ -30,7 +31,7 @@ sum of zeros and scores."""
 
 def routing_steps(mapping: Grid, part: Mixture, tokens: int, folded: Norm | None = None) -> Steps:
     """``chosen`` (tokens * chosen) numbers of experts, and their ``shares`` (tokens, chosen), from ``h`` (tokens, hidden),
-    which still lacks the norm ``folded``."""
+    which is normed where it still lacks the norm ``folded``: the sum of its squares comes with the scores."""
     steps = [*_scores(mapping, part, tokens, folded), *_judged(mapping, part, tokens)]
     if part.groups > 1:
         steps += _best_groups(mapping, part, tokens)
@@ -119,7 +120,7 @@ def _places(mapping: Grid, part: Mixture) -> np.ndarray:
 def _scores(mapping: Grid, part: Mixture, tokens: int, folded: Norm | None) -> Steps:
     """``all_scores`` (tokens, experts)."""
     column = experts_of_column(mapping, part)
-    steps = read_steps(mapping, "ffn", "router", tokens, column, "weights.router", "scores", folded)
+    steps = read_steps(mapping, "ffn", "router", tokens, column, "weights.router", "scores", folded, with_input=True)
     if part.router_bias:
         steps += add_bias(mapping, "ffn", "router_bias", tokens, column, "scores")
     if part.scores == "sigmoid":
@@ -170,10 +171,7 @@ def _sparse_mixer(mapping: Grid, part: Mixture, tokens: int, names: list[str]) -
                   *(_step("find", Local(kind, part.experts, tokens)) for kind in ("sub", "fma", "rowmax")),
                   reshape(best, tokens, 1), *softmax_steps(mapping, best, 1, tokens, ("near", part.experts)),
                   reshape(best, tokens)]
-    shares = [stack([f"share_{name}" for name in names], "shares", 1)]
-    if part.scale != 1.0:
-        shares.append(_step("weights_scale", Local("scale", part.chosen, tokens, factor=part.scale), ("shares",), "shares"))
-    return [*steps, *shares]
+    return [*steps, stack([f"share_{name}" for name in names], "shares", 1), *_times_scale(part, tokens)]
 
 
 def _best_groups(mapping: Grid, part: Mixture, tokens: int) -> Steps:
@@ -198,6 +196,9 @@ def _shares(mapping: Grid, part: Mixture, tokens: int) -> Steps:
     """``shares`` (tokens, chosen) of the ``best`` scores."""
     count, form = part.chosen, mapping.form
     if part.scores.startswith("softmax") and not by_probability(part):
+        if _shared_at_once(mapping, part):
+            steps = [_step("shares", TopShares(count, tokens, form), ("best",), "shares")]
+            return [*steps, *_times_scale(part, tokens)]
         terms = ("all_scores", part.experts) if _over_all(part) else ("best", count)
         steps = softmax_steps(mapping, "best", count, tokens, terms)
         steps.append(reshape("best", tokens, count, output="shares"))
@@ -207,9 +208,19 @@ def _shares(mapping: Grid, part: Mixture, tokens: int) -> Steps:
         if part.normalized:
             steps += [_step("weights_sum", Local("rowsum", count, tokens), ("shares",), "total"),
                       _step("weights_divide", Local("rowdiv", count, tokens, form=form), ("shares", "total"), "shares")]
-    if part.scale != 1.0:
-        steps.append(_step("weights_scale", Local("scale", count, tokens, factor=part.scale), ("shares",), "shares"))
-    return steps
+    return [*steps, *_times_scale(part, tokens)]
+
+
+def _shared_at_once(mapping: Grid, part: Mixture) -> bool:
+    """Whether shares are made of the scores of those chosen alone, in 16 bits, and all at once where the programs say so."""
+    alone = mapping.precision in BITS and mapping.form != "scalar" and not _over_all(part)
+    return alone and mapping.programs.shares == "together"
+
+
+def _times_scale(part: Mixture, tokens: int) -> Steps:
+    """``shares`` times what all of them are multiplied by."""
+    work = Local("scale", part.chosen, tokens, factor=part.scale)
+    return [_step("weights_scale", work, ("shares",), "shares")] if part.scale != 1.0 else []
 
 
 def softmax_steps(mapping: Grid, x: str, n: int, rows: int, over: tuple[str, int] | None = None) -> Steps:

@@ -16,7 +16,7 @@ from wsekern.machine.timing import Timing
 from wsekern.ops.lines.ring import Send, Take, exchange
 from wsekern.ops.lines.tree_reduce import write_reduce
 from wsekern.ops.lines.trees import chain_tree
-from wsekern.ops.local.gemv import WIDE
+from wsekern.ops.local.product import WIDE
 from wsekern.ops.schedule.schedule import Schedule
 from wsekern.ops.schedule.steps import Buffer
 

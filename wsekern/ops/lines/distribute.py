@@ -1,7 +1,7 @@
 """Scatter, gather and all-gather along lines: words that pass through the cores between, each taking or adding its own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.ops._gather import GatherCosts, allgather_line
 from wsekern.ops.lines.line import segments
-from wsekern.ops.operation import Axis, Clocks, check_line
+from wsekern.ops.operation import Axis, Clocks, Operation, check_line
 from wsekern.ops.packing import check_even, tile_packing
 from wsekern.ops.reference import along
 from wsekern.ops.schedule.operations import LineScheduled
@@ -159,6 +159,11 @@ class AllGather(LineScheduled):
                 for pe in range(begin + 1, end):
                     schedule.step(pe, "mov", words, ("gathered", 0), message)
         return schedule
+
+    def largest(self, width: int, height: int) -> tuple[Operation, int, int]:
+        """Of four PEs or more: those in the middle then hand on the tiles of several in a loop."""
+        segment = max(self.segment, 4) if self.segment > 1 else self.segment
+        return replace(self, segment=segment), max(width, 4), max(height, 4)
 
     def time(self, engine: Clocks) -> None:
         """Advance the clocks of ``engine``: without a schedule where nobody reads notes."""

@@ -1,15 +1,15 @@
 """Vectors times matrices of their own: what every PE does for tokens that each chose other experts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from wsekern.errors import check_flags
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
-from wsekern.ops.local.gemm import local_cycles
-from wsekern.ops.local.gemv import WIDE, multiply_reference
+from wsekern.ops.local.gemv import multiply_reference
+from wsekern.ops.local.product import TileProduct
 from wsekern.ops.operation import Clocks, Emission, LocalOperation, Shapes, check_count, check_tile
-from wsekern.program import Mem
 from wsekern.tiles import gemv
 
 
@@ -17,19 +17,27 @@ from wsekern.tiles import gemv
 class BatchedGemv(LocalOperation):
     """Y (m, n) on every PE, nothing sent: row i is row i of X (m, k) times the i-th of ``m`` matrices W (m, k, n), as a Gemv.
 
-    Matrices are read where they lie; two rows may name the same one. Cost: that of m Gemvs, called once.
+    Matrices are read where they lie; two rows may name the same one. Cost: that of m Gemvs, called once; with ``together``, in
+    the quickest order of :mod:`wsekern.ops.local.product`.
     """
 
     m: int
     k: int
     n: int
+    together: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check_count("the elements of the tiles", max(0, self.m) * max(0, self.k) * max(0, self.n))
 
     def cycles(self, timing: Timing) -> tuple[int, int]:
         """(compute, overhead) cycles of one PE."""
-        return local_cycles(timing, self.m, self.k, self.n)
+        return self.product.cycles(timing, self.together)
+
+    @property
+    def product(self) -> TileProduct:
+        """Its instructions."""
+        return TileProduct(self.m, self.k, self.n, own=True)
 
     def flow(self, engine: Clocks, x: np.ndarray, w: np.ndarray) -> np.ndarray:
         """x (height, width, m, k), w (height, width, m, k, n) -> y (height, width, m, n)."""
@@ -48,21 +56,8 @@ class BatchedGemv(LocalOperation):
         return (self.m, self.k), (self.m, self.k, self.n)
 
     def emit(self, out: Emission, role: None) -> str:
-        """For each row a multiply-add of n elements, mapped over the rows of its matrix; sums are zero when the program is
-        loaded."""
-        timing, program, (x, w), wide = out.timing, out.program, out.inputs, out.timing.precision in WIDE
-        result = program.memory(f"y.{out.serial}", out.type, self.m * self.n, 0)
-        if not self.m * self.k * self.n:
-            return result
-        program.spend(timing.latency("gemv_call", timing.latency("call")))
-        sums = program.memory(f"y32.{out.serial}", "fp32", self.m * self.n, 0) if wide else result
-        for row in range(self.m):
-            target = Mem(sums, self.n, row * self.n)
-            program.emit(timing.instruction("fma"), target, target, Mem(x, self.n, row * self.k, stride=0, advance=1),
-                         Mem(w, self.n, row * self.k * self.n, advance=self.n), repeat=self.k, between=timing.latency("map"))
-            if wide:
-                program.emit(timing.instruction("mov"), Mem(result, self.n, row * self.n), target)
-        return result
+        """The instructions of :attr:`product`."""
+        return self.product.emit(out, self.together)
 
     def result_shape(self, engine: Clocks, *tiles: np.ndarray) -> tuple[int, ...]:
         """Shape of the values."""

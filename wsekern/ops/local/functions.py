@@ -236,10 +236,22 @@ class _Writer:
         self.falling(1, 1.0)
         self.do("max", "out", "p", "d")
 
-    def silu(self, out: str = "out") -> None:
+    def share_exp(self) -> None:
+        """exp of what is at most 0, within 3e-6, 2^-115 at least: for sums of a few that are rounded to 16 bits. In fp32."""
+        rate = nearest(self.work, log2(euler))
+        self.do("max", "z", -80.0, "x")         # NaN stays
+        self.do("fma", "t", self.format.magic, "z", rate)
+        self.do("sll16", "s", "t.low", self.format.fraction_bits)
+        self.do("sub", "t", self.format.magic, "t")
+        self.do("fma", "t", "t", "z", rate)
+        self.polynomial("out", _POWER_OF_TWO[4], "t")
+        self.do("add16", "out.top", "out.top", "s")
+
+    def silu(self, out: str = "out", rate: float = 1.0) -> None:
+        """x / (1 + exp(-``rate`` x))."""
         room = "z" if self.stored == self.work else "out"         # -|x| as it is stored: the result is not there yet
         self.minus_abs(room, "x")
-        self.gated(room)
+        self.gated(room, rate)
         self.do("neg", "z", "z")
         self.product(out)
 
@@ -256,10 +268,10 @@ class _Writer:
         self.do("neg", "z", "z")
         self.product(out)
 
-    def gated(self, exponent: str) -> None:
-        """``p`` = -g of ``exponent``, which is at most 0."""
-        self.do("max", "z", exponent, self.least())
-        self.falling(-1)
+    def gated(self, exponent: str, rate: float = 1.0) -> None:
+        """``p`` = -g of ``rate`` * ``exponent``, which is at most 0; ``z``: the exponent, limited to where g is 0."""
+        self.do("max", "z", exponent, self.least(rate * log2(euler)))
+        self.falling(-1, rate * log2(euler))
         self.logistic()
 
     def product(self, out: str) -> None:
@@ -271,14 +283,7 @@ class _Writer:
         self.do("fma", out, "t", "z", "p")
 
     def quick_gelu(self, out: str = "out") -> None:
-        room = "z" if self.stored == self.work else "out"
-        self.minus_abs(room, "x")
-        self.do("mul", "z", room, 1.702)
-        self.gated("z")
-        self.minus_abs(room, "x")
-        self.do("max", "z", room, -64.0)
-        self.do("neg", "z", "z")
-        self.product(out)
+        self.silu(out, 1.702)
 
     def relu2(self, out: str = "out") -> None:
         self.do("max", "t", "x", 0.0)
@@ -321,15 +326,14 @@ class _Writer:
         self.do("max", "c", "c", -self.factor)
         self.do("neg", "c", "c")
         self.minus_abs("z", "c")
-        self.do("mul", "z", "z", 1.702)
-        self.gated("z")
-        self.minus_abs("z", "c")
-        self.do("max", "z", "z", -64.0)
+        self.gated("z", 1.702)
         self.do("neg", "z", "z")
         self.do("max", "t", 0.0, "c")
         self.fma("t", "t", "z", "p", spare="p")
-        self.limited("u", "u", "y")
-        self.do("add", "u", 1.0, "u")
+        self.do("neg", "u", "y")
+        self.do("max", "u", "u", -self.factor)
+        self.do("sub", "u", 1.0, "u")
+        self.do("max", "u", "u", 1.0 - self.factor)
         self.do("mul", "out", "t", "u")
 
     def limited(self, target: str, room: str, x: str) -> None:
@@ -453,9 +457,9 @@ _STEPS: dict[str, Callable[[_Writer], None]] = {
     "exp": _Writer.exp, "reciprocal": _Writer.reciprocal, "rsqrt": _Writer.rsqrt, **_GATES,
     **{f"{name}_mul": _times_y(function) for name, function in _GATES.items()}, "softplus": _Writer.softplus,
     "expsub": _Writer.expsub, "exp2sub": _Writer.exp2sub, "softcap": _Writer.softcap, "clip": _Writer.clip,
-    "clamped_silu": _Writer.clamped_silu, "one_over": _Writer.one_over,
+    "clamped_silu": _Writer.clamped_silu, "one_over": _Writer.one_over, "share_exp": _Writer.share_exp,
 }
-FUNCTIONS = tuple(name for name in _STEPS if name != "one_over")
+FUNCTIONS = tuple(name for name in _STEPS if name not in ("one_over", "share_exp"))
 """``..._mul``: times a second vector; ``expsub``, ``exp2sub``: exp and 2^ of the difference of two, which is at most 0 (of 2^,
 or a little above it); ``clamped_silu``: of two vectors."""
 DIFFERENCES = ("expsub", "exp2sub")

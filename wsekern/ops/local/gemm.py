@@ -10,32 +10,12 @@ import numpy as np
 from wsekern.errors import InputError, check_flags, is_whole
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
-from wsekern.ops.local.gemv import WIDE, Gemv, block_sizes, emit_product, multiply_reference
+from wsekern.ops.local.gemv import multiply_reference
+from wsekern.ops.local.product import TileProduct
 from wsekern.ops.local.shared import multiply
 from wsekern.ops.operation import Axis, Clocks, Emission, LocalOperation, Shapes, check_count, check_tile, check_values
 from wsekern.ops.repeated import Repeated
 from wsekern.tiles import gemm, gemm_transposed
-
-
-def local_cycles(timing: Timing, rows: int, inner: int, cols: int) -> tuple[int, int]:
-    """(compute, overhead) of rows x inner times inner x cols on one PE: a GEMV for each row, called once."""
-    compute, overhead = Gemv(inner, cols).cycles(timing)
-    if not rows or not compute:
-        return 0, 0
-    call = timing.latency("gemv_call", timing.latency("call"))
-    return rows * compute, call + rows * (overhead - call)
-
-
-def together_cycles(timing: Timing, rows: int, inner: int, cols: int) -> tuple[int, int]:
-    """(compute, overhead) of the same where an instruction takes the elements of several rows, for each inner index in turn."""
-    if not rows * inner * cols:
-        return 0, 0
-    fma, mov = timing.instruction("fma"), timing.instruction("mov")
-    sizes = block_sizes(rows, cols)
-    convert = sum(count * timing.vector(mov, size) for count, size in sizes) if timing.precision in WIDE else 0
-    call = timing.latency("gemv_call", timing.latency("call"))
-    elements = sum(count * timing.elements(fma, size) for count, size in sizes)
-    return inner * elements + convert, call + sum(count for count, _ in sizes) * inner * timing.setup(fma)
 
 
 def check_product(product: Any) -> None:
@@ -54,8 +34,8 @@ CACHED, ROW = 1 << 25, 1 << 9
 
 class LocalProduct(LocalOperation):
     """A product of tiles m x k and k x n, the right one stored as it is or transposed: a Gemv for each row of the left one, in
-    the same order of adds. Cost: that of m Gemvs, called once; with ``together``, of a multiply-add of several rows
-    (:func:`row_blocks`) for each k where that is less: the same chain of sums for every element."""
+    the same order of adds. Cost: that of m Gemvs, called once; with ``together``, in the quickest order of
+    :mod:`wsekern.ops.local.product`: the same chain of sums for every element."""
 
     m: int
     k: int
@@ -68,13 +48,12 @@ class LocalProduct(LocalOperation):
 
     def cycles(self, timing: Timing) -> tuple[int, int]:
         """(compute, overhead) cycles of one PE."""
-        sizes = self.m, self.k, self.n
-        return (together_cycles if self.takes_several_rows(timing) else local_cycles)(timing, *sizes)
+        return self.product.cycles(timing, self.together)
 
-    def takes_several_rows(self, timing: Timing) -> bool:
-        """Whether an instruction takes the elements of several rows."""
-        sizes = self.m, self.k, self.n
-        return self.together and sum(together_cycles(timing, *sizes)) < sum(local_cycles(timing, *sizes))
+    @property
+    def product(self) -> TileProduct:
+        """Its instructions."""
+        return TileProduct(self.m, self.k, self.n, self.transposed)
 
     def flow(self, engine: Clocks, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Tiles (height, width, m, k) and (height, width, k, n), or (height, width, n, k) where the right one lies transposed
@@ -118,8 +97,8 @@ class LocalProduct(LocalOperation):
         return (self.m, self.k), (self.n, self.k) if self.transposed else (self.k, self.n)
 
     def emit(self, out: Emission, role: None) -> str:
-        """A multiply-add for each row of the left tile, mapped over the inner index; or of several, for each."""
-        return emit_product(out, self.m, self.k, self.n, self.transposed, self.takes_several_rows(out.timing))
+        """The instructions of :attr:`product`."""
+        return self.product.emit(out, self.together)
 
     def result_shape(self, engine: Clocks, *tiles: np.ndarray) -> tuple[int, ...]:
         """Shape of the values."""

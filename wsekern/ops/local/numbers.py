@@ -23,7 +23,7 @@ from wsekern.program.code import Code
 from wsekern.program.instructions import Label, Scalar, Vector
 from wsekern.program.operands import Array, ElementType
 from wsekern.program.values import Value
-from wsekern.tiles import fma, rowsum, sumsq
+from wsekern.tiles import fma
 
 ROWS_WRITTEN = 6
 """Rows, or one more, whose scalar code is written to know how long it takes."""
@@ -92,14 +92,14 @@ class RowNumbers:
 
     def write_scalars(self, program: Program, given: str, found: str) -> None:
         """Scalar code, two rows by turns: what one waits for, the other does not. Constants stay in registers."""
-        writer = _ScalarWriter(program.main(), self._plan)
+        writer = ScalarWriter(program.main(), self._plan)
         arrays = [program.array(symbol, *program.symbols[symbol]) for symbol in (given, found)]
         for row in range(0, self.count, 2):
             turns = [self._row(writer, *arrays, place) for place in range(row, min(row + 2, self.count))]
             for _ in zip_longest(*turns):
                 pass
 
-    def _row(self, writer: "_ScalarWriter", given: Array, found: Array, row: int) -> Iterator[None]:
+    def _row(self, writer: "ScalarWriter", given: Array, found: Array, row: int) -> Iterator[None]:
         """Write the code of one row, step by step."""
         code, place = writer.code, row or None
         x = code.read(given, place)
@@ -118,9 +118,10 @@ class RowNumbers:
         return evaluate(self._plan, given)
 
 
-class _ScalarWriter:
+class ScalarWriter:
     """Writes the steps of a recipe in fp32 for one number after the other. Integer steps work on the top halves of numbers
-    whose low halves are zeros; those halves lie low in their registers until the number is used as a float."""
+    whose low halves are zeros; those halves lie low in their registers until the number is used as a float. Only what is added
+    to a top half, low bits shifted to where exponents stand, leaves the low half as it is."""
 
     def __init__(self, code: Code, plan: Recipe) -> None:
         self.code, self.plan = code, plan
@@ -135,9 +136,14 @@ class _ScalarWriter:
     def run(self, x: Value) -> Generator[None, None, Value]:
         """Write the function of ``x``, step by step, and give it."""
         floats, tops = {"x": x}, {}
+        exponents: dict[str, tuple[Value, int]] = {}
         for step in self.plan.steps:
             base = step.target.partition(".")[0]
-            if step.on_bits:
+            if step.operation == "sll16":
+                exponents[base] = self._low(step, floats)
+            elif step.operation == "add16":
+                floats[base] = self._raised(floats[base], *exponents[str(step.sources[1])])
+            elif step.on_bits:
                 tops[base] = self._integer(step, floats, tops)
                 floats.pop(base, None)
             else:
@@ -145,6 +151,16 @@ class _ScalarWriter:
                 floats[base] = self.code.scalar(step.operation, *operands)
             yield
         return floats["out"]
+
+    @staticmethod
+    def _low(step: Step, floats: dict[str, Value]) -> tuple[Value, int]:
+        """Whose low half is shifted, and how far: that is done where it is added."""
+        source, places = step.sources
+        return floats[str(source).partition(".")[0]], int(places)
+
+    def _raised(self, number: Value, low: Value, places: int) -> Value:
+        """``number`` with the low half of another one, shifted, added to its top half."""
+        return (number.bits("u32") + (low.bits("u32") << self.constant(16 + places, "u32"))).bits("fp32")
 
     def _integer(self, step: Step, floats: dict[str, Value], tops: dict[str, Value]) -> Value:
         def top(source: Source) -> Value:
@@ -239,39 +255,3 @@ class RowProducts:
             if self.gain:
                 found = found * load(type, tiles[2]).reshape(*rows.shape[:2], *(1,) * (rows.ndim - 3), self.n)
             return store(type, found)
-
-
-@dataclass(frozen=True)
-class RowSums:
-    """Sums of ``count`` rows of ``n`` elements, or of their ``squares``, in fp32 from 0 on, elements in order: an instruction
-    for each row, or for one element of all rows, whichever is quicker."""
-
-    n: int
-    count: int
-    squares: bool = False
-
-    def _instructions(self, timing: Timing) -> tuple[str, int, int]:
-        """Which, how many, and of how many elements."""
-        wide = "fp32" if timing.precision == "fp32" else "fp16_fp32"
-        name = timing.instruction("fma" if self.squares else "add", wide)
-        ways = ((self.count, self.n), (self.n, self.count))
-        return name, *min(ways, key=lambda way: way[0] * timing.vector(name, way[1]))
-
-    def cycles(self, timing: Timing) -> tuple[int, int]:
-        """(elements, set-ups) of all instructions in cycles."""
-        name, times, elements = self._instructions(timing)
-        return times * timing.elements(name, elements), times * timing.setup(name)
-
-    def emit(self, out: Emission, result: str) -> None:
-        """Write the instructions; ``result``: the symbol of the sums, zeros."""
-        name, times, elements = self._instructions(out.timing)
-        for index in range(times):
-            if (times, elements) == (self.count, self.n):
-                total, own = Mem(result, self.n, index, 0), Mem(out.inputs[0], self.n, index * self.n)
-            else:
-                total, own = Mem(result, self.count), Mem(out.inputs[0], self.count, index, self.n)
-            out.program.emit(name, total, total, own, *([own] if self.squares else []))
-
-    def values(self, precision: str, threads: int, *tiles: np.ndarray) -> np.ndarray:
-        """Sums (height, width, ...) of rows (height, width, ..., n)."""
-        return (sumsq if self.squares else rowsum)(tiles[0], precision, threads)

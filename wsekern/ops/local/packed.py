@@ -1,7 +1,7 @@
 """Products with matrices of 8 and 4 bits, which PEs unpack piece by piece into their number format, for all rows at once."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -11,9 +11,10 @@ from wsekern.formulas import largest, smallest
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.local.arithmetic import load, store
-from wsekern.ops.local.gemv import WIDE, multiply_reference
+from wsekern.ops.local.gemv import multiply_reference
 from wsekern.ops.local.instructions import Constant, Do, emit_work, work_cycles
 from wsekern.ops.local.packing import PIECE, Instruction, PackedLayout, packing, scale_steps, unpack
+from wsekern.ops.local.product import LONGEST, WIDE
 from wsekern.ops.local.shared import multiply
 from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
 from wsekern.ops.repeated import Repeated
@@ -33,8 +34,9 @@ class PackedProduct(LocalOperation):
     Matrices of rows of their own lie anywhere: as many as fit the buffer are moved together first, and instructions take a
     piece of all of them.
     The sum of a group of inputs goes on in fp32, in every number format, from what all of its elements have too much; times
-    the group's scales it is added to Y, which is rounded once at the end. Cost: ``gemv_call`` and every instruction's set-up
-    and elements.
+    the group's scales it is added to Y, which is rounded once at the end. With ``together`` one instruction takes all inputs of
+    a piece of all rows and matrices that are unpacked, where no sum has to be waited for: the same chain of sums for every
+    element. Cost: ``gemv_call`` and every instruction's set-up and elements.
     """
 
     m: int
@@ -43,6 +45,7 @@ class PackedProduct(LocalOperation):
     form: str
     parts: int = 1
     own: bool = False
+    together: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         packing(self.form)
@@ -69,7 +72,7 @@ class PackedProduct(LocalOperation):
         return len(self.layout.groups) * self.parts > 1
 
     @property
-    def together(self) -> int:
+    def held(self) -> int:
         """Matrices that are unpacked together; one where sums of several groups and matrices add up in a given order."""
         if not self.own or (self.parts > 1 and len(self.layout.groups) > 1):
             return 1
@@ -78,7 +81,7 @@ class PackedProduct(LocalOperation):
     @property
     def moved(self) -> bool:
         """Whether matrices are moved together before."""
-        return self.together > 1
+        return self.held > 1
 
     @property
     def _rows(self) -> int:
@@ -101,8 +104,8 @@ class PackedProduct(LocalOperation):
         if not self.m * self.k * self.n:
             return
         writer = _Writer(self, timing)
-        for tile in range(0, self.tiles_held, self.together):
-            yield from writer.tiles(tile, min(self.together, self.tiles_held - tile))
+        for tile in range(0, self.tiles_held, self.held):
+            yield from writer.tiles(tile, min(self.held, self.tiles_held - tile))
         if self.several:
             whole = self.m * self.n
             yield writer.do("mov", whole, Mem("result", whole), Mem("sums", whole))
@@ -114,7 +117,7 @@ class PackedProduct(LocalOperation):
         if not self.m * self.k * self.n:
             return result
         names = {"x": out.inputs[0], "words": out.inputs[1], "result": result}
-        held, groups = self.together, len(layout.groups)
+        held, groups = self.held, len(layout.groups)
         sizes: dict[str, tuple[ElementType, int]] = {
             "buffer": (out.type, held * layout.buffer), "part": ("fp32", held * self._rows * self.n),
             "sums": ("fp32", self.m * self.n), "zeros": ("fp32", held * self._rows),
@@ -209,7 +212,7 @@ class PackedProduct(LocalOperation):
 
     def room_bytes(self, precision: str) -> int:
         """Bytes beside X, the words and the result: what is unpacked at a time, scales, sums in fp32."""
-        layout, type, form, held = self.layout, ELEMENT_TYPES[precision], packing(self.form), self.together
+        layout, type, form, held = self.layout, ELEMENT_TYPES[precision], packing(self.form), self.held
         elements = layout.buffer + (2 * layout.scale_words if form.byte_scales else 0) + self.moved * layout.words
         lifted = len(layout.groups) * self.n * bool(form.lift(type))
         sums = self._rows * (self.n + bool(form.zero(type))) + lifted
@@ -245,8 +248,7 @@ class _Writer:
             for row, inputs in layout.pieces_of(*rows):
                 words = layout.piece_words(inputs)
                 yield from self.unpacked(count, words, self.of_each(symbol, count, words, layout.words, start))
-                for index in range(count):
-                    yield from self.sums(tile + index, index, row, inputs)
+                yield from self.sums(tile, count, row, inputs)
                 start += words
             yield from self.scaled(tile, count, group, symbol)
 
@@ -299,28 +301,46 @@ class _Writer:
         """Sums of a group of each matrix from what its elements have too much: the row's sum times that."""
         product, (first, inputs) = self.product, self.layout.groups[group]
         rows, zero = count * product._rows, self.form.zero(self.type)
-        used, whole = self.several or product.tiles_held > product.together, rows * product.n
+        used, whole = self.several or product.tiles_held > product.held, rows * product.n
         if not zero:
             if used:
-                yield self.do("mov", whole, Mem("part", whole), (0.0, "fp32"))
+                yield self.cleared("part", whole)
             return
         if used:
-            yield self.do("mov", rows, Mem("zeros", rows), (0.0, "fp32"))
+            yield self.cleared("zeros", rows)
         for row in range(rows):
             target = Mem("zeros", inputs, row, stride=0)
             x = Mem("x", inputs, (tile + row if product.own else row) * product.k + first)
             yield self.do("fma", inputs, target, target, x, (zero, self.type), precision=WIDE[0])
         yield self.do("mov", whole, Mem("part", whole), Mem4d("zeros", (rows, product.n), (1, 0)))
 
-    def sums(self, tile: int, index: int, start: int, count: int) -> Iterator[Do]:
-        """``count`` inputs from ``start`` on of the matrix that lies unpacked as the ``index``-th, times those of every row."""
+    def cleared(self, symbol: str, count: int) -> Do:
+        """So many fp32 zeros, or twice as many halves, whichever is quicker."""
+        halves = self.do("mov16", 2 * count, Mem(symbol, 2 * count, type="u16"), (0, "u16"))
+        numbers = self.do("mov", count, Mem(symbol, count), (0.0, "fp32"))
+        return min(numbers, halves, key=lambda one: self.timing.vector(one.instruction, one.elements))
+
+    def sums(self, tile: int, count: int, start: int, inputs: int) -> Iterator[Do]:
+        """``inputs`` inputs from ``start`` on of ``count`` matrices from ``tile`` on, which lie unpacked, times those of every
+        row."""
         product, n, inner = self.product, self.product.n, self.product.k
-        begin = index * self.layout.lanes * self.layout.piece_words(count)
-        for row in range(product._rows):
-            target = Mem("part", n, (index + row) * n)
-            left = Mem("x", n, (tile if product.own else row) * inner + start, stride=0, advance=1)
-            yield self.do("fma", n, target, target, left, Mem("buffer", n, begin, advance=n), repeat=count,
+        rows, unpacked = product._rows, self.layout.lanes * self.layout.piece_words(inputs)
+        every, first = count * rows, (tile if product.own else 0) * inner + start
+        if self.follow("fma", every * n, WIDE[0]) and every * inputs * n <= LONGEST:
+            shape = inputs, every, n
+            target = Mem4d("part", shape, (0, n, 1))
+            yield self.do("fma", every * inputs * n, target, target, Mem4d("x", shape, (1, inner, 0), first),
+                          Mem4d("buffer", shape, (n, unpacked if product.own else 0, 1)), precision=WIDE[0])
+            return
+        for row in range(every):
+            target, begin = Mem("part", n, row * n), row * unpacked if product.own else 0
+            left = Mem("x", n, first + row * inner, stride=0, advance=1)
+            yield self.do("fma", n, target, target, left, Mem("buffer", n, begin, advance=n), repeat=inputs,
                           between=self.timing.latency("map"), precision=WIDE[0])
+
+    def follow(self, operation: str, elements: int, precision: str = "fp32") -> bool:
+        """Whether instructions are taken together that add to sums of so many elements."""
+        return self.product.together and self.timing.follows(self.timing.instruction(operation, precision), elements)
 
     def scaled(self, tile: int, count: int, group: int, symbol: str) -> Iterator[Do]:
         """The sums of a group of each matrix times its scales: the result, or added to what will be."""
@@ -337,10 +357,24 @@ class _Writer:
             scales = Mem4d(symbol, (rows, n), (layout.words if product.own else 0, 1), first, self.type)
         part, first = Mem("part", whole), tile // product.parts * n if product.own else 0
         yield self.do("mul", whole, part if self.several else Mem("result", whole, first), part, scales)
-        for index in range(count if self.several and product.parts > 1 else int(self.several)):
-            size = n if product.parts > 1 else whole
-            target = Mem("sums", size, (tile + index) // product.parts * n if product.own else 0)
-            yield self.do("add", size, target, target, Mem("part", size, index * n))
+        if self.several:
+            yield from self.added(tile, count, whole)
+
+    def added(self, tile: int, count: int, whole: int) -> Iterator[Do]:
+        """The scaled sums of ``count`` matrices, of ``whole`` elements in all, added to the rows that they belong to."""
+        n, parts, own = self.product.n, self.product.parts, self.product.own
+        if parts == 1:
+            target = Mem("sums", whole, tile * n if own else 0)
+            yield self.do("add", whole, target, target, Mem("part", whole))
+            return
+        together = self.follow("add", n)
+        index = 0
+        while index < count:
+            row = (tile + index) // parts
+            these = min(count - index, (row + 1) * parts - tile - index) if together else 1
+            target = Mem("sums", n, row * n) if these == 1 else Mem4d("sums", (these, n), (0, 1), row * n)
+            yield self.do("add", these * n, target, target, Mem("part", these * n, index * n))
+            index += these
 
 
 @lru_cache(maxsize=4096)

@@ -16,10 +16,11 @@ from wsekern.errors import InputError
 from wsekern.machine.timing import Timing
 from wsekern.number_formats import NUMPY_DTYPES
 from wsekern.ops.local.arithmetic import load, store
-from wsekern.ops.local.gemv import WIDE, multiply_reference
+from wsekern.ops.local.gemv import multiply_reference
 from wsekern.ops.local.instructions import Constant, Do, emit_work, work_cycles
 from wsekern.ops.local.packed import check_unpacking
 from wsekern.ops.local.packing import PIECE, packing, unpack_lane
+from wsekern.ops.local.product import WIDE
 from wsekern.ops.local.shared import multiply
 from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
 from wsekern.ops.repeated import Repeated

@@ -19,7 +19,6 @@ softmax, two rows of four fp16, each minus its row's largest; differences stay i
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from math import prod
 from typing import Any, Literal, get_args
 
@@ -29,8 +28,9 @@ from wsekern.errors import InputError
 from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.number_formats import NUMPY_DTYPES, round_bf16
 from wsekern.ops.local.calls import CALLS
+from wsekern.ops.local.chains import RowMaxima, RowSums
 from wsekern.ops.local.functions import DIFFERENCES, FUNCTIONS
-from wsekern.ops.local.numbers import RowNumbers, RowProducts, RowSums
+from wsekern.ops.local.numbers import RowNumbers, RowProducts
 from wsekern.ops.local.vector import VectorWork
 from wsekern.ops.operation import ELEMENT_TYPES, Clocks, Emission, LocalOperation, Shapes, check_count, check_operands
 from wsekern.ops.repeated import Repeated, common
@@ -51,9 +51,8 @@ class LocalStep:
     precision: Precision = "tile"
     """``tile``: what the engine's precision does that operation in; ``stored``: what its tiles are stored in, with one
     rounding; ``sums``: added in fp32, whatever is added; ``fp32``."""
-    elements: Literal["row", "half", "rows", "columns", "all", "halves"] = "row"
-    """A row at a time, or half of one; in a single instruction one number of every row, all rows, or a half of each; of columns
-    an instruction for each."""
+    elements: Literal["row", "half", "rows", "all", "halves"] = "row"
+    """A row at a time, or half of one; in a single instruction one number of every row, all rows, or a half of each."""
 
     def instruction(self, timing: Timing) -> str:
         """The instruction that does it."""
@@ -118,8 +117,6 @@ _KINDS |= {name: Kind(_TILES.get(name, "row"), (), parameters=("factor",)) for n
 LOCAL_KINDS = tuple(_KINDS)
 _TOGETHER = {
     **{name: _one("row row", name, "out a b", elements="all") for name in ("add", "sub", "mul", "max")},
-    "rowmax": Kind("row", (LocalStep("mov", "totals firsts", elements="rows"),
-                           LocalStep("max", "totals a totals", elements="columns")), "number"),
     "rope": Kind("row turn turn", (LocalStep("mul", "cosines a b_turn", elements="all"),
                                    LocalStep("mul", "sines a c_turn", elements="all"),
                                    LocalStep("sub", "out_first cosines_first sines_second", elements="halves"),
@@ -127,7 +124,8 @@ _TOGETHER = {
 }
 """Vector forms of work that calls no function of many numbers: the same steps, all rows in one instruction."""
 _VECTOR_KINDS = {**{name: Kind(_TILES.get(name, "row"), ()) for name in (*FUNCTIONS, "rowdiv")},
-                 "rownorm": Kind("row sum gain", ()), **{name: Kind("row", (), "sum") for name in ("rowsum", "sumsq")}}
+                 "rownorm": Kind("row sum gain", ()), **{name: Kind("row", (), "sum") for name in ("rowsum", "sumsq")},
+                 "rowmax": Kind("row", (), "number")}
 _IN_VECTORS = {**_VECTOR_KINDS, **_TOGETHER}
 """Everything that has a vector form."""
 _NAMES = {*_KINDS, *_VECTOR_KINDS}
@@ -154,8 +152,8 @@ class Local(LocalOperation):
     (row minus s * (1 / divisor), times gain). Those of :data:`wsekern.ops.local.calls.CALLS` (gelu, gelu_erf, sigmoid, relu2,
     softcap, ...) are steps in every form. In ``form`` vector or vector-fp32, functions (those, and exp, silu, silu_mul, expsub,
     softplus, reciprocal, rsqrt) are the steps of :mod:`wsekern.ops.local.functions`, and an instruction of those and of add,
-    sub, mul, max, rope, rowdiv and rownorm takes all rows together, one of rowmax a column of all rows, and one of rowsum and
-    sumsq where that is quicker.
+    sub, mul, max, rope, rowdiv and rownorm takes all rows together, and one of rowmax, rowsum and sumsq a column of all rows,
+    or all, where that is quicker.
 
     Sums are fp32 chains from 0, elements in order. Functions of the software library compute in fp32, as do the steps that
     take or give a number between two roundings; every other step is rounded to the precision. Cost: ``local_call +`` for each
@@ -206,7 +204,7 @@ class Local(LocalOperation):
         return (_KINDS if self.form == "scalar" else _IN_VECTORS)[self.kind]
 
     @cached_property
-    def _vector(self) -> VectorWork | RowProducts | RowSums | None:
+    def _vector(self) -> VectorWork | RowProducts | RowSums | RowMaxima | None:
         """The steps of a function in a vector form, or of a number of each row."""
         inverse, eps = float(np.float32(1) / np.float32(self.divisor)), float(np.float32(self.eps))
         if self.kind == "rowscale":
@@ -219,6 +217,8 @@ class Local(LocalOperation):
             return RowProducts(self.n, RowNumbers("rsqrt", self.count, inverse, eps), gain=True)
         if self.kind in ("rowsum", "sumsq"):
             return RowSums(self.n, self.count, self.kind == "sumsq")
+        if self.kind == "rowmax":
+            return RowMaxima(self.n, self.count)
         return VectorWork(self.kind, self.form, self.n, self.count, self.factor)
 
     def _extent(self, step: LocalStep) -> tuple[int, int]:
@@ -226,8 +226,6 @@ class Local(LocalOperation):
         together = {"rows": self.count, "all": self.count * self.n, "halves": self.count * (self.n // 2)}
         if step.elements in together:
             return 1, together[step.elements]
-        if step.elements == "columns":
-            return self.n, self.count
         return self.count, self.n // 2 if step.elements == "half" else self.n
 
     def flow(self, engine: Clocks, *tiles: np.ndarray) -> np.ndarray | None:
@@ -304,8 +302,6 @@ class Local(LocalOperation):
         shared = {"rows": operands.all_rows, "all": operands.together, "halves": operands.together}
         for step in (step for step in kind.steps if step.elements in shared):
             program.emit(step.instruction(out.timing), *map(shared[step.elements], step.operands.split()))
-        for column, step in product(range(self.n), (step for step in kind.steps if step.elements == "columns")):
-            program.emit(step.instruction(out.timing), *(operands.of_column(name, column) for name in step.operands.split()))
         for row in range(self.count):
             for step in (step for step in kind.steps if step.elements in ("row", "half")):
                 program.emit(step.instruction(out.timing), *(operands.of_row(name, row) for name in step.operands.split()))
@@ -361,10 +357,6 @@ class _Operands:
             symbol = {"totals": f"local.{self.out.serial}", "b_all": self.tile.get("b")}.get(name) or self._numbers()
             return Mem(symbol, work.count)
         return self._constant(name)
-
-    def of_column(self, name: str, column: int) -> Operand:
-        """An operand of an instruction for one column of all rows."""
-        return Mem(self.tile["a"], self.work.count, column, self.work.n) if name == "a" else self.all_rows(name)
 
     def together(self, name: str) -> Operand:
         """An operand of an instruction for all elements of all rows."""
