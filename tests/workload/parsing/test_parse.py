@@ -259,3 +259,20 @@ def test_a_table_of_rotary_embeddings_that_is_none_is_refused():
     tables = {"sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}, "full_attention": True}
     with pytest.raises(InputError, match="full_attention"):
         parse_config({"model_type": "gemma3_text", "rope_parameters": tables}, "x", "config.json")
+
+
+@pytest.mark.parametrize(("given", "warm"), [(4, True), (True, True), (None, True), (0, False), (False, False)])
+def test_flags_may_be_numbers_as_in_the_published_file_of_llama_4(given, warm):
+    config = parsed("llama4_text", num_hidden_layers=4, attn_temperature_tuning=given)
+    assert [block.mixer.temperature is not None for block in config.blocks] == [False] * 3 + [warm]
+    with pytest.raises(InputError, match="'attn_temperature_tuning' is 'yes', expected true or false"):
+        parsed("llama4_text", attn_temperature_tuning="yes")
+
+
+def test_windows_by_letters_as_the_class_of_exaone_4_documents_them():
+    for letters, reach in (("LLLG", [8, 8, 8, 0, 8, 8, 0]), ("LG", [8, 0, 8, 0, 8, 0, 0]), ("G", [0] * 7)):
+        config = parsed("exaone4", num_hidden_layers=7, sliding_window=8, sliding_window_pattern=letters)
+        assert reaches(config) == reach
+    for bad in ("", "LLX", "4"):
+        with pytest.raises(InputError, match="expected a whole number, or letters L for local and G for global layers"):
+            parsed("exaone4", sliding_window=8, sliding_window_pattern=bad)

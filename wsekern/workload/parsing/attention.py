@@ -61,6 +61,11 @@ def _kind(keys: Keys, family: Family, index: int) -> str:
         first = keys.count("max_window_layers", 28) if family.windows == "late" else 0
         used = keys.flag("use_sliding_window", family.windows_used)
         slides = used and window and index >= first
+    elif family.windows == "types" and isinstance(letters := keys.data.get(family.period_key), str):
+        if set(letters) not in ({"L"}, {"G"}, {"L", "G"}):
+            raise keys.refuse(family.period_key, "a whole number, or letters L for local and G for global layers such as LLLG")
+        last = index == keys.size("num_hidden_layers") - 1      # global, whatever the letters say
+        slides = window and letters[index % len(letters)] == "L" and not last
     elif family.windows == "types":
         period = keys.count(family.period_key, family.period) if family.period_key else family.period
         slides = window and bool((index + 1) % period if period > 0 else index % -period if period else 1)

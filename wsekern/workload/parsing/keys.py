@@ -55,11 +55,11 @@ class Keys:
         return float(value)
 
     def flag(self, key: str, default: bool = False) -> bool:
-        """True or false."""
+        """True or false; a whole number, as some published files have it, is true unless it is 0."""
         value = self.data.get(key)
-        if value is not None and not isinstance(value, bool):
+        if value is not None and not isinstance(value, int):
             raise self.refuse(key, "true or false")
-        return default if value is None else value
+        return default if value is None else bool(value)
 
     def table(self, key: str) -> dict[str, Any]:
         """An object; empty where it is not given."""
