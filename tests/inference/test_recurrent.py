@@ -153,7 +153,8 @@ def test_every_kind_has_a_time_that_does_not_grow_with_the_context(kind):
     users = [Mapping(config, 12, 10, users=count).memory["kv_cache"] for count in (1, 100)]
     assert users[0] > 0 and 10 * users[0] <= users[1] <= 100 * users[0]
     assert mapping.memory["kv_cache"] == Mapping(config, 12, 10, context=16).memory["kv_cache"]
-    assert mixers_on_grid(mapping, config.blocks[0])[0].assumptions()
+    mixer = mixers_on_grid(mapping, config.blocks[0])[0]
+    assert mixer.assumptions() and mixer.sizes == tuple(index.shape[1] for index in mixer.columns)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in EXECUTED])
@@ -189,12 +190,3 @@ def test_every_weight_and_all_that_is_kept_is_counted(name, grid):
     tiles = [Repeated.of(tile).full() for tile in part.tiles(weights.block(0), "here").values()]
     assert sum(tile[0, 0].size for tile in tiles) == part.weights
     assert sum(np.prod(shape) for shape in part.cache().values()) == part.state
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("width", [1, 2, 3, 5, 8, 13, 24, 61])
-def test_a_column_has_as_many_elements_as_its_places_say(kind, width):
-    config = ModelConfig(name="tiny", architecture="Tiny", hidden=HIDDEN, vocab=VOCAB, max_context=64, final_norm=NORM,
-                         blocks=(Block(mixer=part_of(kind), before_mixer=NORM),))
-    part, = mixers_on_grid(Mapping(config, width, 3), config.blocks[0])
-    assert part.sizes == tuple(index.shape[1] for index in part.columns)

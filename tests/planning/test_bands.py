@@ -14,6 +14,7 @@ from wsekern.inference.outer import head_steps, outer_tiles
 from wsekern.inference.steps import View
 from wsekern.machine import load_machine
 from wsekern.ops.engines.both import BothEngines
+from wsekern.planning import _strips, reference
 from wsekern.planning.bands import Bands
 from wsekern.planning.candidates import Demand
 from wsekern.planning.layout import Placement, sides_of
@@ -45,6 +46,21 @@ def test_strips_are_the_quickest_of_all_sums():
             chosen = found.chosen(layers, length)
             assert sum(strip.cycles for strip in chosen) == min(sums) and sum(strip.size for strip in chosen) <= length
     assert found.most(13) == 5 and found.most(4) == 1 and found.most(2) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_kernel_of_strips_gives_what_its_reference_gives(seed):
+    random = np.random.default_rng(seed)
+    count, rows, length = int(random.integers(0, 8)), int(random.integers(1, 12)), int(random.integers(1, 40))
+    numbers = (random.integers(1, 12, count), random.integers(1, 5, count), random.integers(1, 4, count) / 3)
+    found = []
+    for sums in (_strips, reference):
+        cycles, least = np.full((rows, length + 1), np.inf), np.zeros(rows, np.int64)
+        cycles[0] = 0.0
+        sums.fill(cycles, *numbers, least)
+        chosen = [sums.chosen(cycles, *numbers, row, place) for row, place in np.argwhere(np.isfinite(cycles)).tolist()]
+        found.append((cycles.tolist(), least.tolist(), chosen))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -7,7 +7,7 @@ which bands the wafers, so that all layers have room and a token is quickest, is
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import groupby
 from typing import Any
@@ -46,15 +46,16 @@ WIDE = 0.95
 _PARTS: dict[Columns, Callable[[ModelConfig], ModelConfig]] = {"whole": lambda config: config, "mixers": mixers_alone,
                                                             "feeds": feeds_alone}
 
-Band = tuple[Strip[RegionShape], ...]
-"""Regions side by side."""
+Band = tuple[Strips[RegionShape], int]
+"""Regions side by side: what may lie there, and how many layers these have."""
 
 
 @dataclass(frozen=True, eq=False)
 class Bands:
     """What can lie in bands on wafers of ``machine``, whose regions run ``programs`` and have room for prompts in chunks of
     ``chunk``; with ``halves``, regions of halves of layers among them. ``load`` as of a search,
-    ``seconds``: what placements are judged by."""
+    ``seconds``: what placements are judged by, ``held``: what is known of regions, whichever way the wafer is turned. Not
+    ``timed``, all regions are taken to be as quick: for who asks for room alone."""
 
     config: ModelConfig
     machine: Machine
@@ -64,6 +65,8 @@ class Bands:
     seconds: Callable[[QuickPlacement], float]
     chunk: int = 1
     halves: bool = True
+    held: dict[tuple[int, int, Columns], int] = field(default_factory=dict)
+    timed: bool = True
 
     @cached_property
     def _sides(self) -> tuple[int, int]:
@@ -78,17 +81,15 @@ class Bands:
                        activations=load.get("activations"), programs=self.programs, feed_width=feed_width, columns=part,
                        **{name: load[name] for name in ("weight_precision", "cache_precision", "expert_law") if name in load})
 
-    @cached_property
-    def _layers_held(self) -> Callable[[int, int, Columns], int]:
+    def _layers_held(self, width: int, height: int, part: Columns) -> int:
         """Layers for which PEs of a region have room, by its width and height, once for each."""
-        room, users = int(self.machine.core.sram), self.service.request.batch
-
-        @cache
-        def held(width: int, height: int, part: Columns) -> int:
-            weights, kept, beside = self._bytes_of(part).by_use(width, height, self.chunk, users)
-            each = weights + kept
-            return max(0, int((room - each - beside) // (each + self._code_of_layer(part))) + 1)
-        return held
+        found = self.held.get((width, height, part))
+        if found is None:
+            weights, kept, beside = self._bytes_of(part).by_use(width, height, self.chunk, self.service.request.batch)
+            each, room = weights + kept, int(self.machine.core.sram)
+            found = max(0, int((room - each - beside) // (each + self._code_of_layer(part))) + 1)
+            self.held[width, height, part] = found
+        return found
 
     @cache  # noqa: B019 - lives as long as the search that asks
     def _bytes_of(self, part: Columns) -> RegionBytes:
@@ -177,7 +178,8 @@ class Bands:
     @cached_property
     def _timed(self) -> dict[int, list[Strip[RegionShape]]]:
         """Regions of each height that is worth it."""
-        return {height: [Strip(shape.width, shape.layers, self._cycles(shape), shape) for shape in self.shapes(height)]
+        cycles: Callable[[RegionShape], float] = self._cycles if self.timed else lambda shape: 1.0
+        return {height: [Strip(shape.width, shape.layers, cycles(shape), shape) for shape in self.shapes(height)]
                 for height in self._heights}
 
     @cache  # noqa: B019 - lives as long as the search that asks
@@ -191,10 +193,11 @@ class Bands:
     @cache  # noqa: B019 - lives as long as the search that asks
     def _of_height(self, height: int, most: int) -> list[Strip[Band]]:
         """Bands of one height, for each number of layers the quickest."""
-        across = self._sides[0]
-        row = Strips([one for one in self._timed[height] if one.layers <= most], across, self._most)
-        return [Strip(height, layers, float(row.cycles[layers, -1]), tuple(row.chosen(layers, across)))
-                for layers in range(1, row.most(across) + 1) if math.isfinite(row.cycles[layers, -1])]
+        across, regions = self._sides[0], [one for one in self._timed[height] if one.layers <= most]
+        room = int(across * max(one.layers / one.size for one in regions)) + 1  # no row has more layers
+        row = Strips(regions, across, min(room, self._most))
+        return [Strip(height, layers, cycles, (row, layers)) for layers, cycles in enumerate(row.cycles[:, -1].tolist())
+                if layers and math.isfinite(cycles)]
 
     @cached_property
     def _mosts(self) -> list[int]:
@@ -204,33 +207,41 @@ class Bands:
 
     def placement(self, wafers: int) -> QuickPlacement | None:
         """The quickest on so many wafers; None if there is no room. Regions of few layers read prompts sooner, those of many
-        answer sooner. The head lies on the last wafer, or dealt to all where that leaves no room or halves are needed."""
+        answer sooner."""
+        return min(self._placements(wafers), key=self.seconds, default=None)
+
+    def holds(self, wafers: int) -> bool:
+        """Whether there is room on so many wafers."""
+        return bool(self._placements(wafers))
+
+    def _placements(self, wafers: int) -> list[QuickPlacement]:
+        """The head lies on the last wafer, or dealt to all where that leaves no room or halves are needed."""
         bands, found = [self._bands(most) for most in self._mosts] if self._heights else [], list[QuickPlacement]()
         for heads in sorted({1, wafers}):
             if not found or self.halves:
-                found += [placed for one in bands if (placed := self._with_heads(one, wafers, heads))]
-        return min(found, key=self.seconds, default=None)
+                found += self._with_heads(bands, wafers, heads)
+        return found
 
-    def _with_heads(self, bands: Strips[Band], wafers: int, heads: int) -> QuickPlacement | None:
-        """The quickest with the vocabulary on ``heads`` wafers."""
+    def _with_heads(self, bands: list[Strips[Band]], wafers: int, heads: int) -> list[QuickPlacement]:
+        """The quickest of each of ``bands``, as far as they differ, with the vocabulary on ``heads`` wafers."""
         request, load = self.service.request, self.load
         rows = head_room(with_share(self.config, heads), in_cycles(self.machine), request.precision, self.programs,
-                         load.get("activations"), load.get("weight_precision", "")).height(self._sides[0])
+                         load.get("activations"), load.get("weight_precision", "")).lowest
         if not rows:
-            return None
-        lengths = [self._sides[1]] * (wafers - heads) + [self._sides[1] - rows] * heads
-        shapes, head = self._shapes_on(bands, lengths), (self._sides[0], rows)
-        if not shapes or pack(self._sides, wafers, shapes, head, heads) is None:
-            return None
-        return filled(QuickPlacement(self.config, self.machine, request, wafers, shapes, head, self.chunk,
-                                     programs=self.programs, head_wafers=heads, **load))
+            return []
+        lengths, head = [self._sides[1]] * (wafers - heads) + [self._sides[1] - rows] * heads, (self._sides[0], rows)
+        fitting = [shapes for shapes in dict.fromkeys(self._shapes_on(one, lengths) for one in bands)
+                   if shapes and pack(self._sides, wafers, shapes, head, heads) is not None]
+        placed = (filled(QuickPlacement(self.config, self.machine, request, wafers, shapes, head, self.chunk,
+                                        programs=self.programs, head_wafers=heads, **load)) for shapes in fitting)
+        return [one for one in placed if one is not None]
 
     def _shapes_on(self, bands: Strips[Band], lengths: list[int]) -> tuple[RegionShape, ...]:
         """Regions for all layers on wafers of these heights, wafer by wafer; none where there is no room."""
         step = float(self.machine.system.io_latency) * float(self.machine.clock)
         counts = dealt([bands.cycles[:, length] for length in lengths], self.config.layers, step)
-        return tuple(_grouped(region.what for layers, length in zip(counts, lengths, strict=False)
-                              for band in bands.chosen(layers, length) for region in band.what))
+        chosen = (band.what for layers, length in zip(counts, lengths, strict=False) for band in bands.chosen(layers, length))
+        return tuple(_grouped(region.what for row, layers in chosen for region in row.chosen(layers, row.length)))
 
 
 def _worthwhile(strips: list[Strip[Band]]) -> list[Strip[Band]]:

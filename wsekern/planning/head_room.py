@@ -68,15 +68,22 @@ class HeadRoom:
         """Rows that are enough for each of :attr:`widths`; 0 if no wafer has them. They are the fewer the wider it is."""
         found: list[int] = []
         for width in self.widths:
-            low, high = 0, next((rows for rows in found[::-1] if rows), sides_of(self.machine)[1])
-            if not self.holds(width, high):
-                high = 0
-            near = self._near(width, high)
-            while high - low > 1:
-                probe = next((rows for rows in (near, near - 1) if low < rows < high), (low + high) // 2)
-                low, high = (low, probe) if self.holds(width, probe) else (probe, high)
-            found.append(high)
+            found.append(self._enough(width, next((rows for rows in found[::-1] if rows), sides_of(self.machine)[1])))
         return found
+
+    @cached_property
+    def lowest(self) -> int:
+        """Rows that are enough over all columns of a wafer; 0 if it does not have them."""
+        return self._enough(*sides_of(self.machine))
+
+    def _enough(self, width: int, most: int) -> int:
+        """The fewest rows up to ``most`` that are enough; 0 if these are not."""
+        low, high = 0, most if self.holds(width, most) else 0
+        near = self._near(width, high)
+        while high - low > 1:
+            probe = next((rows for rows in (near, near - 1) if low < rows < high), (low + high) // 2)
+            low, high = (low, probe) if self.holds(width, probe) else (probe, high)
+        return high
 
     def _near(self, width: int, height: int) -> int:
         """About the fewest rows that are enough, where ``height`` rows are: pieces of the residual stream grow with tables."""

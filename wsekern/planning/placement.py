@@ -128,13 +128,17 @@ def _in_bands(search: Search, wafers: int, programs: Programs, halves: bool) -> 
 
 def _quick_in_bands(search: Search, wafers: int, programs: Programs, halves: bool) -> Iterator[QuickPlacement]:
     """Those of both, by the estimate."""
+    found = (bands.placement(wafers) for bands in _both_ways(search, wafers, programs, halves))
+    return (placement for placement in found if placement is not None)
+
+
+def _both_ways(search: Search, wafers: int, programs: Programs, halves: bool, timed: bool = True) -> Iterator[Bands]:
+    """Bands on wafers as they are and on turned ones, if so many have the bytes."""
     chunk = 1 if halves else min(SEARCHED_CHUNK, search.service.request.unread)
     for machine in (search.machine, turned(search.machine)) if search.may_hold(wafers) else ():
-        bands = search.bands.setdefault((programs, halves, sides_of(machine)), Bands(
-            search.config, machine, search.service, programs, search.load, search.seconds, chunk, halves))
-        found = bands.placement(wafers)
-        if found is not None:
-            yield found
+        held = search.held.setdefault((programs, chunk), {})
+        yield search.bands.setdefault((programs, halves, timed, sides_of(machine)), Bands(
+            search.config, machine, search.service, programs, search.load, search.seconds, chunk, halves, held, timed))
 
 
 @dataclass(frozen=True)
@@ -196,10 +200,10 @@ def _fewest(search: Search, machine: Machine) -> int:
     return found
 
 
-def _bands_hold(search: Search, wafers: int) -> bool:
+def _bands_hold(search: Search, wafers: int, timed: bool = True) -> bool:
     """Whether bands do, with halves of layers among them, where equal regions have no room for the weights alone."""
-    return not _smallest(search).holds_all(wafers) and any(True for _ in _quick_in_bands(search, wafers, search.programs,
-                                                                                         halves=True))
+    return not _smallest(search).holds_all(wafers) and any(
+        bands.holds(wafers) for bands in _both_ways(search, wafers, search.programs, halves=True, timed=timed))
 
 
 def _smallest(search: Search) -> Search:
@@ -215,7 +219,7 @@ def _asked(search: Search, request: Request) -> Search:
 def _refusal(search: Search, machine: Machine, wafers: int | None) -> BudgetError:
     def fits(request: Request, count: int) -> bool:
         one = search.asked.setdefault(request, _asked(search, request))
-        return one.holds_all(count) or _bands_hold(one, count)
+        return one.holds_all(count) or _bands_hold(one, count, timed=False)
 
     roughly = wafers is not None and not _smallest(search).holds_all(wafers)
     return BudgetError(why_not(search.config, search.service.request, search.machine, wafers, MAX_WAFERS, fits, roughly))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from wsekern.inference.formats import formats_of
 from wsekern.inference.programs import Programs, ProgramSet
@@ -97,7 +97,7 @@ class Search:
         self._rooms: dict[Candidate, Room | None] = {}
         self.judge = Judge(config, machine, service.request, self.heads, load, load.get("cached"))
         self._judges = judges(self.judge, service.mix)
-        self.bands, self.asked = dict[Any, Any](), dict[Any, Any]()  # what is known of other regions, and requests
+        self.bands, self.held, self.asked = (dict[Any, Any]() for _ in range(3))  # of other regions, and requests
 
     # -- what a candidate is worth -------------------------------------------------------------------------------------
     @property
@@ -318,22 +318,19 @@ class Search:
 
     def exact_score(self, candidate: Candidate) -> float:
         """As :meth:`score` with the best chunk, regions timed by the flow engine."""
-        quick = min(self._chunked(self.placement(candidate)), key=self.seconds)
-        return self.seconds(TimedRegions(**{one.name: getattr(quick, one.name) for one in fields(quick)}))
+        quick = self.placement(candidate)
+        if self.load.get("speculation") is not None:
+            best = min(self._chunked(quick), key=self.seconds)
+        else:
+            room = min(_chunked(Room(quick.chunk, quick.inside), quick.unread, lambda chunk: self.judge.room(candidate, chunk),
+                                lambda room: self._estimated(candidate, room)), key=lambda found: found[1])[0]
+            best = replace(quick, chunk=room.chunk, inside=room.inside)
+        return self.seconds(TimedRegions(**{one.name: getattr(best, one.name) for one in fields(best)}))
 
     def _chunked(self, quick: QuickPlacement) -> list[QuickPlacement]:
-        """The placement with prompt chunks for which it has room: from its own on longer and shorter ones as long as that
-        helps."""
-        own, found = CHUNKS.index(quick.chunk), [quick]
-        for chunks in (CHUNKS[own + 1:], CHUNKS[:own][::-1]):
-            best = self.seconds(quick)
-            for chunk in chunks:
-                other = filled(replace(quick, chunk=chunk)) if chunk <= quick.unread else None
-                if other is None or self.seconds(other) >= best:
-                    break
-                best = self.seconds(other)
-                found.append(other)
-        return found
+        """The placement with prompt chunks for which it has room, its own first."""
+        found = _chunked(quick, quick.unread, lambda chunk: filled(replace(quick, chunk=chunk)), self.seconds)
+        return [placement for placement, _ in found]
 
     def candidates(self, wafers: int) -> list[Candidate]:
         """Those that were tried for so many wafers, the best first."""
@@ -476,6 +473,25 @@ class Search:
         groups = -(-regions // (cells := self._cells(*size)))  # of wafers
         last = regions - (groups - 1) * cells if self.regions(*size, groups) >= regions else 0  # the head has its own wafer
         return self.heads.quickest_beside(*size, last, self.load["profile"])
+
+
+Chunked = TypeVar("Chunked", QuickPlacement, Room)
+
+
+def _chunked(own: Chunked, unread: int, of: Callable[[int], Chunked | None],
+             seconds: Callable[[Chunked], float]) -> list[tuple[Chunked, float]]:
+    """What has room with prompt chunks ``of`` some size, and its seconds: from ``own`` on longer and shorter ones as long as
+    that helps."""
+    at, found = CHUNKS.index(own.chunk), [(own, seconds(own))]
+    for chunks in (CHUNKS[at + 1:], CHUNKS[:at][::-1]):
+        best = found[0][1]
+        for chunk in chunks:
+            other = of(chunk) if chunk <= unread else None
+            if other is None or (took := seconds(other)) >= best:
+                break
+            best = took
+            found.append((other, took))
+    return found
 
 
 def _spread(cuts: list[Candidate]) -> list[Candidate]:

@@ -6,6 +6,8 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from wsekern.planning._strips import chosen, fill
+
 What = TypeVar("What")
 
 
@@ -27,23 +29,9 @@ class Strips(Generic[What]):
         self.cycles: NDArray[np.float64] = np.full((most + 1, length + 1), np.inf)
         """Of so many layers on so many PEs."""
         self.cycles[0] = 0.0
-        self._last = np.full((most + 1, length + 1), -1)
-        least = [0]  # PEs that so many layers take
-        for layers in range(1, most + 1):
-            sizes = [(number, strip, least[layers - strip.layers] + strip.size)
-                     for number, strip in enumerate(strips) if strip.layers <= layers]
-            least.append(min((size for *_, size in sizes), default=length + 1))
-            for number, strip, size in sizes:
-                if size <= length:
-                    self._consider(layers, number, strip, size)
-
-    def _consider(self, layers: int, number: int, strip: Strip[What], size: int) -> None:
-        """Let ``strip`` be the last one where that is quicker than what is known, from ``size`` PEs on, on which there is
-        room."""
-        found = self.cycles[layers - strip.layers, size - strip.size:self.length + 1 - strip.size] + strip.cycles
-        known, last = self.cycles[layers, size:], self._last[layers, size:]
-        better = found < known
-        known[better], last[better] = found[better], number
+        sizes, layers = (np.array([strip[field] for strip in strips], np.int64) for field in (0, 1))
+        self._numbers = sizes, layers, np.array([strip.cycles for strip in strips], np.float64)
+        fill(self.cycles, *self._numbers, np.empty(most + 1, np.int64))
 
     def most(self, length: int) -> int:
         """Layers for which there is room on so many PEs, as many as are asked for."""
@@ -51,10 +39,7 @@ class Strips(Generic[What]):
 
     def chosen(self, layers: int, length: int) -> list[Strip[What]]:
         """The strips that hold ``layers`` layers on ``length`` PEs, the largest first."""
-        found: list[Strip[What]] = []
-        while layers:
-            found.append(self.strips[self._last[layers, length]])
-            layers, length = layers - found[-1].layers, length - found[-1].size
+        found = [self.strips[number] for number in chosen(self.cycles, *self._numbers, layers, length)]
         return sorted(found, key=lambda strip: (-strip.size, -strip.layers))
 
 

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from wsekern.formulas import largest, opaque, smallest
+from wsekern.formulas import largest, smallest
 from wsekern.inference.blocks.common import add_bias, all_reduce
 from wsekern.inference.blocks.folding import read_steps
 from wsekern.inference.blocks.part import BlockWeights, PartOnGrid
@@ -74,7 +74,7 @@ class RecurrentOnGrid(PartOnGrid[Recurrent]):
     @property
     @abstractmethod
     def sizes(self) -> tuple[int, ...]:
-        """Elements of each of ``inputs`` in a column: as many as :attr:`columns` has."""
+        """Elements of each of ``inputs`` in a column, as :attr:`columns` has them, by numbers alone."""
 
     @property
     def tail(self) -> int:
@@ -172,16 +172,12 @@ class ShortConvolutionOnGrid(RecurrentOnGrid):
     @cached_property
     def columns(self) -> tuple[np.ndarray, ...]:
         """Pieces of the three, one beside the other."""
-        return (self.mapping.index_x(self._whole),) * 3
+        return (self.mapping.index_x(self.part.convolved or self.mapping.config.hidden),) * 3
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """Three pieces."""
-        return (-(-self._whole // self.mapping.width),) * 3
-
-    @property
-    def _whole(self) -> int:
-        return self.part.convolved or self.mapping.config.hidden
+        """A piece of each."""
+        return (-(-(self.part.convolved or self.mapping.config.hidden) // self.mapping.width),) * 3
 
     @property
     def convolved(self) -> int:
@@ -210,12 +206,6 @@ class ShortConvolutionOnGrid(RecurrentOnGrid):
                 *self.project_back(tokens, "mixed")]
 
 
-@opaque
-def _heads_together(least: int, most: int, group: int) -> int:
-    """From ``least`` on, as many heads as are whole groups of ``group``, or an even part of one."""
-    return next(heads for heads in range(least, most + 1) if not heads % group or not group % heads)
-
-
 @dataclass(frozen=True)
 class HeadsOnGrid(RecurrentOnGrid):
     """Mixers of heads with a state of key_dim x value_dim each."""
@@ -229,7 +219,9 @@ class HeadsOnGrid(RecurrentOnGrid):
     @cached_property
     def heads(self) -> int:
         """Value heads in one column (1 where a head is spread over several): whole key heads, or an even part of one's."""
-        return _heads_together(-(-self.part.value_heads // self.mapping.width), self.part.value_heads, self.group)
+        least = -(-self.part.value_heads // self.mapping.width)
+        return next(heads for heads in range(least, self.part.value_heads + 1)
+                    if not heads % self.group or not self.group % heads)
 
     @cached_property
     def segment(self) -> int:
@@ -261,6 +253,11 @@ class HeadsOnGrid(RecurrentOnGrid):
         """Key features of a head in one column."""
         return -(-self.part.key_dim // self.key_segment)
 
+    @property
+    def keys(self) -> int:
+        """Key features in one column."""
+        return self.key_heads * self.key_features
+
     @cached_property
     def rows(self) -> int:
         """Rows over which a state is spread."""
@@ -270,11 +267,6 @@ class HeadsOnGrid(RecurrentOnGrid):
     def row_features(self) -> int:
         """Key features of a head in one row of a block."""
         return -(-self.part.key_dim // self.rows)
-
-    @property
-    def keys(self) -> int:
-        """Key features in one column."""
-        return self.key_heads * self.key_features
 
     @property
     def convolved(self) -> int:

@@ -25,9 +25,9 @@ class GatedDeltaOnGrid(HeadsOnGrid):
         """Keys twice, values twice, heads twice."""
         return (self.key_index,) * 2 + (self.value_index,) * 2 + (self.head_index,) * 2
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """Of all six."""
+        """Keys twice, values twice, heads twice."""
         return (self.keys,) * 2 + (self.values,) * 2 + (self.heads,) * 2
 
     @property
@@ -53,7 +53,7 @@ class GatedDeltaOnGrid(HeadsOnGrid):
     def steps(self, tokens: int, slots: int) -> Steps:
         """Projections, convolution, keys to rows, decays, the state, the gated norm, and back."""
         m, heads, values = self.mapping, self.heads, self.values
-        keys = self.key_heads * self.key_features
+        keys = self.keys
         return [*self.project(tokens, ("q", "k", "v", "z", "b", "a")), join(("q", "k", "v"), "mixed", 1),
                 *self.convolve(tokens, "mixed", False),
                 _step("silu", Local("silu", self.convolved, tokens, form=m.form), ("mixed",), "mixed"),
@@ -109,10 +109,10 @@ class Mamba2OnGrid(HeadsOnGrid):
         """Keys twice, values twice, heads."""
         return (self.key_index,) * 2 + (self.value_index,) * 2 + (self.head_index,)
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """Of all five."""
-        return self.keys, self.keys, self.values, self.values, self.heads
+        """Keys twice, values twice, heads."""
+        return (self.keys,) * 2 + (self.values,) * 2 + (self.heads,)
 
     @property
     def weights(self) -> int:
@@ -145,7 +145,7 @@ class Mamba2OnGrid(HeadsOnGrid):
     def steps(self, tokens: int, slots: int) -> Steps:
         """Projections, convolution, keys to rows, decays, the state, the norm, and back."""
         m, values, rows = self.mapping, self.values, tokens * self.key_heads
-        keys = self.key_heads * self.key_features
+        keys = self.keys
         mul = Local("mul", values, tokens, form=m.form)
         return [*self.project(tokens, ("q", "k", "v", "z", "dt")), join(("q", "k", "v"), "mixed", 1),
                 *self.convolve(tokens, "mixed", True),

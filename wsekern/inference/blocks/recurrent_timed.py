@@ -40,7 +40,7 @@ class TimedOnGrid(RecurrentOnGrid):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """A piece of each."""
+        """Of each of these."""
         return tuple(-(-outputs // self.mapping.width) for inputs, outputs in self.part.matrices if not inputs)
 
     @cached_property
@@ -168,8 +168,8 @@ class LightningOnGrid(HeadsOnGrid):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Of all four."""
-        return self.keys, self.keys, self.values, self.values
+        """Keys twice, values twice."""
+        return (self.keys,) * 2 + (self.values,) * 2
 
     def steps(self, tokens: int, slots: int) -> Steps:
         """SiLU of all three, keys to rows, the state, the norm, the gate, and back."""
@@ -202,12 +202,11 @@ class KimiDeltaOnGrid(GatedDeltaOnGrid):
         gate = narrow if len(self._narrow) > 1 else self.value_index
         return self.key_index, self.key_index, self.value_index, gate, self.head_index, narrow
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """Of all six."""
+        """Of each of these."""
         narrow = -(-self._narrow[0][0] // self.mapping.width)
-        gate = narrow if len(self._narrow) > 1 else self.values
-        return self.keys, self.keys, self.values, gate, self.heads, narrow
+        return self.keys, self.keys, self.values, narrow if len(self._narrow) > 1 else self.values, self.heads, narrow
 
     @property
     def weights(self) -> int:
