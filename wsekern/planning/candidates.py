@@ -12,7 +12,8 @@ from wsekern.workload.request import Request
 @dataclass(frozen=True)
 class Candidate:
     """Regions of ``width`` x ``height`` PEs with ``layers`` layers each, all running ``programs``, on groups of
-    ``expert_wafers`` wafers; ``mixer_width``: columns in their middle to which the mixers keep, 0 for all."""
+    ``expert_wafers`` wafers; ``mixer_width``: columns in their middle to which the mixers keep, 0 for all; ``any_chunk``:
+    judged with prompt chunks as long as is best, not with those by which most are."""
 
     width: int
     height: int
@@ -20,6 +21,7 @@ class Candidate:
     programs: Programs
     expert_wafers: int = 1
     mixer_width: int = 0
+    any_chunk: bool = False
 
     def __hash__(self) -> int:
         return self._hash
@@ -32,7 +34,7 @@ class Candidate:
     @cached_property
     def _hash(self) -> int:
         """Reckoned once: candidates are keys."""
-        return hash((self.width, self.height, self.layers, self.programs, self.expert_wafers, self.mixer_width))
+        return hash((self.width, self.height, self.layers, self.programs, self.expert_wafers, self.mixer_width, self.any_chunk))
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,11 @@ from wsekern.ops.local.rows import Form
 from wsekern.planning.bands import Bands
 from wsekern.planning.candidates import Demand
 from wsekern.planning.causes import too_large_part, unplaceable_part, why_not
+from wsekern.planning.chunks import SEARCHED_CHUNK
 from wsekern.planning.drafting import check_speculation
 from wsekern.planning.estimate import QuickPlacement
 from wsekern.planning.layout import Placement, sides_of, turned
-from wsekern.planning.search import SEARCHED_CHUNK, Search
+from wsekern.planning.search import Search
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
 from wsekern.workload.request import Request

@@ -10,11 +10,10 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from functools import cache, cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from wsekern.inference.formats import formats_of
 from wsekern.inference.programs import Programs, ProgramSet
-from wsekern.inference.step_times import CHUNKS
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
 from wsekern.planning.blocks import with_blocks
@@ -22,6 +21,7 @@ from wsekern.planning.bound import stored_bytes
 from wsekern.planning.breakpoints import moved
 from wsekern.planning.candidates import Candidate, Demand
 from wsekern.planning.causes import fewest_that
+from wsekern.planning.chunks import SEARCHED_CHUNK, chunked
 from wsekern.planning.estimate import QuickPlacement, TimedRegions
 from wsekern.planning.halved import halved, may_be_halved
 from wsekern.planning.head_room import head_room
@@ -35,9 +35,6 @@ from wsekern.workload.request import PRECISIONS
 
 MAX_REGIONS = 48
 """Regions on one side of a wafer at most: beyond that a region is smaller than 25 x 16 PEs."""
-
-SEARCHED_CHUNK = 8
-"""Tokens of a prompt in a chunk by which regions are judged: reads prompts about as quickly as the longest."""
 
 STEPS = (16, 4, 1)
 """Steps of a side of a region, from one number of PEs that cuts some vector otherwise to another."""
@@ -95,6 +92,7 @@ class Search:
         self._holding, self._weights = dict[int, bool](), dict[int, float]()
         self._winners = dict[int, Candidate]()
         self._rooms: dict[Candidate, Room | None] = {}
+        self._chunks: dict[Candidate, tuple[Room | None, float]] = {}
         self.judge = Judge(config, machine, service.request, self.heads, load, load.get("cached"))
         self._judges = judges(self.judge, service.mix)
         self.bands, self.held, self.asked = (dict[Any, Any]() for _ in range(3))  # of other regions, and requests
@@ -112,6 +110,8 @@ class Search:
         return self._rooms[candidate]
 
     def _room(self, candidate: Candidate) -> Room | None:
+        if candidate.any_chunk:
+            return self._best_chunk(candidate)[0]
         if candidate.mixer_width and (candidate.mixer_width >= candidate.width or candidate.expert_wafers > 1):
             return None  # no columns are left for the feed-forward parts, or they lie on other wafers
         chunk = min(SEARCHED_CHUNK, self.service.request.unread)
@@ -136,8 +136,20 @@ class Search:
         if candidate not in self._scores:
             self.judged += 1
             room = self.room(candidate)
-            self._scores[candidate] = NEVER if room is None else self._estimated(candidate, room)
+            self._scores[candidate] = (self._best_chunk(candidate)[1] if candidate.any_chunk else
+                                       NEVER if room is None else self._estimated(candidate, room))
         return self._scores[candidate]
+
+    def _best_chunk(self, candidate: Candidate) -> tuple[Room | None, float]:
+        """The best chunk with which there is room for the candidate, and its time."""
+        own = replace(candidate, any_chunk=False)
+        if own not in self._chunks:
+            room = self.room(own)
+            self._chunks[own] = (None, NEVER) if room is None else min(
+                chunked(room, self.judge.unread, lambda chunk: self.judge.room(own, chunk),
+                        lambda found: self.score(own) if found is room else self._estimated(own, found)),
+                key=lambda found: found[1])
+        return self._chunks[own]
 
     def _estimated(self, candidate: Candidate, room: Room) -> float:
         if self.load.get("speculation") is not None:
@@ -308,28 +320,30 @@ class Search:
     def _last(self, wafers: int) -> list[Candidate]:
         """Those that are quickest before their heads are chosen."""
         self.candidates(wafers)
-        found = sorted((one for one in self._scores if self.fits(one, wafers)), key=self.score)
-        close = [one for one in found if self.score(one) <= CLOSE * self.score(found[0])]
+        timed = dict.fromkeys((*self._finalists(wafers, False), *self._finalists(wafers, True)))
+        exact = {one: self.exact_score(one) for one in timed}
+        return [one for one in sorted(exact, key=exact.__getitem__) if exact[one] <= CLOSE * min(exact.values())][:LAST]
+
+    def _finalists(self, wafers: int, any_chunk: bool) -> Iterator[Candidate]:
+        """Those that are timed, of the quickest with any chunk or without."""
+        found = sorted((one for one in self._scores if one.any_chunk == any_chunk and self.fits(one, wafers)), key=self.score)
+        close = [replace(one, any_chunk=False) for one in found if self.score(one) <= CLOSE * self.score(found[0])]
         kinds: dict[Any, Candidate] = {}  # the best of each
         for one in close:
             kinds.setdefault((one.layers, one.expert_wafers, one in self._cuts, not one.mixer_width), one)
-        exact = {one: self.exact_score(one) for one in (*close[:FINALISTS], *kinds.values())}
-        return [one for one in sorted(exact, key=exact.__getitem__) if exact[one] <= CLOSE * min(exact.values())][:LAST]
+        return iter((*close[:FINALISTS], *kinds.values()))
 
     def exact_score(self, candidate: Candidate) -> float:
         """As :meth:`score` with the best chunk, regions timed by the flow engine."""
-        quick = self.placement(candidate)
         if self.load.get("speculation") is not None:
-            best = min(self._chunked(quick), key=self.seconds)
+            best = min(self._chunked(self.placement(candidate)), key=self.seconds)
         else:
-            room = min(_chunked(Room(quick.chunk, quick.inside), quick.unread, lambda chunk: self.judge.room(candidate, chunk),
-                                lambda room: self._estimated(candidate, room)), key=lambda found: found[1])[0]
-            best = replace(quick, chunk=room.chunk, inside=room.inside)
+            best = self.placement(replace(candidate, any_chunk=True))
         return self.seconds(TimedRegions(**{one.name: getattr(best, one.name) for one in fields(best)}))
 
     def _chunked(self, quick: QuickPlacement) -> list[QuickPlacement]:
         """The placement with prompt chunks for which it has room, its own first."""
-        found = _chunked(quick, quick.unread, lambda chunk: filled(replace(quick, chunk=chunk)), self.seconds)
+        found = chunked(quick, quick.unread, lambda chunk: filled(replace(quick, chunk=chunk)), self.seconds)
         return [placement for placement, _ in found]
 
     def candidates(self, wafers: int) -> list[Candidate]:
@@ -353,7 +367,19 @@ class Search:
             tried += halved(known, cuts,
                             lambda one: self.score(one) if self.fits(one, wafers) else NEVER,
                             lambda one: self._with_blocks(one, wafers), lambda one: self.descend(one, wafers))
+        if tried and self.load.get("speculation") is None:
+            tried += self._with_any_chunk(tried, wafers)
         return sorted(dict.fromkeys(tried), key=self.score)
+
+    def _with_any_chunk(self, tried: list[Candidate], wafers: int) -> list[Candidate]:
+        """What is met on the ways from the best of ``tried``, and of the cuts among them, where all prompt chunks count."""
+        known = sorted((replace(one, any_chunk=True) for one in dict.fromkeys(tried) if self.fits(one, wafers)), key=self.score)
+        cuts = [one for one in known if replace(one, any_chunk=False) in self._cuts]
+        found: list[Candidate] = []
+        for start in dict.fromkeys((*known[:1], *cuts[:STARTS])):
+            found += self.descend(start, wafers)
+            found += self.descend(self._with_blocks(found[-1], wafers), wafers)
+        return found
 
     @cached_property
     def integers(self) -> tuple[str, ...]:
@@ -408,7 +434,7 @@ class Search:
             return shrunk
         known = tried or self._tried_before
         near = [replace(min(known, key=self.score), layers=cuts[0].layers, expert_wafers=cuts[0].expert_wafers,
-                        programs=cuts[0].programs)] if known else []
+                        programs=cuts[0].programs, any_chunk=False)] if known else []
         starts = [one for one in near if self.fits(one, wafers)] + sorted(shrunk, key=self.score)[:ways]
         most = WORTH_VARYING * min(map(self.score, (*starts, *tried)))
         starts = [one for one in starts if self.score(one) <= most]
@@ -473,25 +499,6 @@ class Search:
         groups = -(-regions // (cells := self._cells(*size)))  # of wafers
         last = regions - (groups - 1) * cells if self.regions(*size, groups) >= regions else 0  # the head has its own wafer
         return self.heads.quickest_beside(*size, last, self.load["profile"])
-
-
-Chunked = TypeVar("Chunked", QuickPlacement, Room)
-
-
-def _chunked(own: Chunked, unread: int, of: Callable[[int], Chunked | None],
-             seconds: Callable[[Chunked], float]) -> list[tuple[Chunked, float]]:
-    """What has room with prompt chunks ``of`` some size, and its seconds: from ``own`` on longer and shorter ones as long as
-    that helps."""
-    at, found = CHUNKS.index(own.chunk), [(own, seconds(own))]
-    for chunks in (CHUNKS[at + 1:], CHUNKS[:at][::-1]):
-        best = found[0][1]
-        for chunk in chunks:
-            other = of(chunk) if chunk <= unread else None
-            if other is None or (took := seconds(other)) >= best:
-                break
-            best = took
-            found.append((other, took))
-    return found
 
 
 def _spread(cuts: list[Candidate]) -> list[Candidate]:
