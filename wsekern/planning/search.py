@@ -318,10 +318,10 @@ class Search:
         return self._winners[wafers]
 
     def _last(self, wafers: int) -> list[Candidate]:
-        """Those that are quickest before their heads are chosen."""
+        """Those that are quickest before chunks are chosen to the cycle."""
         self.candidates(wafers)
         timed = dict.fromkeys((*self._finalists(wafers, False), *self._finalists(wafers, True)))
-        exact = {one: self.exact_score(one) for one in timed}
+        exact = {one: self.exact_score(one, wafers) for one in timed}
         return [one for one in sorted(exact, key=exact.__getitem__) if exact[one] <= CLOSE * min(exact.values())][:LAST]
 
     def _finalists(self, wafers: int, any_chunk: bool) -> Iterator[Candidate]:
@@ -333,12 +333,13 @@ class Search:
             kinds.setdefault((one.layers, one.expert_wafers, one in self._cuts, not one.mixer_width), one)
         return iter((*close[:FINALISTS], *kinds.values()))
 
-    def exact_score(self, candidate: Candidate) -> float:
-        """As :meth:`score` with the best chunk, regions timed by the flow engine."""
+    def exact_score(self, candidate: Candidate, wafers: int) -> float:
+        """As :meth:`score` with the best chunk and head, regions timed by the flow engine."""
         if self.load.get("speculation") is not None:
             best = min(self._chunked(self.placement(candidate)), key=self.seconds)
         else:
             best = self.placement(replace(candidate, any_chunk=True))
+        best = replace(best, wafers=wafers, head=self._head(candidate, wafers))
         return self.seconds(TimedRegions(**{one.name: getattr(best, one.name) for one in fields(best)}))
 
     def _chunked(self, quick: QuickPlacement) -> list[QuickPlacement]:
