@@ -27,3 +27,5 @@ def test_room_and_seconds_are_those_of_the_placement(model, mix):
             placement = search.placement(cut)
             assert filled(replace(placement, inside=None)).inside == placement.inside
             assert search.score(cut) == search.seconds(placement)
+            quickest = replace(cut, any_chunk=True)
+            assert search.score(quickest) == search.seconds(search.placement(quickest)) <= search.score(cut)

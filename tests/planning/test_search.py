@@ -92,6 +92,17 @@ def test_more_wafers_that_may_be_used_and_more_memory_are_never_slower(request_)
     assert wafers == sorted(wafers, reverse=True) and memory == sorted(memory, reverse=True)
 
 
+def test_fewer_users_are_served_no_later_than_where_more_are_placed():
+    asked = Request(6607, 157, 72)  # with chunks of 8 tokens smaller regions are quicker, which have no room for 16
+    more = placed("llama3.2-1b", replace(asked, batch=76), 1).serving(asked)
+    assert placed("llama3.2-1b", asked, 1).request_seconds() <= more.request_seconds()
+
+
+def test_prompts_shorter_than_a_chunk_are_placed():
+    for prompt in (1, 5):
+        assert place_model(SMALL, Request(prompt, 4, 2), wafer(), 1).chunk <= prompt
+
+
 def test_the_answer_is_the_same_whatever_the_hash_seed():
     root = Path(__file__).parents[2]  # after the installed package, which is not the folder of that name in the root
     code = (f"import sys; sys.path.append({str(root)!r}); from tests.planning.small import SMALL, wafer; "

@@ -8,6 +8,9 @@ from wsekern.errors import InputError
 from wsekern.inference.programs import Programs
 from wsekern.workload.request import Request
 
+CUTS_TRIED = 10
+"""Cuts that are timed for each number of layers in a region."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -59,3 +62,8 @@ class Demand:
         context = max(context, longest.context)
         room = replace(longest, prompt=context - longest.output, batch=max(users, *(request.batch for request, _ in mix), 1))
         return cls(room, mix)
+
+
+def spread(cuts: list[Candidate]) -> list[Candidate]:
+    """From flat to tall, some of them; all have as many layers."""
+    return sorted(cuts, key=lambda cut: -cut.width)[::-(-len(cuts) // CUTS_TRIED)]

@@ -17,8 +17,10 @@ def chunked(own: Chunked, unread: int, of: Callable[[int], Chunked | None],
             seconds: Callable[[Chunked], float]) -> list[tuple[Chunked, float]]:
     """What has room with prompt chunks ``of`` some size, and its seconds: from ``own`` on longer and shorter ones as long as
     that helps."""
-    at, found = CHUNKS.index(own.chunk), [(own, seconds(own))]
-    for chunks in (CHUNKS[at + 1:], CHUNKS[:at][::-1]):
+    found = [(own, seconds(own))]
+    longer = [chunk for chunk in CHUNKS if chunk > own.chunk]
+    shorter = [chunk for chunk in CHUNKS[::-1] if chunk < own.chunk]  # own may lie between: as long as a short prompt
+    for chunks in (longer, shorter):
         best = found[0][1]
         for chunk in chunks:
             other = of(chunk) if chunk <= unread else None

@@ -1,8 +1,8 @@
 """The search for the placement that serves a load soonest: sizes of regions, layers in each, programs, prompt chunks.
 
 Candidates are regions of one size with so many layers each, the head in a corner of the last wafer. From the best of the
-largest cuts on, width and height are varied one step after the other as long as that is quicker by the estimate; those that
-come within its error of the best are timed by the flow engine. Nothing is drawn by chance and ties go to what was tried first:
+largest cuts on, width and height are varied one step after the other as long as that is quicker by the estimate, first with one
+size of prompt chunks and then with any; those that come within its error of the best are timed by the flow engine. Nothing is drawn by chance and ties go to what was tried first:
 the answer is always the same.
 """
 
@@ -19,7 +19,7 @@ from wsekern.machine.machine import in_cycles
 from wsekern.planning.blocks import with_blocks
 from wsekern.planning.bound import stored_bytes
 from wsekern.planning.breakpoints import moved
-from wsekern.planning.candidates import Candidate, Demand
+from wsekern.planning.candidates import Candidate, Demand, spread
 from wsekern.planning.causes import fewest_that
 from wsekern.planning.chunks import SEARCHED_CHUNK, chunked
 from wsekern.planning.estimate import QuickPlacement, TimedRegions
@@ -41,9 +41,6 @@ STEPS = (16, 4, 1)
 
 ALIKE = 1.3
 """How much larger than another's regions may be that are about as large."""
-
-CUTS_TRIED = 10
-"""Cuts that are timed for each number of layers in a region."""
 
 DIRECTIONS = ((-1, 0), (0, -1), (1, -1), (-1, 1), (-1, -1), (1, 0), (0, 1))
 """Of steps: a side shorter or longer, both in opposite directions, both shorter."""
@@ -430,7 +427,7 @@ class Search:
     def _from(self, cuts: list[Candidate], tried: list[Candidate], wafers: int, ways: int) -> list[Candidate]:
         """What is met on the ways from the best of ``cuts``, shrunk as long as that helps, and from the best that was tried
         with as many layers as they."""
-        shrunk = [one for cut in _spread(cuts) for one in self._shrunk(cut)]
+        shrunk = [one for cut in spread(cuts) for one in self._shrunk(cut)]
         if not ways:
             return shrunk
         known = tried or self._tried_before
@@ -500,8 +497,3 @@ class Search:
         groups = -(-regions // (cells := self._cells(*size)))  # of wafers
         last = regions - (groups - 1) * cells if self.regions(*size, groups) >= regions else 0  # the head has its own wafer
         return self.heads.quickest_beside(*size, last, self.load["profile"])
-
-
-def _spread(cuts: list[Candidate]) -> list[Candidate]:
-    """From flat to tall, some of them; all have as many layers."""
-    return sorted(cuts, key=lambda cut: -cut.width)[::-(-len(cuts) // CUTS_TRIED)]
