@@ -2,8 +2,8 @@
 
 Candidates are regions of one size with so many layers each, the head in a corner of the last wafer. From the best of the
 largest cuts on, width and height are varied one step after the other as long as that is quicker by the estimate, first with one
-size of prompt chunks and then with any; those that come within its error of the best are timed by the flow engine. Nothing is drawn by chance and ties go to what was tried first:
-the answer is always the same.
+size of prompt chunks and then with any; those that come within its error of the best are timed by the flow engine. Nothing is
+drawn by chance and ties go to what was tried first: the answer is always the same.
 """
 
 import math
