@@ -15,3 +15,7 @@ from wsekern.report.nearby import nearby
 def test_the_nearest_row_comes_first(model: str, machine: str, phase: str, grid: int | None, first: str):
     found = nearby(load_config(model), machine, phase, grid)
     assert len(found) == 3 and found[0].startswith(first), found[0]
+
+
+def test_every_row_can_be_told():
+    assert any(": a token 530,145 cycles" in line for line in nearby(load_config("qwen3-0.6b"), "wse2", count=1000))

@@ -12,8 +12,9 @@ OF_MODELS = ("llm-layer", "llm-token", "llm-service")
 OTHER_PHASE, OTHER_MACHINE, OTHER_GRID = 2.0, 0.5, 0.2
 """What the distance of two models (mean logarithm of how their parameters differ, all and those of a token) grows by; sides
 of grids count as a share of theirs."""
-METRICS = {"cycles_per_layer": "a layer", "tokens_per_second_per_user": "a lone user sees",
-           "time_to_first_token": "first token after", "request_time": "a request takes"}
+METRICS = {"cycles_per_layer": "a layer", "cycles_per_token": "a token",
+           "tokens_per_second_per_user": "a lone user sees", "time_to_first_token": "first token after",
+           "request_time": "a request takes"}
 
 
 def nearby(config: ModelConfig, machine: str, phase: str = "decode", grid: int | None = None, count: int = 3) -> list[str]:
