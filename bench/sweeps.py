@@ -20,12 +20,20 @@ from typing import Any
 
 from beside import keep, machine_name
 
+from wsekern.output import run_and_exit
 from wsekern.sweep.axes import Range
 from wsekern.sweep.run import run
 from wsekern.sweep.spec import Plan, Spec, plan_of
 
 MODELS = ("llama3-8b", "llama3-70b", "gpt-oss-120b", "qwen3-235b-a22b", "gemma3-27b", "mixtral-8x7b")
 JOBS = 2
+
+
+def count(text: str) -> int:
+    """A number of at least 1."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number of at least 1")
+    return int(text)
 
 
 def plan_for(models: list[str], points: int) -> Plan:
@@ -66,8 +74,8 @@ def main() -> None:
     """Prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", default=list(MODELS))
-    parser.add_argument("--points", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--points", type=count, default=100)
+    parser.add_argument("--rounds", type=count, default=1)
     parser.add_argument("--keep", type=Path)
     asked = parser.parse_args()
     plan = plan_for(asked.models, asked.points)
@@ -88,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_and_exit(main)

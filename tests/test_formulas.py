@@ -3,6 +3,8 @@
 import math
 import operator
 from collections.abc import Callable, Sequence
+from decimal import Decimal
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -175,3 +177,27 @@ def test_a_memo_asks_once_for_each_numbers():
     assert len(asked) == 162  # what has no room is asked again
     with pytest.raises(TypeError):
         memo(1)
+
+
+def test_arguments_that_are_no_numbers_are_handed_on_as_they_are():
+    @opaque
+    def told(number: int, other: object = "unsaid") -> int:
+        return number + (1000 if other is None else 2000)
+
+    formulas = Formulas(lambda number: (told(number, None), told(number, (3, None)), told(number)))
+    assert [formulas(number) for number in (5, 6)] == [(1005, 2005, 2005), (1006, 2006, 2006)]
+
+
+@pytest.mark.parametrize("number", [Fraction(3, 4), np.float32(1.5), Decimal("1.5")])
+def test_memos_keep_whole_numbers_and_floats_alone(number):
+    twice = Memo(lambda value: value * 2)
+    assert twice(number) == twice(number) == number * 2 and twice(int(number)) == 2 * int(number)
+    half = Memo(lambda value: number)
+    assert half(7) == half(7) == number
+
+
+def test_numbers_that_the_kernel_cannot_hold_leave_no_other_ways():
+    formulas = Formulas(lambda number: (number * number,))
+    assert formulas(3) == (9,)
+    assert [formulas(1 << power)[0] for power in range(32, 60)] == [1 << 2 * power for power in range(32, 60)]
+    assert len(formulas.ways) == 1

@@ -24,6 +24,10 @@ _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": ope
 _NEGATED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
 
+_NUMBER = object()
+"""Where a number stands among the other arguments of a function."""
+
+
 class _Undecided(Exception):
     """A plain number is needed, or how two compare."""
 
@@ -106,7 +110,7 @@ class _Account:
 
     def called(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """What a function without side effects gives, as a number that depends on ``arguments``."""
-        others = tuple(None if _is_number(one) else one for one in arguments)
+        others = tuple(_NUMBER if _is_number(one) else one for one in arguments)
         numbers = [one for one in arguments if _is_number(one)]
         memo = self._memo(function, others)
         value = memo(*map(_plain, numbers))
@@ -119,7 +123,7 @@ class _Account:
         return value if self.closed else (TracedFloat if isinstance(value, float) else TracedInt)(self, self.known[key], value)
 
     def _memo(self, function: Callable[..., Any], others: tuple[Any, ...]) -> Memo:
-        if isinstance(function, Memo) and all(one is None for one in others):
+        if isinstance(function, Memo) and all(one is _NUMBER for one in others):
             return function
         key = function, others
         if key not in self.memos:
@@ -151,12 +155,12 @@ def _is_real(value: Any) -> bool:
 
 def _bound(function: Callable[..., Any], others: tuple[Any, ...]) -> Callable[..., Any]:
     """``function`` of its numbers alone, behind the other arguments that it has."""
-    if all(one is None for one in others):
+    if all(one is _NUMBER for one in others):
         return function
 
     def bound(*numbers: float) -> Any:
         left = iter(numbers)
-        return function(*(next(left) if one is None else one for one in others))
+        return function(*(next(left) if one is _NUMBER else one for one in others))
     return bound
 
 
@@ -400,6 +404,10 @@ class Formulas(Ways):
         self.function = function
         self._memos: dict[Hashable, Memo] = {}
         self._wide = False
+
+    def plainly(self, *numbers: int) -> tuple[Any, ...]:
+        """What the function gives, where its way is known and the kernel cannot go it."""
+        return self.function(*numbers)
 
     def otherwise(self, *numbers: int) -> tuple[Any, ...]:
         """What the function gives, where no formulas say it; their way is kept."""

@@ -4,6 +4,7 @@
 Whole numbers have 64 bits here. Where one would not fit, where a whole number has no exact neighbor among the others, or where a
 divisor is 0, there is no answer: the function itself is asked.
 """
+from cpython.number cimport PyIndex_Check
 from libc.math cimport ceil, copysign, floor, fmod, isfinite, rint
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
@@ -49,9 +50,11 @@ cdef int put(object value, Number *to) except -2:
     if isinstance(value, float):
         to.real = value
         return 1
+    if not PyIndex_Check(value):
+        return -1
     try:
         to.whole = value
-    except (OverflowError, TypeError):
+    except OverflowError:
         return -1
     return 0
 
@@ -377,7 +380,7 @@ cdef class Ways:
         self.ways = []
 
     def __call__(self, *numbers):
-        """What the function gives; :meth:`otherwise` says what where no program holds."""
+        """What the function gives; :meth:`plainly` and :meth:`otherwise` say what where a program cannot tell or none holds."""
         cdef Py_ssize_t place
         for place in range(len(self.ways)):
             found = (<Program>self.ways[place]).answer(numbers)
@@ -385,7 +388,5 @@ cdef class Ways:
                 continue
             if place:
                 self.ways.insert(0, self.ways.pop(place))
-            if found is False:
-                break
-            return found
+            return self.plainly(*numbers) if found is False else found
         return self.otherwise(*numbers)

@@ -24,7 +24,7 @@
     X(-4, WSK_ERR_BAD_BYTES, "the bytes are no saved state, or were cut or altered")     \
     X(-5, WSK_ERR_OTHER_PLAN, "the saved state is of another plan, or of other sinks")   \
     X(-6, WSK_ERR_NO_ROOM, "the space that was given is too small")                      \
-    X(-7, WSK_ERR_BUSY, "a callback may not step, load, reset or free what calls it")    \
+    X(-7, WSK_ERR_BUSY, "it is at work: callbacks and other threads may not step, load, reset or free it") \
     X(-10, WSK_ERR_UNROUTED, "a wavelet arrived on a color that has no route")           \
     X(-11, WSK_ERR_TWO_INPUTS, "one color arrived from two ports in the same cycle")     \
     X(-12, WSK_ERR_DEADLOCK, "nothing moved while wavelets were waiting")                \

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -69,6 +71,20 @@ def test_a_profile_shows_what_lines_did(built):
     assert json.loads(re.search('id="data">(.*?)</script>', page, re.DOTALL)[1]) == data
     ((run,),) = data.values()
     assert run["pes"] == 2 and {row["times"] for row in run["lines"] if row["functions"] == ["square"]} >= {int(cells[0])}
+
+
+def test_a_profile_on_standard_output_is_json_alone(built):
+    words = [sys.executable, "-m", "wsekern", "csl", "profile", "--json", "-", "bash", "-c", "echo hello; cs_python run.py"]
+    (built / "run.py").write_text("""from cerebras.sdk.runtime.sdkruntimepybind import SdkRuntime
+runner = SdkRuntime("out")
+runner.load()
+runner.run()
+runner.launch("compute", nonblock=False)
+runner.stop()
+""")
+    done = subprocess.run(words, cwd=built, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["runs"] and "hello" in done.stderr
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00\x10\x00{'descr': (2**9\n\n\n"])

@@ -78,6 +78,12 @@ def test_what_no_number_of_wafers_holds_is_refused_with_the_first_reason(monkeyp
         plan_service(SMALL, WSE3, SERVICE, (2, 3))
 
 
+@pytest.mark.parametrize("users", [40, 200])
+def test_one_number_of_users_is_held_whole(users):
+    found = plan_service(SMALL, WSE3, Service(4096, users, users, (Share(1024, 256),)))
+    assert found.offers and all(offer.held >= users for offer in found.offers)
+
+
 def test_programs_of_2024_are_slower_on_the_same_wafer():
     today, then = (1 / place_model(SMALL, Request(), WSE3, programs=name).token_seconds() for name in ("default", "2024-08"))
     assert then < today

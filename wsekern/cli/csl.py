@@ -73,7 +73,7 @@ def profile(html_path: str | None, json_path: str | None, command: tuple[str, ..
     words = list(command)
     if Path(words[0]).is_dir():
         words = [sys.executable, "-P", "-m", "wsekern.cli", "csl", "run", *words]
-    status, found = of_command(words)
+    status, found = of_command(words, sys.stderr if json_path == "-" else None)
     if not found:
         sys.exit(status)
     open_console(json_path).print(Group(*map(profile_view, found)))

@@ -233,7 +233,8 @@ class Bands:
         fitting = [shapes for shapes in dict.fromkeys(self._shapes_on(one, lengths) for one in bands)
                    if shapes and pack(self._sides, wafers, shapes, head, heads) is not None]
         placed = (filled(QuickPlacement(self.config, self.machine, request, wafers, shapes, head, self.chunk,
-                                        programs=self.programs, head_wafers=heads, **load)) for shapes in fitting)
+                                        programs=self.programs, head_wafers=heads, **load), self.service.inside)
+                  for shapes in fitting)
         return [one for one in placed if one is not None]
 
     def _shapes_on(self, bands: Strips[Band], lengths: list[int]) -> tuple[RegionShape, ...]:

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from wsekern.errors import InputError
 from wsekern.inference.programs import Programs
+from wsekern.planning.layout import LEAST_INSIDE
 from wsekern.workload.request import Request
 
 CUTS_TRIED = 10
@@ -44,15 +45,18 @@ class Candidate:
 class Demand:
     """What a placement is judged by: requests and their shares, for each of which there is room for as many users as it says.
 
-    ``request`` is the one that there must be room for: as long as the longest, with the most users.
+    ``request`` is the one that there must be room for: as long as the longest, with the most users, of whom at least the share
+    ``inside`` are on the wafers at once.
     """
 
     request: Request
     mix: tuple[tuple[Request, float], ...]
+    inside: float = LEAST_INSIDE
 
     @classmethod
-    def of(cls, mix: Iterable[tuple[Request, float]], context: int = 0, users: int = 1) -> "Demand":
-        """The service of ``mix``, with room for ``context`` tokens of each of ``users`` users."""
+    def of(cls, mix: Iterable[tuple[Request, float]], context: int = 0, users: int = 1,
+           inside: float = LEAST_INSIDE) -> "Demand":
+        """The service of ``mix``, with room for ``context`` tokens of each of ``users`` users, or of the share ``inside``."""
         mix = tuple(mix)
         if not mix or not all(share > 0 for _, share in mix):
             raise InputError("a service needs requests, each with a share above 0")
@@ -61,7 +65,7 @@ class Demand:
         longest = max((request for request, _ in mix), key=lambda request: request.context)
         context = max(context, longest.context)
         room = replace(longest, prompt=context - longest.output, batch=max(users, *(request.batch for request, _ in mix), 1))
-        return cls(room, mix)
+        return cls(room, mix, inside)
 
 
 def spread(cuts: list[Candidate]) -> list[Candidate]:

@@ -68,9 +68,9 @@ class Judge:
     ``load`` as of a search."""
 
     def __init__(self, config: ModelConfig, machine: Machine, request: Request, heads: HeadRoom, load: dict[str, Any],
-                 cached: int | None) -> None:
+                 cached: int | None, inside: float = LEAST_INSIDE) -> None:
         self.config, self.machine, self.request, self.heads, self.load = config, machine, request, heads, load
-        self.cached = cached
+        self.cached, self._inside = cached, inside
         self.unread = request.prompt - (request.shared if cached is None else cached)
         speculation = load.get("speculation")
         self._checked = speculation.checked if speculation else 1
@@ -111,9 +111,9 @@ class Judge:
         return all([half.needed(width, height, chunk, inside) <= self._sram
                     for one in kept for half, width in zip(one.halves, widths, strict=True)])
 
-    def room(self, candidate: Candidate, chunk: int, least: float = LEAST_INSIDE) -> Room | None:
-        """As :func:`wsekern.planning.layout.filled`."""
-        batch = self.request.batch
+    def room(self, candidate: Candidate, chunk: int, least: float | None = None) -> Room | None:
+        """As :func:`wsekern.planning.layout.filled`; ``least`` is that of the demand unless said."""
+        batch, least = self.request.batch, self._inside if least is None else least
         if self.holds(candidate, chunk, batch):
             return Room(chunk, None)
         kept, regions = self._regions(candidate)

@@ -23,7 +23,7 @@ from wsekern.planning.causes import too_large_part, unplaceable_part, why_not
 from wsekern.planning.chunks import SEARCHED_CHUNK
 from wsekern.planning.drafting import check_speculation
 from wsekern.planning.estimate import QuickPlacement
-from wsekern.planning.layout import Placement, sides_of, turned
+from wsekern.planning.layout import LEAST_INSIDE, Placement, sides_of, turned
 from wsekern.planning.search import Search
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw
@@ -64,12 +64,14 @@ def place_model(config: ModelConfig, request: Request, machine: Machine, wafers:
 
 
 def place_service(config: ModelConfig, mix: Iterable[tuple[Request, float]], machine: Machine, *, context: int = 0,
-                  users: int = 1, wafers: int | None = None, programs: str | ProgramSet = "default", **load: Any) -> Placement:
+                  users: int = 1, wafers: int | None = None, inside: float = LEAST_INSIDE,
+                  programs: str | ProgramSet = "default", **load: Any) -> Placement:
     """As :func:`place_model`, before a ``mix`` of requests and their shares: one placement with room for ``context`` tokens of
-    each of ``users`` users, on which the mean request is served soonest. Other requests: :meth:`Placement.serving`."""
+    each of ``users`` users, or at least of the share ``inside`` of them, on which the mean request is served soonest. Other
+    requests: :meth:`Placement.serving`."""
     if wafers is not None and wafers < 1:
         raise InputError(f"wafers is {wafers}, expected at least 1, or auto")
-    service, choices = Demand.of(mix, context, users), tuple(sorted(load.items()))
+    service, choices = Demand.of(mix, context, users, inside), tuple(sorted(load.items()))
     if wafers == 1 and not load.get("think_seconds") and load.get("speculation") is None:
         # all times are cycles then: whatever the clock, one placement is the best
         found = _placed(config, service, in_cycles(machine), wafers, programs, choices)
@@ -214,7 +216,8 @@ def _smallest(search: Search) -> Search:
 
 
 def _asked(search: Search, request: Request) -> Search:
-    return Search(search.config, search.machine, Demand(request, ((request, 1.0),)), search.chosen, search.load)
+    demand = Demand(request, ((request, 1.0),), search.service.inside)
+    return Search(search.config, search.machine, demand, search.chosen, search.load)
 
 
 def _refusal(search: Search, machine: Machine, wafers: int | None) -> BudgetError:

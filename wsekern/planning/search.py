@@ -26,7 +26,7 @@ from wsekern.planning.estimate import QuickPlacement, TimedRegions
 from wsekern.planning.halved import halved, may_be_halved
 from wsekern.planning.head_room import head_room
 from wsekern.planning.judge import Judge, Room, judges, mean_seconds
-from wsekern.planning.layout import LEAST_INSIDE, Placement, filled, sides_of
+from wsekern.planning.layout import Placement, filled, sides_of
 from wsekern.planning.limits import Limits
 from wsekern.planning.regions import Size, expert_weights, shapes_of
 from wsekern.workload.config import ModelConfig
@@ -90,7 +90,7 @@ class Search:
         self._winners = dict[int, Candidate]()
         self._rooms: dict[Candidate, Room | None] = {}
         self._chunks: dict[Candidate, tuple[Room | None, float]] = {}
-        self.judge = Judge(config, machine, service.request, self.heads, load, load.get("cached"))
+        self.judge = Judge(config, machine, service.request, self.heads, load, load.get("cached"), service.inside)
         self._judges = judges(self.judge, service.mix)
         self.bands, self.held, self.asked = (dict[Any, Any]() for _ in range(3))  # of other regions, and requests
 
@@ -267,7 +267,7 @@ class Search:
         """Of a layer on average, the least that users keep in the cache among them."""
         request, config = self.service.request, self.config
         size = PRECISIONS[self.load.get("cache_precision") or request.precision]
-        inside = max(1.0, LEAST_INSIDE * request.batch)
+        inside = max(1.0, self.service.inside * request.batch)
         kept = sum(count * mixer.cached * (min(request.shared, seen) + inside * max(0, seen - request.shared))
                    for block, count in config.kinds for mixer in block.mixers if not isinstance(mixer, Recurrent)
                    for seen in [min(request.context, mixer.reach or request.context)])
@@ -341,7 +341,8 @@ class Search:
 
     def _chunked(self, quick: QuickPlacement) -> list[QuickPlacement]:
         """The placement with prompt chunks for which it has room, its own first."""
-        found = chunked(quick, quick.unread, lambda chunk: filled(replace(quick, chunk=chunk)), self.seconds)
+        inside = self.service.inside
+        found = chunked(quick, quick.unread, lambda chunk: filled(replace(quick, chunk=chunk), inside), self.seconds)
         return [placement for placement, _ in found]
 
     def candidates(self, wafers: int) -> list[Candidate]:

@@ -16,7 +16,7 @@ from wsekern.inference.mapping import most_that
 from wsekern.machine import Machine
 from wsekern.planning.binding import Binding, binding
 from wsekern.planning.bound import Bound, bound
-from wsekern.planning.layout import Placement
+from wsekern.planning.layout import LEAST_INSIDE, Placement
 from wsekern.planning.placement import place_service
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
@@ -242,7 +242,8 @@ def plan_service(config: ModelConfig, machine: Machine, service: Service, wafers
         for users in service.user_counts():
             try:
                 placement = place_service(config, service.load(users, precision), machine, context=service.context,
-                                          users=users, wafers=count, profile=profile, **choices)
+                                          users=users, wafers=count, inside=1.0 if users == service.fewest else LEAST_INSIDE,
+                                          profile=profile, **choices)
             except BudgetError as error:
                 refusal = refusal or error
             else:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -49,11 +50,11 @@ def recorded(simulation: Simulation) -> Callable[[], object]:
     return partial(simulation.run, quiet=True)
 
 
-def of_command(words: list[str]) -> tuple[int, list[Profiled]]:
+def of_command(words: list[str], out: IO[str] | None = None) -> tuple[int, list[Profiled]]:
     """Run a command as ``wsekern sdk`` does: its exit status, and the profiles of its runs, the oldest first; none where it
-    ended before any, of which it has told."""
+    ended before any, of which it has told. What it prints goes ``out``, or where ours does."""
     with tempfile.TemporaryDirectory(prefix="wsekern-profile-") as folder:
-        status = shell.run(words, {FOLDER: folder})
+        status = shell.run(words, {FOLDER: folder}, out)
         found = _read(Path(folder))
     if not found and not status:
         raise InputError("nothing has run on the simulated wafer: no SdkRuntime was made")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import IO
 
 from wsekern.errors import InputError
 from wsekern.sdk.left import WANTED
@@ -52,8 +53,9 @@ def _script(path: Path, line: str) -> None:
     path.chmod(0o755)
 
 
-def run(command: list[str], more: dict[str, str] | None = None) -> int:
-    """Run a command with the tools, and ``more`` in its environment; its exit status."""
+def run(command: list[str], more: dict[str, str] | None = None, out: IO[str] | None = None) -> int:
+    """Run a command with the tools, and ``more`` in its environment; its exit status. What it prints goes ``out``, or where
+    ours does."""
     with tools() as environment:
         environment |= more or {}
         if _has_marks(command):
@@ -61,7 +63,7 @@ def run(command: list[str], more: dict[str, str] | None = None) -> int:
             (folder / "marks.sh").write_text(MARKS)
             environment["BASH_ENV"] = str(folder / "marks.sh")
         try:
-            return subprocess.run(command, env=environment, check=False).returncode
+            return subprocess.run(command, env=environment, stdout=out, check=False).returncode
         except FileNotFoundError:
             raise InputError(f"no command {command[0]!r}") from None
 
