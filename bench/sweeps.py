@@ -20,7 +20,7 @@ from typing import Any
 
 from beside import keep, machine_name
 
-from wsekern.output import run_and_exit
+from wsekern.output import check_target, run_and_exit
 from wsekern.sweep.axes import Range
 from wsekern.sweep.run import run
 from wsekern.sweep.spec import Plan, Spec, plan_of
@@ -78,6 +78,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=count, default=1)
     parser.add_argument("--keep", type=Path)
     asked = parser.parse_args()
+    if asked.keep:
+        check_target(asked.keep)
     plan = plan_for(asked.models, asked.points)
     times: dict[str, list[tuple[float, float]]] = {"processes": [], "dask": []}
     for number in range(asked.rounds):

@@ -179,6 +179,28 @@ cdef double real_floor(double one, double other, double *rest) noexcept:
     return floor(found) + 1.0 if found - floor(found) > 0.5 else floor(found)
 
 
+ctypedef fused Plain:
+    int64_t
+    double
+
+
+cdef inline Status compared(int op, Plain one, Plain other) noexcept:
+    cdef bint holds
+    if op == LESS:
+        holds = one < other
+    elif op == NOT_MORE:
+        holds = one <= other
+    elif op == MORE:
+        holds = one > other
+    elif op == NOT_LESS:
+        holds = one >= other
+    elif op == SAME:
+        holds = one == other
+    else:
+        holds = one != other
+    return HOLDS if holds else HOLDS_NOT
+
+
 cdef Status whole_line(const Line *line, Number *at) noexcept:
     cdef int64_t one = at[line.one].whole, other = at[line.other].whole, found
     cdef int op = line.op
@@ -201,18 +223,8 @@ cdef Status whole_line(const Line *line, Number *at) noexcept:
         at[line.to].whole = one if one >= other else other
     elif op == MIN:
         at[line.to].whole = one if one <= other else other
-    elif op == LESS:
-        return HOLDS if one < other else HOLDS_NOT
-    elif op == NOT_MORE:
-        return HOLDS if one <= other else HOLDS_NOT
-    elif op == MORE:
-        return HOLDS if one > other else HOLDS_NOT
-    elif op == NOT_LESS:
-        return HOLDS if one >= other else HOLDS_NOT
-    elif op == SAME:
-        return HOLDS if one == other else HOLDS_NOT
-    elif op == OTHER:
-        return HOLDS if one != other else HOLDS_NOT
+    else:
+        return compared(op, one, other)
     return HOLDS
 
 
@@ -237,18 +249,8 @@ cdef Status real_line(const Line *line, Number *at) noexcept:
         at[line.to].real = other if other > one else one
     elif op == MIN:
         at[line.to].real = other if other < one else one
-    elif op == LESS:
-        return HOLDS if one < other else HOLDS_NOT
-    elif op == NOT_MORE:
-        return HOLDS if one <= other else HOLDS_NOT
-    elif op == MORE:
-        return HOLDS if one > other else HOLDS_NOT
-    elif op == NOT_LESS:
-        return HOLDS if one >= other else HOLDS_NOT
-    elif op == SAME:
-        return HOLDS if one == other else HOLDS_NOT
-    elif op == OTHER:
-        return HOLDS if one != other else HOLDS_NOT
+    else:
+        return compared(op, one, other)
     return HOLDS
 
 

@@ -11,6 +11,19 @@ from wsekern.ops.local.gemm import LocalProduct
 from wsekern.program.instructions import Vector
 
 
+def assert_the_same_and_no_later(rows: LocalProduct, together: LocalProduct, precision: str, seed: int, random_tile,
+                                 assert_same_bits) -> None:
+    """Values of both engines are those of rows one by one, and clocks are equal and no later."""
+    tiles = [random_tile(seed + i, precision, 1, 2, *shape) for i, shape in enumerate(together.tiles())]
+    flow = FlowEngine("wse3", 2, 1, "silicon", precision)
+    values = flow.run(together, *tiles)
+    assert_same_bits(values, rows.reference(*tiles, flow.timing))
+    cycle = run_on_cycle_engine(together, "wse3", 2, 1, "silicon", precision, *tiles)
+    assert_same_bits(cycle.values.reshape(values.shape), values)
+    assert (cycle.clock == flow.clock).all()
+    assert sum(together.cycles(flow.timing)) <= sum(rows.cycles(flow.timing))
+
+
 @settings(max_examples=25, deadline=None)
 @given(m=st.integers(0, 9), k=st.integers(0, 6), n=st.sampled_from([0, 1, 2, 7, 30, 70]), precision=st.sampled_from(PRECISIONS),
        transposed=st.booleans(), seed=st.integers(0, 99))
@@ -19,14 +32,7 @@ def test_several_rows_in_an_instruction_are_the_same_sums(random_tile, assert_sa
         return GemmTransposed(m, n, k, together) if transposed else Gemm(m, k, n, together)
 
     rows, together = product(False), product(True)
-    tiles = [random_tile(seed + i, precision, 1, 2, *shape) for i, shape in enumerate(together.tiles())]
-    flow = FlowEngine("wse3", 2, 1, "silicon", precision)
-    values = flow.run(together, *tiles)
-    assert_same_bits(values, rows.reference(*tiles, flow.timing))
-    cycle = run_on_cycle_engine(together, "wse3", 2, 1, "silicon", precision, *tiles)
-    assert_same_bits(cycle.values.reshape(values.shape), values)
-    assert (cycle.clock == flow.clock).all()
-    assert sum(together.cycles(flow.timing)) <= sum(rows.cycles(flow.timing))
+    assert_the_same_and_no_later(rows, together, precision, seed, random_tile, assert_same_bits)
 
 
 @settings(max_examples=15, deadline=None)
@@ -34,14 +40,7 @@ def test_several_rows_in_an_instruction_are_the_same_sums(random_tile, assert_sa
        seed=st.integers(0, 99))
 def test_rows_with_matrices_of_their_own_are_the_same_sums(random_tile, assert_same_bits, m, k, n, precision, seed):
     rows, together = BatchedGemv(m, k, n), BatchedGemv(m, k, n, True)
-    tiles = [random_tile(seed + i, precision, 1, 2, *shape) for i, shape in enumerate(together.tiles())]
-    flow = FlowEngine("wse3", 2, 1, "silicon", precision)
-    values = flow.run(together, *tiles)
-    assert_same_bits(values, rows.reference(*tiles, flow.timing))
-    cycle = run_on_cycle_engine(together, "wse3", 2, 1, "silicon", precision, *tiles)
-    assert_same_bits(cycle.values.reshape(values.shape), values)
-    assert (cycle.clock == flow.clock).all()
-    assert sum(together.cycles(flow.timing)) <= sum(rows.cycles(flow.timing))
+    assert_the_same_and_no_later(rows, together, precision, seed, random_tile, assert_same_bits)
 
 
 @settings(max_examples=25, deadline=None)
