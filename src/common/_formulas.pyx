@@ -5,7 +5,7 @@ Whole numbers have 64 bits here. Where one would not fit, where a whole number h
 divisor is 0, there is no answer: the function itself is asked.
 """
 from cpython.number cimport PyIndex_Check
-from libc.math cimport ceil, copysign, floor, fmod, isfinite, rint
+from libc.math cimport ceil, copysign, floor, fmod, isfinite, pow, rint
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
@@ -18,14 +18,14 @@ cdef extern from *:
 cdef enum Op:
     ADD, SUB, MUL, FLOOR, MOD, NEGATE, MAX, MIN, LESS, NOT_MORE, MORE, NOT_LESS, SAME, OTHER,
     REALS,                  # the same of numbers that need not be whole: REALS + ADD
-    DIVIDE = 32, CEIL, ROUND, REAL, CALL
+    DIVIDE = 32, POWER, CEIL, ROUND, REAL, CALL
 
 SYMBOLS = {"+": <int>ADD, "-": <int>SUB, "*": <int>MUL, "//": <int>FLOOR, "%": <int>MOD, "neg": <int>NEGATE, "max": <int>MAX,
            "min": <int>MIN, "<": <int>LESS, "<=": <int>NOT_MORE, ">": <int>MORE, ">=": <int>NOT_LESS, "==": <int>SAME,
            "!=": <int>OTHER}
 """Operations on two numbers of a kind, or on one; a comparison that does not hold ends the list."""
-FURTHER = {"/": <int>DIVIDE, "ceil": <int>CEIL, "round": <int>ROUND, "float": <int>REAL, "call": <int>CALL}
-"""Others: a quotient, a whole number of another, another of a whole one, what a function says."""
+FURTHER = {"/": <int>DIVIDE, "**": <int>POWER, "ceil": <int>CEIL, "round": <int>ROUND, "float": <int>REAL, "call": <int>CALL}
+"""Others: a quotient, a power, a whole number of another, another of a whole one, what a function says."""
 REAL_KIND = <int>REALS
 """What the number of an operation on numbers that need not be whole is more."""
 
@@ -260,6 +260,11 @@ cdef Status further_line(const Line *line, Number *at) noexcept:
         if at[line.other].real == 0.0:
             return UNKNOWN
         at[line.to].real = at[line.one].real / at[line.other].real
+    elif line.op == POWER:
+        real = pow(at[line.one].real, at[line.other].real)
+        if not isfinite(real) or at[line.one].real <= 0.0:      # Python has errors and complex numbers there
+            return UNKNOWN
+        at[line.to].real = real
     elif line.op == REAL:
         if not -EXACT <= at[line.one].whole <= EXACT:
             return UNKNOWN
@@ -273,18 +278,17 @@ cdef Status further_line(const Line *line, Number *at) noexcept:
 
 
 cdef class Program:
-    """``lines`` (operation, number it makes, one, other) on numbers: those given, of which there are ``inputs``, then all else,
-    ``constants`` among them, by their places. The line of a call has in its third place that of the call among ``calls``:
+    """``lines`` (operation, number it makes, one, other) on numbers: those given, ``inputs`` (whether each is a whole one), then
+    all else, ``constants`` among them, by their places. The line of a call has in its third place that of the call among ``calls``:
     (:class:`Memo`, whether it says a whole number, its numbers as (place, whether whole)). ``outputs``: (place, whether
     whole) of the answer."""
     cdef Line *lines
     cdef Number *kept           # constants in their places; lent to whoever reckons
     cdef Py_ssize_t count, numbers
-    cdef int inputs
-    cdef tuple calls, outputs
+    cdef tuple inputs, calls, outputs
     cdef dict constants
 
-    def __init__(self, int inputs, Py_ssize_t numbers, list lines, dict constants, tuple calls, tuple outputs):
+    def __init__(self, tuple inputs, Py_ssize_t numbers, list lines, dict constants, tuple calls, tuple outputs):
         cdef Py_ssize_t row
         self.inputs, self.numbers, self.count = inputs, numbers, len(lines)
         self.calls, self.outputs, self.constants = calls, outputs, constants
@@ -317,14 +321,17 @@ cdef class Program:
 
     cdef object answer(self, tuple numbers):
         cdef Number *at = self.kept
-        cdef int i
+        cdef int i, kind
         self.kept = NULL                # another one may reckon while a function is asked
         if at == NULL:
             at = self.with_constants()
         try:
-            for i in range(self.inputs):
-                if put(numbers[i], at + i) != 0:
+            for i in range(<int>len(numbers)):
+                kind = put(numbers[i], at + i)
+                if kind < 0:
                     return False
+                if kind != (0 if self.inputs[i] else 1):
+                    return None
             return self.reckoned(at)
         finally:
             free(self.kept)
