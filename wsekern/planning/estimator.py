@@ -20,6 +20,7 @@ from wsekern.inference.kinds import GridFormulas, LayerKind
 from wsekern.inference.layer import arriving_steps, expert_loads, layer_steps, mixer_steps, other_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
+from wsekern.inference.programs import Programs
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.ops import AllGather, AllReduce, Broadcast, FlowEngine, Operation
@@ -272,7 +273,7 @@ class Estimator:
         if formulas is None:
             if listed not in self._lists:
                 self._lists[listed] = GridFormulas(lambda grid, tokens, slots: (
-                    self.steps(listed(grid, tokens, slots), grid.width, grid.height),))
+                    self.steps(listed(grid, tokens, slots), grid.width, grid.height),), _LOOKED_AT[listed])
             formulas = self._formulas[listed, kind] = self._lists[listed].of(kind.grid)
         return int(formulas(*numbers[:-2], *kind.blocks, *numbers[-2:])[0])
 
@@ -330,6 +331,12 @@ def _whole(grid: Grid, tokens: int, slots: int) -> Steps:
 
 def _others(grid: Grid, tokens: int, slots: int) -> Steps:
     return other_steps(grid, grid.config.blocks[0], tokens)
+
+
+_LOOKED_AT: dict[Callable[..., Steps], Callable[[Programs], Programs]] = {
+    _mixers: lambda programs: programs.of_mixers, _others: lambda programs: programs.of_others,
+    _arriving: lambda programs: programs.of_others}
+"""Choices of programs on which lists of steps depend."""
 
 
 class _Lines:
