@@ -48,6 +48,7 @@ cdef class Program:
     cdef Number *kept           # constants in their places; lent to whoever reckons
     cdef Py_ssize_t count, numbers
     cdef int inputs, found
+    cdef int64_t reals          # bits of the inputs that need not be whole
     cdef tuple memos
     cdef dict constants
     cdef Number *with_constants(self) except NULL

@@ -5,7 +5,7 @@ Whole numbers have 64 bits here. Where one would not fit, where a whole number h
 divisor is 0, there is no answer: the function itself is asked.
 """
 from cpython.number cimport PyIndex_Check
-from libc.math cimport ceil, copysign, floor, fmod, isfinite, rint
+from libc.math cimport ceil, copysign, floor, fmod, isfinite, pow, rint
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
@@ -18,14 +18,14 @@ cdef extern from *:
 cdef enum Op:
     ADD, SUB, MUL, FLOOR, MOD, NEGATE, MAX, MIN, LESS, NOT_MORE, MORE, NOT_LESS, SAME, OTHER,
     REALS,                  # the same of numbers that need not be whole: REALS + ADD
-    DIVIDE = 32, CEIL, ROUND, REAL, CALL
+    DIVIDE = 32, POWER, CEIL, ROUND, REAL, CALL
 
 SYMBOLS = {"+": <int>ADD, "-": <int>SUB, "*": <int>MUL, "//": <int>FLOOR, "%": <int>MOD, "neg": <int>NEGATE, "max": <int>MAX,
            "min": <int>MIN, "<": <int>LESS, "<=": <int>NOT_MORE, ">": <int>MORE, ">=": <int>NOT_LESS, "==": <int>SAME,
            "!=": <int>OTHER}
 """Operations on two numbers of a kind, or on one; a comparison that does not hold ends the list."""
-FURTHER = {"/": <int>DIVIDE, "ceil": <int>CEIL, "round": <int>ROUND, "float": <int>REAL, "call": <int>CALL}
-"""Others: a quotient, a whole number of another, another of a whole one, what a function says."""
+FURTHER = {"/": <int>DIVIDE, "**": <int>POWER, "ceil": <int>CEIL, "round": <int>ROUND, "float": <int>REAL, "call": <int>CALL}
+"""Others: a quotient, a power, a whole number of another, another of a whole one, what a function says."""
 REAL_KIND = <int>REALS
 """What the number of an operation on numbers that need not be whole is more."""
 
@@ -265,6 +265,11 @@ cdef Status further_line(const Line *line, Number *at) noexcept:
         if at[line.other].real == 0.0:
             return UNKNOWN
         at[line.to].real = at[line.one].real / at[line.other].real
+    elif line.op == POWER:
+        real = pow(at[line.one].real, at[line.other].real)
+        if not isfinite(real) or at[line.one].real <= 0.0:      # Python has errors and complex numbers there
+            return UNKNOWN
+        at[line.to].real = real
     elif line.op == REAL:
         if not -EXACT <= at[line.one].whole <= EXACT:
             return UNKNOWN
@@ -278,15 +283,16 @@ cdef Status further_line(const Line *line, Number *at) noexcept:
 
 
 cdef class Program:
-    """``lines`` (operation, number it makes, one, other) on numbers: those given, of which there are ``inputs``, then all else,
-    ``constants`` among them, by their places. The line of a call has in its third place that of the call among ``calls``:
-    (:class:`Memo`, whether it says a whole number, its numbers as (place, whether whole)). ``outputs``: (place, whether
+    """``lines`` (operation, number it makes, one, other) on numbers: those given, ``inputs`` (whether each is a whole one), then
+    all else, ``constants`` among them, by their places. The line of a call has in its third place that of the call among
+    ``calls``: (:class:`Memo`, whether it says a whole number, its numbers as (place, whether whole)). ``outputs``: (place, whether
     whole) of the answer."""
 
-    def __init__(self, int inputs, Py_ssize_t numbers, list lines, dict constants, tuple calls, tuple outputs):
+    def __init__(self, tuple inputs, Py_ssize_t numbers, list lines, dict constants, tuple calls, tuple outputs):
         cdef Py_ssize_t row
-        self.inputs, self.numbers, self.count, self.found = inputs, numbers, len(lines), len(outputs)
+        self.inputs, self.numbers, self.count, self.found = len(inputs), numbers, len(lines), len(outputs)
         self.constants, self.memos = constants, tuple([memo for memo, _, _ in calls])
+        self.reals = sum([1 << place for place, whole in enumerate(inputs) if not whole])
         if any([len(taken) > TAKEN for _, _, taken in calls]):
             raise OverflowError("a function takes more numbers than formulas keep")
         self.lines = <Line *>malloc(max(1, self.count) * sizeof(Line))
@@ -334,11 +340,14 @@ cdef class Program:
     cdef object answer(self, tuple numbers):
         cdef Number *at = self.lent()
         cdef Status status
-        cdef int i
+        cdef int i, kind
         try:
             for i in range(self.inputs):
-                if put(numbers[i], at + i) != 0:
+                kind = put(numbers[i], at + i)
+                if kind < 0:
                     return False
+                if kind != (self.reals >> i & 1):
+                    return None
             status = self.reckoned(at)
             if status != HOLDS:
                 return None if status == HOLDS_NOT else False
@@ -348,9 +357,12 @@ cdef class Program:
 
     cdef Status of_whole(self, const int64_t *numbers, double *found) except *:
         # The same of whole numbers.
-        cdef Number *at = self.lent()
+        cdef Number *at
         cdef Status status
         cdef int i
+        if self.reals:
+            return HOLDS_NOT
+        at = self.lent()
         try:
             for i in range(self.inputs):
                 at[i].whole = numbers[i]

@@ -20,6 +20,7 @@ from wsekern.inference.kinds import GridFormulas, LayerKind
 from wsekern.inference.layer import arriving_steps, expected_load, expert_loads, layer_steps, mixer_steps, other_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
+from wsekern.inference.programs import Programs
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.ops import AllGather, AllReduce, Broadcast, FlowEngine, Operation
@@ -234,7 +235,7 @@ class Estimator:
             def reckoned(grid: Grid, tokens: int, slots: int) -> tuple[Any, ...]:
                 found = listed(grid, tokens, slots)
                 return (self.steps(found, grid.width, grid.height) if isinstance(found, list) else found,)
-            self._lists[listed] = GridFormulas(reckoned)
+            self._lists[listed] = GridFormulas(reckoned, _LOOKED_AT[listed])
         return self._lists[listed].of(kind.grid)
 
     def _loads_of(self, kind: LayerKind, width: int, height: int, load: int, tokens: int) -> tuple[tuple[int, float], ...]:
@@ -310,6 +311,12 @@ def _whole(grid: Grid, tokens: int, slots: int) -> Steps:
 
 def _others(grid: Grid, tokens: int, slots: int) -> Steps:
     return other_steps(grid, grid.config.blocks[0], tokens)
+
+
+_LOOKED_AT: dict[Callable[..., Any], Callable[[Programs], Programs]] = {
+    _mixers: lambda programs: programs.of_mixers, _others: lambda programs: programs.of_others,
+    _expected: lambda programs: programs.of_others, _arriving: lambda programs: programs.of_others}
+"""Choices of programs on which each looks."""
 
 
 class _Lines:
