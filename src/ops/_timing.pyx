@@ -26,6 +26,7 @@ cdef class LineCosts:
     cdef Costs costs
     cdef Noted *noted           # what was found of streams that a PE takes,
     cdef LineCosts behind       # where these costs are those of a tail
+    cdef public bint notes      # whether anything is: streams are gone through anew otherwise, which is the reference
 
     def __init__(self, *, call, setup_send, setup_add, setup_receive, stage, hop, convert, stream_send, stream_add,
                  paced_add, stream_broadcast, stream_receive, paced_broadcast, sums, step_send, step_add, down,
@@ -40,6 +41,7 @@ cdef class LineCosts:
         c.link_words, c.link_frame = link
         c.output, c.sends, c.buffer, c.shallow = output, sends, buffer, min(depths)
         c.results, c.step_receive, c.flags, c.tail, c.noted = 0, 1, NULL, NULL, NULL
+        self.notes = True
         for i in range(FEEDS):
             c.depth[i] = min(depths[i], QUEUE) if i < len(depths) else 0
             c.color[i], c.length[i] = i, 0
@@ -56,14 +58,16 @@ cdef class LineCosts:
     cdef Costs with_tail(self, LineCosts tail) except *:
         """The costs with that tail or none, and what is known of streams of these."""
         cdef Costs costs = self.costs
+        if tail is not None:
+            costs.tail = &tail.costs
+        if not self.notes:
+            return costs
         if self.noted == NULL or self.behind is not tail:
             self.forget()
             self.noted, self.behind = <Noted *>calloc(1, sizeof(Noted)), tail
             if self.noted == NULL:
                 raise MemoryError
         costs.noted = self.noted
-        if tail is not None:
-            costs.tail = &tail.costs
         return costs
 
 
@@ -80,6 +84,7 @@ cdef class LineRates:
     def costs(self, int64_t elements) -> LineCosts:
         """Of so many elements."""
         cdef LineCosts found = LineCosts.__new__(LineCosts)
+        found.notes = True
         cdef Costs *c = &found.costs
         cdef int64_t sums = (elements + self.sum_packing - 1) // self.sum_packing
         cdef int64_t results = (elements + self.result_packing - 1) // self.result_packing
