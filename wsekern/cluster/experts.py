@@ -6,6 +6,7 @@ from statistics import NormalDist
 import numpy as np
 
 from wsekern.cluster.constants import constants
+from wsekern.formulas import opaque
 from wsekern.workload.popularity import popularity
 
 
@@ -17,7 +18,18 @@ def in_service(tokens: float, chosen: int, experts: int, ranks: int, mean: bool 
     busiest rank exceeds the mean by the expected maximum of normal deviates whose variance is that of the choices and of the
     placement.
     """
-    return _in_service(constants().popularity_exponent.value, tokens, chosen, experts, ranks, mean)
+    asked = constants().popularity_exponent.value, tokens, chosen, experts, ranks, mean
+    return _rows(*asked), _reached(*asked)
+
+
+@opaque
+def _rows(exponent: float, tokens: float, chosen: int, experts: int, ranks: int, mean: bool) -> float:
+    return _in_service(exponent, tokens, chosen, experts, ranks, mean)[0]
+
+
+@opaque
+def _reached(exponent: float, tokens: float, chosen: int, experts: int, ranks: int, mean: bool) -> float:
+    return _in_service(exponent, tokens, chosen, experts, ranks, mean)[1]
 
 
 @lru_cache(maxsize=65536)

@@ -1,6 +1,7 @@
 """The steps of a deployment as tables for queues, and clusters that serve traffic request by request."""
 
 from dataclasses import replace
+from functools import lru_cache
 from math import exp
 
 import numpy as np
@@ -12,7 +13,7 @@ from wsekern.cluster.families import FAMILIES
 from wsekern.cluster.layout import Deployment, memory_of
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.cluster.work import Work
-from wsekern.queueing.batching import StepCosts, interpolate
+from wsekern.queueing.batching import StepCosts
 
 DECODE_POINTS = 14
 """Numbers of decoding sequences that a table holds."""
@@ -116,10 +117,22 @@ def cache_tokens(deployment: Deployment, context: float) -> int:
 def _decode_grid(deployment: Deployment, most: float, count: int) -> NDArray[np.float64]:
     """Numbers of decoding sequences that a table of an engine holds, at most ``most``: about ``count`` in even steps of their
     logarithm, or where a machine runs compiled buckets both sides of the ends of the last ones."""
-    plain = np.unique(np.rint(np.geomspace(1.0, most, count)))
+    plain = _even_grid(most, count)
     split = ranks_of(deployment) * deployment.layout.pp
     ends = [split * end for end in FAMILIES[deployment.gpu.mechanism].buckets(deployment, most / split)][-(count // 2):]
     return np.unique([1.0, most, *(point for end in ends for point in (end, end + 1.0))]) if ends else plain
+
+
+@lru_cache(maxsize=1024)
+def _even_grid(most: float, count: int) -> NDArray[np.float64]:
+    """About ``count`` whole numbers from 1 to ``most`` in even steps of their logarithm."""
+    return _shared_by_all(np.unique(np.rint(np.geomspace(1.0, most, count))))
+
+
+def _shared_by_all(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Which nobody may write to."""
+    values.flags.writeable = False
+    return values
 
 
 def _decode_seconds(deployment: Deployment, grid: NDArray[np.float64], context: float, sampled: bool) -> NDArray[np.float64]:
@@ -131,8 +144,21 @@ def _decode_seconds(deployment: Deployment, grid: NDArray[np.float64], context: 
 def _prompt_grid(points: tuple[float, ...], longest: float, chunked: bool) -> NDArray[np.float64]:
     """``points`` that a step of a rank may hold, and the most that it holds."""
     limit = constants().step_tokens.value
-    most = limit if chunked else max(limit, longest)
-    return np.unique([*(point for point in points if point < most), most]).astype(np.float64)
+    return _up_to(points, limit if chunked else max(limit, longest))
+
+
+@lru_cache(maxsize=1024)
+def _up_to(points: tuple[float, ...], most: float) -> NDArray[np.float64]:
+    return _shared_by_all(np.unique([*(point for point in points if point < most), most]).astype(np.float64))
+
+
+@lru_cache(maxsize=4096)
+def _tokens(points: tuple[float, ...], ranks: int, stages: int, prompt: float) -> NDArray[np.float64]:
+    """Tokens of prompts of all ranks and stages, one of which holds ``points``: no two differ by their last bits."""
+    grid = np.array(points)
+    most = grid[-1] * ranks * stages
+    between = np.geomspace(min(prompt, most), most, RANK_POINTS)
+    return _shared_by_all(np.unique(np.concatenate((grid, grid * ranks * stages, between)).round(6)))
 
 
 def _prompt_table(
@@ -143,9 +169,7 @@ def _prompt_table(
     alone, together, look = (np.array(column) / pp for column in timed.T)
     if ranks * pp == 1:
         return {"prompt_grid": grid, "crowded": grid, "alone": alone, "together": together, "look": look}
-    most = grid[-1] * ranks * pp
-    between = np.geomspace(min(prompt, most), most, RANK_POINTS)
-    tokens = np.unique(np.concatenate((grid, grid * ranks * pp, between)).round(6))  # no two that differ by their last bits
+    tokens = _tokens(tuple(grid.tolist()), ranks, pp, prompt)
     shared = _shared(deployment, grid[-1])
     rank = np.array([(1.0 - shared) * rank_tokens(deployment, each, prompt) + shared * each / ranks for each in tokens])
     return {
@@ -173,7 +197,12 @@ def _prompt_point(deployment: Deployment, tokens: float, context: float) -> tupl
 
 
 def _lines(grid: NDArray[np.float64], values: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.array([interpolate(grid, values, place) for place in places])
+    """:func:`wsekern.queueing.batching.interpolate` at all ``places``."""
+    if len(grid) == 1:
+        return np.full(len(places), values[0])
+    low = np.clip(np.searchsorted(grid, places, "right") - 1, 0, len(grid) - 2)
+    share = (places - grid[low]) / (grid[low + 1] - grid[low])
+    return values[low] + (values[low + 1] - values[low]) * share
 
 
 def rank_tokens(deployment: Deployment, tokens: float, prompt: float) -> float:
@@ -188,6 +217,7 @@ def rank_tokens(deployment: Deployment, tokens: float, prompt: float) -> float:
     return prompt * max(1.0, most) if prompt > budget else min(budget, prompt * max(1.0, most))
 
 
+@lru_cache(maxsize=4096)
 def busiest(mean: float, ranks: int) -> float:
     """Expected largest of ``ranks`` Poisson counts of the same ``mean``."""
     total, term, below = 0.0, exp(-mean), 0.0
