@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from wsekern.machine import load_machine
-from wsekern.planning.candidates import Candidate, Demand
+from wsekern.planning.candidates import Candidate, Demand, with_programs
 from wsekern.planning.estimate import QuickPlacement
 from wsekern.planning.judge import Room
 from wsekern.planning.layout import filled
@@ -16,6 +16,8 @@ from wsekern.planning.search import Search
 from wsekern.workload import Request, load_config
 
 WSE3 = load_machine("wse3")
+ONE, MANY = [(Request(1024, 256), 1.0)], [(Request(3000, 256, 40), 1.0)]
+MIX = [(Request(1000, 100, 4), 1.0), (Request(5000, 200, 2), 2.0)]
 
 
 def placed(search: Search, candidate: Candidate, room: Room) -> QuickPlacement:
@@ -53,3 +55,19 @@ def test_numbers_say_of_candidates_what_placements_say(model, load):
             any_room = room or Room(chunk, chance.choice([None, 1, users]))
             seconds = search.judge.seconds(candidate, any_room, search.needed(candidate))
             assert seconds == pytest.approx(placed(search, candidate, any_room).request_seconds(), rel=1e-12)
+
+
+@pytest.mark.parametrize("model", ["llama3-8b", "gpt-oss-120b", "gemma3-27b", "deepseek-v3"])
+@pytest.mark.parametrize("mix", [ONE, MANY, MIX], ids=["one", "many", "mix"])
+def test_room_and_seconds_are_those_of_the_placement(model, mix):
+    search = search_for(load_config(model), Demand.of(mix), WSE3)
+    cuts = search._light_cuts(search.fewest(64))
+    tried = [cut for cut in cuts if search.room(cut)][::20][:3]
+    assert tried
+    for cut in (*tried, with_programs(tried[0], position_blocks=2)):
+        if search.room(cut):
+            placement = search.placement(cut)
+            assert filled(replace(placement, inside=None)).inside == placement.inside
+            assert search.score(cut) == search.seconds(placement)
+            quickest = cut._replace(any_chunk=True)
+            assert search.score(quickest) == search.seconds(search.placement(quickest)) <= search.score(cut)
