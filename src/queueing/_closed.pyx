@@ -4,6 +4,8 @@ wsekern.queueing.reference.closed, which says the same formulas in plain Python,
 """
 from libc.math cimport ceil, exp, expm1, fabs, pow, sqrt
 
+import numpy as np
+
 cdef int ROUNDS = 80            # of the search for the number of arrivals, at most
 cdef double PRECISION = 1e-10   # relative, at which it ends
 
@@ -31,6 +33,15 @@ cdef double line(const double[::1] grid, const double[::1] values, double x) noe
     low = min(max(low - 1, 0), grid.shape[0] - 2)
     share = (x - grid[low]) / (grid[low + 1] - grid[low])
     return values[low] + (values[low + 1] - values[low]) * share
+
+
+def lines(const double[::1] grid, const double[::1] values, const double[::1] places):
+    """:func:`wsekern.queueing.batching.interpolate` at all ``places``."""
+    cdef double[::1] found = np.empty(places.shape[0])
+    cdef Py_ssize_t i
+    for i in range(places.shape[0]):
+        found[i] = line(grid, values, places[i])
+    return found.base
 
 
 cdef struct State:

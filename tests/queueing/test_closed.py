@@ -7,7 +7,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from wsekern.queueing.batching import StepCosts, simulate_batching
+from wsekern.queueing._closed import lines
+from wsekern.queueing.batching import StepCosts, interpolate, simulate_batching
 from wsekern.queueing.closed import closed_queue
 from wsekern.queueing.reference import closed as reference
 from wsekern.queueing.traffic import turns
@@ -166,3 +167,11 @@ def test_the_kernel_is_the_reference(seed):
         output = 1 if random.random() < 0.1 else output
         load = engine, float(users * random.choice([1.0, 1.3])), prompt, output, think
         assert closed_queue(*load) == reference.closed_queue(*load), load
+
+
+def test_lines_at_many_places_are_those_at_each():
+    random = np.random.default_rng(5)
+    for count in (1, 2, 7):
+        grid, values = np.cumsum(random.random(count) + 0.1), random.random(count)
+        places = np.concatenate((grid, random.uniform(-1.0, grid[-1] + 1.0, 20)))
+        assert lines(grid, values, places).tolist() == [interpolate(grid, values, place) for place in places]

@@ -1,4 +1,9 @@
+import numpy as np
+from numpy.typing import NDArray
+
 from wsekern.queueing.batching import StepCosts
+
+def lines(grid: NDArray[np.float64], values: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]: ...
 
 class Turn:
     away: float

@@ -3,7 +3,8 @@
 Time is counted in steps first. ``arrivals`` prompts come in a step, as many as answers end; an answer takes a step for each
 token after the first. From the number of arrivals follow the sequences that decode, from these the seconds of a step and the
 tokens that it has left for prompts, from these the steps that prompts wait. Every user is somewhere in this cycle, which
-settles the number of arrivals (:class:`wsekern.queueing.reference.closed.Turn`). :func:`wsekern.queueing.batching.simulate_batching` runs the same queue step by step.
+settles the number of arrivals (:class:`wsekern.queueing.reference.closed.Turn` has the formulas).
+:func:`wsekern.queueing.batching.simulate_batching` runs the same queue step by step.
 """
 
 from dataclasses import dataclass
