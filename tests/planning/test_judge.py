@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from wsekern.machine import load_machine
-from wsekern.planning.candidates import Demand
+from wsekern.planning.candidates import Demand, with_programs
 from wsekern.planning.layout import filled
 from wsekern.planning.placement import search_for
 from wsekern.workload import Request, load_config
@@ -22,10 +22,10 @@ def test_room_and_seconds_are_those_of_the_placement(model, mix):
     cuts = search._light_cuts(search.fewest(64))
     tried = [cut for cut in cuts if search.room(cut)][::20][:3]
     assert tried
-    for cut in (*tried, replace(tried[0], programs=replace(tried[0].programs, position_blocks=2))):
+    for cut in (*tried, with_programs(tried[0], position_blocks=2)):
         if search.room(cut):
             placement = search.placement(cut)
             assert filled(replace(placement, inside=None)).inside == placement.inside
             assert search.score(cut) == search.seconds(placement)
-            quickest = replace(cut, any_chunk=True)
+            quickest = cut._replace(any_chunk=True)
             assert search.score(quickest) == search.seconds(search.placement(quickest)) <= search.score(cut)

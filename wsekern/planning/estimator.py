@@ -11,8 +11,6 @@ from dataclasses import fields, replace
 from functools import lru_cache, partial
 from typing import Any
 
-import numpy as np
-
 from wsekern.formulas import Formulas, Memo, attempted, is_traced, opaque
 from wsekern.inference.grid import Grid
 from wsekern.inference.halves import feed_half, mixer_half
@@ -23,9 +21,8 @@ from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.programs import Programs
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
-from wsekern.ops import AllGather, AllReduce, Broadcast, FlowEngine, Operation
-from wsekern.ops._timing import CAUSE_NAMES
-from wsekern.ops.engines.apart import time_along
+from wsekern.ops import AllGather, AllReduce, Broadcast, Operation
+from wsekern.ops.engines.apart import OneLine, time_along
 from wsekern.ops.engines.flow import TimingEngine
 from wsekern.ops.operation import Axis, LocalOperation
 from wsekern.workload.config import ModelConfig
@@ -33,53 +30,6 @@ from wsekern.workload.decoder import Mixture
 
 STEADY = 32
 """PEs of a line from which on a gather takes as long at each as at the one a frame of the link before it."""
-
-
-class _Line:
-    """One line of PEs that are all ready at once, as an operation sees it that goes along it: see
-    :class:`wsekern.ops.operation.Clocks`."""
-
-    threads = 1
-    reports = False
-
-    def __init__(self, engine: FlowEngine, axis: str, length: int) -> None:
-        self.width, self.height = (length, 1) if axis == "x" else (1, length)
-        self.precision, self.timing, self._axis, self._length = engine.precision, engine.timing, axis, length
-        self.timing_of = engine.timing_of
-        self.link_traversals = 0
-        self._clocks = np.zeros((length, len(CAUSE_NAMES)), np.int64)
-
-    @property
-    def cycles(self) -> int:
-        """When the last PE is done."""
-        return int(self._clocks.sum(axis=1).max())
-
-    def length(self, axis: str) -> int:
-        return self._length if axis == self._axis else 1
-
-    def lines(self, axis: str) -> int:
-        return 1 if axis == self._axis else self._length
-
-    def on_lines(self, axis: str, advance: Callable[[np.ndarray], None]) -> None:
-        advance(self._clocks)
-
-    def grid(self) -> np.ndarray:
-        return self._clocks.reshape(self.height, self.width, -1)
-
-    def spend(self, *, compute: int = 0, fabric: int = 0, stages: int = 0, overhead: int = 0, stream: int = 0) -> None:
-        self._clocks += np.array((compute, fabric, stages, overhead, stream), np.int64)
-
-    def synchronise(self) -> None:
-        self._clocks[:] = self._clocks[self._clocks.sum(axis=1).argmax()]
-
-    def time(self, operation: Operation) -> None:
-        operation.time(self)
-
-    def note(self, operation: Operation, reason: str) -> None:
-        """Notes are for those who read the engine's."""
-
-    def happened(self, operation: Operation, flags: int) -> None:
-        """As notes."""
 
 
 class Estimator:
@@ -156,9 +106,9 @@ class Estimator:
         if isinstance(operation, AllReduce | Broadcast):
             return operation.alone(self._engine)(width or height)
         if operation.axis is not None:
-            line = _Line(self._engine, operation.axis, width or height)
+            line = OneLine(self._engine.timing, operation.axis, width or height)
             operation.time(line)
-            return line.cycles
+            return sum(line.causes)
         engine = TimingEngine(self.machine, width or 1, height or 1, profile=self.profile, precision=self.precision)
         engine.time(operation)
         return int(engine.cycles)
