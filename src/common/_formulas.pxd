@@ -27,6 +27,7 @@ cdef struct Call:
 cdef enum Status:
     HOLDS, HOLDS_NOT, UNKNOWN
 
+cdef void whole_key(Number *key, int count, const int64_t *numbers) noexcept
 cdef double real_floor(double one, double other, double *rest) noexcept
 
 cdef class Memo:

@@ -15,11 +15,12 @@ from typing import Any
 from wsekern.inference.code import code_bytes
 from wsekern.inference.grid import Columns
 from wsekern.inference.halves import feeds_alone, has_halves, mixers_alone
+from wsekern.inference.kinds import LayerKind
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
-from wsekern.inference.region_bytes import RegionBytes
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
+from wsekern.planning._judge import RunBytes
 from wsekern.planning.breakpoints import breakpoints
 from wsekern.planning.candidates import Demand
 from wsekern.planning.estimate import QuickPlacement
@@ -27,6 +28,7 @@ from wsekern.planning.estimator import Estimator, estimator
 from wsekern.planning.head_part import with_share
 from wsekern.planning.head_room import head_room
 from wsekern.planning.layout import filled, sides_of
+from wsekern.planning.region_bytes import region_bytes
 from wsekern.planning.regions import RegionShape, pack
 from wsekern.planning.strips import Strip, Strips, dealt
 from wsekern.workload.config import ModelConfig
@@ -92,9 +94,14 @@ class Bands:
         return found
 
     @cache  # noqa: B019 - lives as long as the search that asks
-    def _bytes_of(self, part: Columns) -> RegionBytes:
+    def _bytes_of(self, part: Columns) -> RunBytes:
         """Of regions with one layer."""
-        return RegionBytes(self._grid(1, 1, 1, part))
+        return region_bytes(self._grid(1, 1, 1, part))
+
+    @cache  # noqa: B019 - lives as long as the search that asks
+    def _kinds_of(self, part: Columns) -> tuple[LayerKind, ...]:
+        """Of their layers."""
+        return self._grid(1, 1, 1, part).kinds
 
     @cache  # noqa: B019 - lives as long as the search that asks
     def _code_of_layer(self, part: Columns) -> int:
@@ -165,7 +172,7 @@ class Bands:
         """Of a token in a region, by the estimate."""
         parts: tuple[Columns, ...] = ("mixers", "feeds") if shape.feed_width else ("whole",)
         widths = (shape.width - shape.feed_width, shape.feed_width) if shape.feed_width else (shape.width,)
-        height, kinds = shape.height, [self._bytes_of(part).kinds for part in parts]
+        height, kinds = shape.height, [self._kinds_of(part) for part in parts]
         context, hidden = self.service.request.context, -(-self.config.hidden // shape.height)
         work = self._quick.kinds(kinds, widths, height, -(-context // height), self.chunk, 0, 1,
                                  max(1, -(-self._position // height))) / self.config.layers

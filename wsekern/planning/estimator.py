@@ -15,7 +15,7 @@ from wsekern.formulas import Formulas, Memo, attempted, is_traced, opaque
 from wsekern.inference.grid import Grid
 from wsekern.inference.halves import feed_half, mixer_half
 from wsekern.inference.kinds import GridFormulas, LayerKind
-from wsekern.inference.layer import arriving_steps, expert_loads, layer_steps, mixer_steps, other_steps
+from wsekern.inference.layer import arriving_steps, expected_load, expert_loads, layer_steps, mixer_steps, other_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.programs import Programs
@@ -25,11 +25,15 @@ from wsekern.ops import AllGather, AllReduce, Broadcast, Operation
 from wsekern.ops.engines.apart import OneLine, time_along
 from wsekern.ops.engines.flow import TimingEngine
 from wsekern.ops.operation import Axis, LocalOperation
+from wsekern.planning._judge import LayerCycles
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Mixture
 
 STEADY = 32
 """PEs of a line from which on a gather takes as long at each as at the one a frame of the link before it."""
+
+
+AXES: tuple[Axis, Axis] = ("x", "y")
 
 
 class Estimator:
@@ -41,16 +45,13 @@ class Estimator:
         self._known: dict[tuple[Operation, int, int], int] = {}
         self._timers: dict[Hashable, Callable[..., int]] = {}
         self._lists: dict[Hashable, GridFormulas] = {}
-        self._formulas: dict[Hashable, Formulas] = {}
-        self._layers: dict[Grid, Memo] = {}
-        self._beside: dict[Hashable, list[tuple[int, float]]] = {}
+        self._layers: dict[Grid, LayerCycles] = {}
         self._heads: dict[Mapping, int] = {}
-        self._ways: dict[Grid, Memo] = {}
         self._lines = _Lines(self)
         self._exact: dict[Hashable, float] = {}
         self._loads: dict[Hashable, tuple[tuple[int, float], ...]] = {}
         self._pairs: dict[Hashable, list[_Counted]] = {}
-        self._spread = Memo(self._timer(False, lambda elements: Broadcast(elements, "x")))
+        self.along, self.down = (Memo(self._timer(False, partial(Broadcast, axis=axis))) for axis in AXES)
 
     def operation(self, operation: Operation, width: int, height: int) -> int:
         """One operation on a grid whose PEs are ready at once."""
@@ -157,40 +158,34 @@ class Estimator:
     def kinds(self, halves: Sequence[tuple[LayerKind, ...]], widths: tuple[int, ...], height: int, most: int, chunk: int,
               load: int, tokens: int, slots: int) -> float:
         """All layers of these kinds on so many columns of mixers and of feed-forward parts, or on as many of whole layers; all
-        else as in :meth:`layer`."""
-        cycles, ways = 0.0, 0
+        else as of :class:`LayerCycles`."""
+        cycles, ways = 0.0, 0.0
         for kinds, width in zip(halves, widths, strict=True):
-            sides = width, height
-            cycles += sum([kind.count * self.layer(kind, sides, most, chunk, load, tokens, slots) for kind in kinds])
-            if len(widths) > 1:
-                ways += sum([kind.count * self.arriving(kind, sides, tokens) for kind in kinds])
+            own = 0.0
+            for kind in kinds:
+                layer = self.cycles_of(kind)
+                own += kind.count * layer(width, height, most, chunk, load, tokens, slots)
+                ways += kind.count * layer.arriving(width, height, tokens) if len(widths) > 1 else 0.0
+            cycles += own
         return ways + cycles
 
-    def layer(self, kind: LayerKind, sides: tuple[int, int], most: int, chunk: int, load: int, tokens: int,
-              slots: int) -> float:
-        """One layer on a region of ``sides`` with room for ``most`` positions in a row and ``chunk`` tokens at once, ``load``
-        as its grid has it; all regions of a size share it, however many layers they have, and all requests and chunks for which
-        its steps are the same."""
-        memo = self._layers.get(kind.grid)
-        if memo is None:
-            memo = self._layers[kind.grid] = Memo(partial(self._layer, kind))
-        return float(memo(*sides, *_seen(kind, sides[1], most, chunk), load, tokens, slots))
-
-    def _layer(self, kind: LayerKind, width: int, height: int, context: int, chunk: int, load: int, tokens: int,
-               slots: int) -> float:
-        mixers = self._listed(_mixers, kind, width, height, context, chunk, load, tokens, slots)
-        return sum([share * (mixers + cycles) for cycles, share in self._others(kind, width, height, load, tokens)])
-
-    def _others(self, kind: LayerKind, width: int, height: int, load: int, tokens: int) -> list[tuple[int, float]]:
-        """Cycles of what does not depend on the cache, and the share of each number of experts that a layer may have on the
-        fullest block of lines: the same for all contexts and chunks."""
-        key = kind.grid, width, height, load, tokens
-        found = self._beside.get(key)
+    def cycles_of(self, kind: LayerKind) -> LayerCycles:
+        """A layer of a kind: all regions that have some share it, and all requests and chunks for which its steps are the
+        same."""
+        found = self._layers.get(kind.grid)
         if found is None:
-            loads = self._loads_of(kind, width, height, load, tokens)
-            found = [(self._listed(_others, kind, width, height, 1, 1, experts, tokens, 1), share) for experts, share in loads]
-            self._beside[key] = found
+            mixers, others, expected, way = (self._formulas_of(one, kind) for one in (_mixers, _others, _expected, _arriving))
+            found = self._layers[kind.grid] = LayerCycles(mixers, others, expected, way, kind.blocks, kind.looks_back_over_all)
         return found
+
+    def _formulas_of(self, listed: Callable[[Grid, int, int], Any], kind: LayerKind) -> Formulas:
+        """Of what is ``listed`` for a grid, tokens and slots: cycles of steps, or a number."""
+        if listed not in self._lists:
+            def reckoned(grid: Grid, tokens: int, slots: int) -> tuple[Any, ...]:
+                found = listed(grid, tokens, slots)
+                return (self.steps(found, grid.width, grid.height) if isinstance(found, list) else found,)
+            self._lists[listed] = GridFormulas(reckoned, _LOOKED_AT[listed])
+        return self._lists[listed].of(kind.grid)
 
     def _loads_of(self, kind: LayerKind, width: int, height: int, load: int, tokens: int) -> tuple[tuple[int, float], ...]:
         """Numbers of experts on the fullest block of lines, each with its share of the time."""
@@ -216,25 +211,6 @@ class Estimator:
             found = self._exact[key] = sum(parts[1:], parts[0])
         return found
 
-    def _listed(self, listed: Callable[[Grid, int, int], Steps], kind: LayerKind, *numbers: int) -> int:
-        """Cycles of what ``listed`` lists for a grid, tokens and slots, by formulas in the ``numbers``: those of
-        :class:`GridFormulas`, tokens, slots."""
-        formulas = self._formulas.get((listed, kind))
-        if formulas is None:
-            if listed not in self._lists:
-                self._lists[listed] = GridFormulas(lambda grid, tokens, slots: (
-                    self.steps(listed(grid, tokens, slots), grid.width, grid.height),), _LOOKED_AT[listed])
-            formulas = self._formulas[listed, kind] = self._lists[listed].of(kind.grid)
-        return int(formulas(*numbers[:-2], *kind.blocks, *numbers[-2:])[0])
-
-    def arriving(self, kind: LayerKind, sides: tuple[int, int], tokens: int) -> int:
-        """The way of tokens to a layer in one half, on columns of ``sides``: the same for all contexts."""
-        memo = self._ways.get(kind.grid)
-        if memo is None:
-            memo = self._ways[kind.grid] = Memo(lambda width, height, tokens: self._listed(
-                _arriving, kind, width, height, 1, 1, 0, tokens, 1))
-        return int(memo(*sides, tokens))
-
     def handover(self, mapping: Mapping, tokens: int) -> int:
         """Residual stream from one region to all columns of the next one, as
         :func:`wsekern.inference.step_times.time_handover` does."""
@@ -246,12 +222,11 @@ class Estimator:
         other, up or down and over those of mixers."""
         if not stacked:
             return self.spread(elements, sum(widths))
-        along = Broadcast(-(-height // widths[0]) * elements, "y")
-        return self.operation(along, widths[0], height) + self.spread(elements, widths[0])
+        return int(self.down(0, height, -(-height // widths[0]) * elements)) + self.spread(elements, widths[0])
 
     def spread(self, elements: int, width: int) -> int:
         """So many elements over ``width`` columns."""
-        return int(self._spread(width, 0, elements))
+        return int(self.along(width, 0, elements))
 
     def head(self, mapping: Mapping) -> int:
         """One token's embedding, and from its residual stream to its logits."""
@@ -271,6 +246,10 @@ def _mixers(grid: Grid, tokens: int, slots: int) -> Steps:
     return mixer_steps(grid, grid.config.blocks[0], tokens, slots)
 
 
+def _expected(grid: Grid, tokens: int, slots: int) -> float:
+    return expected_load(grid, grid.config.blocks[0], tokens)
+
+
 def _arriving(grid: Grid, tokens: int, slots: int) -> Steps:
     return arriving_steps(grid, grid.config.blocks[0], tokens)
 
@@ -283,10 +262,10 @@ def _others(grid: Grid, tokens: int, slots: int) -> Steps:
     return other_steps(grid, grid.config.blocks[0], tokens)
 
 
-_LOOKED_AT: dict[Callable[..., Steps], Callable[[Programs], Programs]] = {
+_LOOKED_AT: dict[Callable[..., Any], Callable[[Programs], Programs]] = {
     _mixers: lambda programs: programs.of_mixers, _others: lambda programs: programs.of_others,
-    _arriving: lambda programs: programs.of_others}
-"""Choices of programs on which lists of steps depend."""
+    _expected: lambda programs: programs.of_others, _arriving: lambda programs: programs.of_others}
+"""Choices of programs on which each looks."""
 
 
 class _Lines:
