@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 from math import ceil
 
 from wsekern.errors import InputError
+from wsekern.garbage import lasting
 from wsekern.machine.machine import Machine, load_machine
 from wsekern.shown import Shown
 
@@ -28,6 +29,7 @@ LIBRARY = {"lib_div": ("divide",), "lib_exp": ("exp",), "lib_rsqrt": ("rsqrt",),
 """Functions of the software library, called element by element, and the latencies that make up one call."""
 
 
+@lasting
 @lru_cache(maxsize=1024)
 def _fraction(value: float) -> Fraction:
     """A measured number as a short fraction."""
@@ -219,6 +221,7 @@ class Timing(Shown):
         return own if wavelets <= depth else max(own, self.latency("output") + 1 + self.stream(wavelets - depth, step))
 
 
+@lasting
 @lru_cache(maxsize=128)
 def timing(machine: str, profile: str, precision: str) -> Timing:
     """The :class:`Timing` of a named machine."""
