@@ -437,3 +437,8 @@ class Formulas(Ways):
         finally:
             account.closed = True
         return tuple(_plain(one) for one in traced)
+
+
+def within(formulas: Formulas, *numbers: int) -> tuple[Any, ...]:
+    """What ``formulas`` give; as part of others that are just made, what their function does to the numbers."""
+    return formulas.function(*numbers) if any(map(is_traced, numbers)) else formulas(*numbers)

@@ -42,11 +42,17 @@ def _in_service(
     excess = 1.0
     if not mean:
         choices = rows * elsewhere * (experts - chosen) / max(experts - 1.0, 1.0)
-        placement = held * elsewhere * float(popular.var()) * tokens**2
+        placement = held * elsewhere * _variance(exponent, chosen, experts) * tokens**2
         most = rows + _greatest(ranks) * (choices + placement) ** 0.5
         excess = min(max(1.0, most), tokens * min(chosen, held)) / rows
     reached = float((1.0 - (1.0 - np.minimum(popular * excess, 1.0)) ** tokens).sum()) / ranks
     return rows * excess, reached if mean else max(1.0, reached)
+
+
+@lru_cache(maxsize=256)
+def _variance(exponent: float, chosen: int, experts: int) -> float:
+    """Of how often one expert and another are chosen."""
+    return float(popularity(exponent, chosen, experts).var())
 
 
 @lru_cache(maxsize=256)

@@ -1,8 +1,8 @@
 """The steps of a deployment as tables for queues, and clusters that serve traffic request by request."""
 
-from dataclasses import replace
 from functools import lru_cache
 from math import exp
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from wsekern.cluster.families import FAMILIES
 from wsekern.cluster.layout import Deployment, memory_of
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.cluster.work import Work
+from wsekern.queueing._closed import lines
 from wsekern.queueing.batching import StepCosts
 
 DECODE_POINTS = 14
@@ -51,7 +52,7 @@ def step_costs(
     slope = (_decode_seconds(deployment, grid, many, sampled) - base) / (many - few)
     points = _prompt_grid(PROMPT_POINTS, prompt + output, cut)
     timed = [_prompt_point(deployment, tokens, max(tokens, prompt)) for tokens in points]
-    return _costs(deployment, prompt, output, (grid, base - slope * few, slope), points, np.array(timed))
+    return _costs(deployment, prompt, prompt + output, (grid, base - slope * few, slope), points, np.array(timed))
 
 
 def turn_costs(
@@ -76,18 +77,18 @@ def turn_costs(
             step = prefill_step(deployment, 1.0, tokens, ranks=1.0)
             look = timed[-1][2] * tokens / points[len(points) - len(timed)]
             timed.append((step.seconds - 0.5 * tokens * look, step.device - 0.5 * tokens * look, look))
-    costs = _costs(deployment, unread, output, (grid, base, np.zeros(len(grid))), points, np.array(timed[::-1]))
     drafted = deployment.speculation
-    return replace(costs, cache_tokens=cache_tokens(deployment, prompt + output), cached=cached,
-                   shared=shared * ranks_of(deployment), checked=drafted.checked if drafted else 1,
-                   kept=drafted.kept if drafted else 1.0)
+    return _costs(deployment, unread, prompt + output, (grid, base, np.zeros(len(grid))), points, np.array(timed[::-1]),
+                  cached=cached, shared=shared * ranks_of(deployment), checked=drafted.checked if drafted else 1,
+                  kept=drafted.kept if drafted else 1.0)
 
 
 def _costs(
-    deployment: Deployment, prompt: float, output: float, decode: tuple[NDArray[np.float64], ...],
-    points: NDArray[np.float64], timed: NDArray[np.float64]
+    deployment: Deployment, prompt: float, context: float, decode: tuple[NDArray[np.float64], ...],
+    points: NDArray[np.float64], timed: NDArray[np.float64], **turns: Any
 ) -> StepCosts:
-    """From the columns of ``decode`` (grid, base, slope), and prompts of ``points`` tokens with the columns of ``timed``."""
+    """From the columns of ``decode`` (grid, base, slope), and prompts of ``points`` tokens with the columns of ``timed``;
+    sequences end with ``context`` tokens."""
     known, ranks = constants(), ranks_of(deployment)
     routed = routed_prompts(deployment, Work(1.0, 1.0, 0.0, prefill=True))  # which others do not wait for
     timed[:, 0] -= routed
@@ -95,9 +96,9 @@ def _costs(
         decode_grid=decode[0], decode_base=decode[1], decode_slope=decode[2],
         **_prompt_table(deployment, prompt, points, timed),
         step_tokens=int(known.step_tokens) * ranks * deployment.layout.pp,
-        cache_tokens=cache_tokens(deployment, prompt + output), sequences=int(known.scheduled_sequences) * ranks,
+        cache_tokens=cache_tokens(deployment, context), sequences=int(known.scheduled_sequences) * ranks,
         page_tokens=int(known.page_tokens), chunked=deployment.engine.chunked, stages=deployment.layout.pp,
-        request_seconds=float(deployment.engine.per_request) + routed,
+        request_seconds=float(deployment.engine.per_request) + routed, **turns,
     )
 
 
@@ -173,8 +174,8 @@ def _prompt_table(
     shared = _shared(deployment, grid[-1])
     rank = np.array([(1.0 - shared) * rank_tokens(deployment, each, prompt) + shared * each / ranks for each in tokens])
     return {
-        "prompt_grid": tokens, "crowded": rank * ranks * pp, "alone": _lines(grid, alone, rank),
-        "look": _lines(grid, look, rank), "together": _lines(grid, together, tokens / (ranks * pp)),
+        "prompt_grid": tokens, "crowded": rank * ranks * pp, "alone": lines(grid, alone, rank),
+        "look": lines(grid, look, rank), "together": lines(grid, together, tokens / (ranks * pp)),
     }
 
 
@@ -194,15 +195,6 @@ def _prompt_point(deployment: Deployment, tokens: float, context: float) -> tupl
     look = (later.device - first.device) / context
     own = 0.5 * tokens * look
     return first.seconds - own, first.device - own, look
-
-
-def _lines(grid: NDArray[np.float64], values: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """:func:`wsekern.queueing.batching.interpolate` at all ``places``."""
-    if len(grid) == 1:
-        return np.full(len(places), values[0])
-    low = np.clip(np.searchsorted(grid, places, "right") - 1, 0, len(grid) - 2)
-    share = (places - grid[low]) / (grid[low + 1] - grid[low])
-    return values[low] + (values[low + 1] - values[low]) * share
 
 
 def rank_tokens(deployment: Deployment, tokens: float, prompt: float) -> float:

@@ -6,6 +6,8 @@ from contextvars import ContextVar
 from functools import lru_cache, wraps
 from typing import Generic, ParamSpec, TypeVar
 
+from wsekern.garbage import lasting
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -22,7 +24,7 @@ class Scoped(Generic[T]):
     """
 
     def __init__(self, name: str, load: Callable[[], T]) -> None:
-        self._shipped = lru_cache(maxsize=1)(load)
+        self._shipped = lasting(lru_cache(maxsize=1)(load))
         self._replacement: ContextVar[T | None] = ContextVar(name, default=None)
 
     def __call__(self) -> T:
