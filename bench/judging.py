@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import islice, product
 from typing import Any
 
@@ -33,9 +34,10 @@ def judge_of(model: str, prompt: int = 1024, output: int = 256) -> tuple[Judge, 
         return slow, (place.width, place.height), 20
     search = search_for(config, Demand.of([(request, 1.0)]), machine)
     best = search.candidates(search.fewest(256))[0]
+    other = getattr(best, "_replace", None) or partial(replace, best)  # candidates were data classes
 
     def quick(width: int, height: int) -> Any:
-        one = replace(best, width=width, height=height)
+        one = other(width=width, height=height)
         room = search.judge.room(one, 8)
         return None if room is None else search.judge.seconds(one, room, search.needed(one))
 

@@ -201,3 +201,35 @@ def test_numbers_that_the_kernel_cannot_hold_leave_no_other_ways():
     assert formulas(3) == (9,)
     assert [formulas(1 << power)[0] for power in range(32, 60)] == [1 << 2 * power for power in range(32, 60)]
     assert len(formulas.ways) == 1
+
+
+def power(base: float, exponent: float, tokens: int) -> tuple[float, ...]:
+    """Powers of numbers that need not be whole, and of whole ones."""
+    return base ** exponent, 2.0 ** base, (base + tokens) ** 0.5, tokens ** 2, base * tokens
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 30.0), st.floats(0.0, 9.0), st.integers(0, 9)), min_size=1, max_size=9))
+def test_formulas_take_numbers_that_are_not_whole(asked):
+    formulas = Formulas(power)
+    for one in asked:
+        assert formulas(*one) == power(*one)
+
+
+def test_whole_and_other_numbers_have_ways_of_their_own():
+    formulas = Formulas(lambda one: (one + one, one / 4))
+    for one in (3, 3.0, 5, 2.5):
+        assert [(number, type(number)) for number in formulas(one)] == [(one + one, type(one)), (one / 4, float)]
+    assert len(formulas.ways) == 2
+
+
+def test_the_first_answers_are_those_of_the_function():
+    calls = []
+
+    def work(number: float) -> tuple[float]:
+        calls.append(number)
+        return (number * 2.0,)
+
+    formulas = Formulas(work, plain=2)
+    assert [formulas(number)[0] for number in (1.0, 1.0, 2.0, 2.0, 1.0)] == [2.0, 2.0, 4.0, 4.0, 2.0]
+    assert len(formulas.ways) == 1
+    assert [formulas(number)[0] for number in (5.0, 6.0)] == [10.0, 12.0] and len(calls) == 3

@@ -9,10 +9,12 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src"
 
-FOLDERS = {"common": set(), "fabric": {"common"}, "tiles": {"common"}, "ops": {"common"}, "queueing": set(), "planning": set(),
-           "program": {"common", "fabric", "tiles"}, "embed": {"common", "fabric", "program"}}
-"""What the kernels of each folder may use beside their own; the program drives the fabric, and its arithmetic is the tiles'.
-The library of ``embed`` is what needs no Python of these, without an extension."""
+FOLDERS = {"common": set(), "fabric": {"common"}, "tiles": {"common"}, "ops": {"common"}, "queueing": set(),
+           "planning": {"common", "queueing"}, "program": {"common", "fabric", "tiles"},
+           "embed": {"common", "fabric", "program"}}
+"""What the kernels of each folder may use beside their own; the program drives the fabric, and its arithmetic is the tiles';
+candidates for a placement are judged by the steady state of their line. The library of ``embed`` is what needs no Python of
+these, without an extension."""
 
 FABRIC_LAYERS = (
     {"clock", "text", "bytes"},

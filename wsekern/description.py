@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import msgspec
 
 from wsekern.errors import InputError, brief, check_source
+from wsekern.garbage import lasting
 
 Confidence = Literal["A", "B", "C", "I"]
 """A read in a primary source, B in one secondary source, C vendor marketing or recalled, I inferred."""
@@ -183,6 +184,7 @@ def check_clock(clock: float | None) -> None:
                          "faster")
 
 
+@lasting
 @lru_cache(maxsize=256)
 def _units_of(cls: type[msgspec.Struct]) -> dict[str, Unit | None]:
     """Every field of a class, with the unit of its numbers."""

@@ -1,4 +1,4 @@
-"""Functions of whole numbers as formulas, found by calling them once with numbers that keep account of what is done to them.
+"""Functions of numbers as formulas, found by calling them once with numbers that keep account of what is done to them.
 
 A list of steps, their times and the bytes of a layer depend on the sides of a grid and on few other numbers, by the same sums,
 products and quotients for most grids. :class:`Formulas` calls such a function with :class:`Traced` numbers, writes down what
@@ -40,8 +40,8 @@ class _Account:
     """What was done to some numbers: a list, each line of which makes a number in a place of its own, or asks how two compare.
     Once its formulas are made it is closed: its numbers, which caches may still hold, are plain ones from then on."""
 
-    def __init__(self, inputs: int, memos: dict[Hashable, Memo] | None = None) -> None:
-        self.inputs, self.places = inputs, inputs
+    def __init__(self, inputs: tuple[bool, ...], memos: dict[Hashable, Memo] | None = None) -> None:
+        self.inputs, self.places = inputs, len(inputs)
         self.lines: list[tuple[int | None, _Line]] = []
         self.known: dict[Hashable, int] = {}
         self.constants: dict[int, float] = {}
@@ -55,7 +55,7 @@ class _Account:
         """A number that follows from others by ``line``; the same is reckoned once."""
         if self.closed:
             return value
-        return (TracedFloat if isinstance(value, float) else TracedInt)(self, self._new(line), value, sign)
+        return _traced(self, self._new(line), value, sign)
 
     def _new(self, line: _Line) -> int:
         place = self.known.get(line)
@@ -83,7 +83,7 @@ class _Account:
 
     def line(self, symbol: str, one: Any, other: Any) -> _Line:
         """Two numbers by an operation, or ``one`` twice."""
-        real = symbol == "/" or _is_real(one) or _is_real(other)
+        real = symbol in ("/", "**") or _is_real(one) or _is_real(other)
         return symbol, real, self.at(one, real), self.at(other, real)
 
     def ask(self, symbol: str, one: Any, other: Any) -> None:
@@ -120,7 +120,7 @@ class _Account:
             self.known[key] = self._place()
             self.lines.append((self.known[key], ("call", False, len(self.calls), 0)))
             self.calls.append((memo, not isinstance(value, float), taken))
-        return value if self.closed else (TracedFloat if isinstance(value, float) else TracedInt)(self, self.known[key], value)
+        return value if self.closed else _traced(self, self.known[key], value)
 
     def _memo(self, function: Callable[..., Any], others: tuple[Any, ...]) -> Memo:
         if isinstance(function, Memo) and all(one is _NUMBER for one in others):
@@ -177,7 +177,7 @@ _OPERATIONS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[int, int], int
     "+": (operator.add, lambda one, other: one if one == other else 0),
     "-": (operator.sub, lambda one, other: one if one == -other else 0),
     "*": (operator.mul, operator.mul), "//": (operator.floordiv, operator.mul), "/": (operator.truediv, operator.mul),
-    "%": (operator.mod, lambda one, other: other),
+    "%": (operator.mod, lambda one, other: other), "**": (operator.pow, lambda one, other: max(0, one)),
 }
 """Functions, and the sign of what they give by those of what they are given."""
 
@@ -198,6 +198,9 @@ def _arithmetic(symbol: str, turned: bool = False) -> Callable[[Any, Any], Any]:
         return account.made(function(_plain(one), _plain(two)), account.line(symbol, one, two),
                                  sign_of(_sign(one), _sign(two)))
     return method
+
+
+_power, _power_of = _arithmetic("**"), _arithmetic("**", turned=True)
 
 
 class Traced:
@@ -250,10 +253,10 @@ class Traced:
         return other // self, other % self
 
     def __pow__(self, other: Any) -> Any:
-        return self.fixed() ** _plain(other)
+        return _power(self, other) if _is_real(self) or _is_real(other) else self.fixed() ** _plain(other)
 
     def __rpow__(self, other: Any) -> Any:
-        return other ** self.fixed()
+        return _power_of(self, other) if _is_real(self) or _is_real(other) else other ** self.fixed()
 
     def __neg__(self) -> Any:
         return self._by("neg", -self.value, -self.sign)
@@ -334,6 +337,10 @@ class TracedFloat(Traced):
     kind = float
 
 
+def _traced(account: _Account, place: int, value: float, sign: int = 0) -> Traced:
+    return (TracedFloat if isinstance(value, float) else TracedInt)(account, place, value, sign)
+
+
 _TRACED = (TracedInt, TracedFloat)
 _NUMBERS = (*_TRACED, int, float)
 
@@ -397,25 +404,32 @@ def _in_order(function: Callable[..., Any], arguments: tuple[Any, ...], named: d
 
 
 class Formulas(Ways):
-    """``function`` of whole numbers that are not negative, by formulas; it gives a tuple of numbers."""
+    """``function`` of numbers that are not negative, by formulas; it gives a tuple of numbers. The first ``plain`` answers
+    are its own: formulas pay where it is asked for more than they take to be written down."""
 
-    def __init__(self, function: Callable[..., tuple[Any, ...]]) -> None:
+    def __init__(self, function: Callable[..., tuple[Any, ...]], plain: int = 0) -> None:
         super().__init__()
         self.function = function
+        self._first: dict[tuple[float, ...], tuple[Any, ...]] = {}
+        self._plain = plain
         self._memos: dict[Hashable, Memo] = {}
         self._wide = False
 
-    def plainly(self, *numbers: int) -> tuple[Any, ...]:
+    def plainly(self, *numbers: float) -> tuple[Any, ...]:
         """What the function gives, where its way is known and the kernel cannot go it."""
         return self.function(*numbers)
 
-    def otherwise(self, *numbers: int) -> tuple[Any, ...]:
+    def otherwise(self, *numbers: float) -> tuple[Any, ...]:
         """What the function gives, where no formulas say it; their way is kept."""
+        if len(self._first) < self._plain:
+            if numbers not in self._first:
+                self._first[numbers] = self.function(*numbers)
+            return self._first[numbers]
         if self._wide or len(self.ways) >= MAX_WAYS:
             return self.function(*numbers)
-        account = _Account(len(numbers), self._memos)
+        account = _Account(tuple(not isinstance(one, float) for one in numbers), self._memos)
         try:
-            traced = self.function(*(TracedInt(account, place, number, 1) for place, number in enumerate(numbers)))
+            traced = self.function(*(_traced(account, place, number, 1) for place, number in enumerate(numbers)))
             self.ways.insert(0, account.compiled(traced))
         except OverflowError:
             self._wide = True                                           # of more bits than the kernel's
@@ -423,3 +437,8 @@ class Formulas(Ways):
         finally:
             account.closed = True
         return tuple(_plain(one) for one in traced)
+
+
+def within(formulas: Formulas, *numbers: int) -> tuple[Any, ...]:
+    """What ``formulas`` give; as part of others that are just made, what their function does to the numbers."""
+    return formulas.function(*numbers) if any(map(is_traced, numbers)) else formulas(*numbers)

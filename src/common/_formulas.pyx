@@ -5,7 +5,7 @@ Whole numbers have 64 bits here. Where one would not fit, where a whole number h
 divisor is 0, there is no answer: the function itself is asked.
 """
 from cpython.number cimport PyIndex_Check
-from libc.math cimport ceil, copysign, floor, fmod, isfinite, rint
+from libc.math cimport ceil, copysign, floor, fmod, isfinite, pow, rint
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
@@ -18,31 +18,18 @@ cdef extern from *:
 cdef enum Op:
     ADD, SUB, MUL, FLOOR, MOD, NEGATE, MAX, MIN, LESS, NOT_MORE, MORE, NOT_LESS, SAME, OTHER,
     REALS,                  # the same of numbers that need not be whole: REALS + ADD
-    DIVIDE = 32, CEIL, ROUND, REAL, CALL
+    DIVIDE = 32, POWER, CEIL, ROUND, REAL, CALL
 
 SYMBOLS = {"+": <int>ADD, "-": <int>SUB, "*": <int>MUL, "//": <int>FLOOR, "%": <int>MOD, "neg": <int>NEGATE, "max": <int>MAX,
            "min": <int>MIN, "<": <int>LESS, "<=": <int>NOT_MORE, ">": <int>MORE, ">=": <int>NOT_LESS, "==": <int>SAME,
            "!=": <int>OTHER}
 """Operations on two numbers of a kind, or on one; a comparison that does not hold ends the list."""
-FURTHER = {"/": <int>DIVIDE, "ceil": <int>CEIL, "round": <int>ROUND, "float": <int>REAL, "call": <int>CALL}
-"""Others: a quotient, a whole number of another, another of a whole one, what a function says."""
+FURTHER = {"/": <int>DIVIDE, "**": <int>POWER, "ceil": <int>CEIL, "round": <int>ROUND, "float": <int>REAL, "call": <int>CALL}
+"""Others: a quotient, a power, a whole number of another, another of a whole one, what a function says."""
 REAL_KIND = <int>REALS
 """What the number of an operation on numbers that need not be whole is more."""
 
 cdef int64_t EXACT = 1LL << 53      # whole numbers up to it are exact among the others
-
-cdef enum:
-    TAKEN = 8               # numbers of a function at most
-
-cdef union Number:
-    int64_t whole
-    double real
-
-cdef struct Line:
-    int op, to, one, other
-
-cdef enum Status:
-    HOLDS, HOLDS_NOT, UNKNOWN
 
 
 cdef int put(object value, Number *to) except -2:
@@ -61,11 +48,6 @@ cdef int put(object value, Number *to) except -2:
 
 cdef class Memo:
     """A function of numbers without side effects, asked once for each."""
-    cdef readonly object function
-    cdef Number *rows           # of each answer: kinds of its numbers, these, and itself
-    cdef signed char *kinds     # of the answers: 0 none, 1 whole, 2 another
-    cdef Py_ssize_t room, used
-
     def __init__(self, function):
         self.function = function
 
@@ -92,6 +74,21 @@ cdef class Memo:
             self.keep(key, answer, kind + 1)
             return said
         return answer.whole if kind == 1 else answer.real
+
+    cdef double of_whole(self, int count, const int64_t *numbers) except? -1.0:
+        # The same of whole numbers.
+        cdef Number key[2 + TAKEN]
+        cdef Number answer
+        cdef int kind, i
+        whole_key(key, count, numbers)
+        kind = self.find(key, &answer)
+        if kind == 0:
+            said = self.function(*[numbers[i] for i in range(count)])
+            kind = put(said, &answer) + 1
+            if kind == 0:
+                return said
+            self.keep(key, answer, kind)
+        return <double>answer.whole if kind == 1 else answer.real
 
     cdef int find(self, const Number *key, Number *answer) noexcept:
         # The kind of an answer that is known, or 0.
@@ -161,6 +158,14 @@ cdef int fill(Number *key, tuple numbers) except -1:
             return 0
         key[0].whole |= (1 + kind) << (2 * i)
     return 1
+
+
+cdef void whole_key(Number *key, int count, const int64_t *numbers) noexcept:
+    cdef int i
+    key[0].whole = 0
+    for i in range(TAKEN):
+        key[1 + i].whole = numbers[i] if i < count else 0
+        key[0].whole |= (1 << 2 * i) if i < count else 0
 
 
 cdef double real_floor(double one, double other, double *rest) noexcept:
@@ -260,6 +265,11 @@ cdef Status further_line(const Line *line, Number *at) noexcept:
         if at[line.other].real == 0.0:
             return UNKNOWN
         at[line.to].real = at[line.one].real / at[line.other].real
+    elif line.op == POWER:
+        real = pow(at[line.one].real, at[line.other].real)
+        if not isfinite(real) or at[line.one].real <= 0.0:      # Python has errors and complex numbers there
+            return UNKNOWN
+        at[line.to].real = real
     elif line.op == REAL:
         if not -EXACT <= at[line.one].whole <= EXACT:
             return UNKNOWN
@@ -273,32 +283,34 @@ cdef Status further_line(const Line *line, Number *at) noexcept:
 
 
 cdef class Program:
-    """``lines`` (operation, number it makes, one, other) on numbers: those given, of which there are ``inputs``, then all else,
-    ``constants`` among them, by their places. The line of a call has in its third place that of the call among ``calls``:
-    (:class:`Memo`, whether it says a whole number, its numbers as (place, whether whole)). ``outputs``: (place, whether
+    """``lines`` (operation, number it makes, one, other) on numbers: those given, ``inputs`` (whether each is a whole one), then
+    all else, ``constants`` among them, by their places. The line of a call has in its third place that of the call among
+    ``calls``: (:class:`Memo`, whether it says a whole number, its numbers as (place, whether whole)). ``outputs``: (place, whether
     whole) of the answer."""
-    cdef Line *lines
-    cdef Number *kept           # constants in their places; lent to whoever reckons
-    cdef Py_ssize_t count, numbers
-    cdef int inputs
-    cdef tuple calls, outputs
-    cdef dict constants
 
-    def __init__(self, int inputs, Py_ssize_t numbers, list lines, dict constants, tuple calls, tuple outputs):
+    def __init__(self, tuple inputs, Py_ssize_t numbers, list lines, dict constants, tuple calls, tuple outputs):
         cdef Py_ssize_t row
-        self.inputs, self.numbers, self.count = inputs, numbers, len(lines)
-        self.calls, self.outputs, self.constants = calls, outputs, constants
+        self.inputs, self.numbers, self.count, self.found = len(inputs), numbers, len(lines), len(outputs)
+        self.constants, self.memos = constants, tuple([memo for memo, _, _ in calls])
+        self.reals = sum([1 << place for place, whole in enumerate(inputs) if not whole])
         if any([len(taken) > TAKEN for _, _, taken in calls]):
             raise OverflowError("a function takes more numbers than formulas keep")
         self.lines = <Line *>malloc(max(1, self.count) * sizeof(Line))
-        if self.lines == NULL:
+        self.calls = <Call *>malloc(max(1, len(calls)) * sizeof(Call))
+        self.outputs = <Place *>malloc(max(1, self.found) * sizeof(Place))
+        if self.lines == NULL or self.calls == NULL or self.outputs == NULL:
             raise MemoryError
         for row in range(self.count):
             self.lines[row].op, self.lines[row].to, self.lines[row].one, self.lines[row].other = lines[row]
+        for row in range(len(calls)):
+            put_call(self.calls + row, calls[row][1], calls[row][2])
+        put_places(self.outputs, outputs)
         self.kept = self.with_constants()
 
     def __dealloc__(self):
         free(self.lines)
+        free(self.calls)
+        free(self.outputs)
         free(self.kept)
 
     cdef Number *with_constants(self) except NULL:
@@ -311,31 +323,62 @@ cdef class Program:
                 raise OverflowError("a whole number has more than 64 bits")
         return at
 
+    cdef Number *lent(self) except NULL:
+        # Room for all numbers, which is to be given back: another one may reckon while a function is asked.
+        cdef Number *at = self.kept
+        self.kept = NULL
+        return at if at != NULL else self.with_constants()
+
+    cdef void give_back(self, Number *at) noexcept:
+        free(self.kept)
+        self.kept = at
+
     def __call__(self, *numbers):
         """The answer; None where the lines do not hold, False where it is not known."""
         return self.answer(numbers)
 
     cdef object answer(self, tuple numbers):
-        cdef Number *at = self.kept
-        cdef int i
-        self.kept = NULL                # another one may reckon while a function is asked
-        if at == NULL:
-            at = self.with_constants()
+        cdef Number *at = self.lent()
+        cdef Status status
+        cdef int i, kind
         try:
             for i in range(self.inputs):
-                if put(numbers[i], at + i) != 0:
+                kind = put(numbers[i], at + i)
+                if kind < 0:
                     return False
-            return self.reckoned(at)
+                if kind != (self.reals >> i & 1):
+                    return None
+            status = self.reckoned(at)
+            if status != HOLDS:
+                return None if status == HOLDS_NOT else False
+            return tuple([said(at, self.outputs + i) for i in range(self.found)])
         finally:
-            free(self.kept)
-            self.kept = at
+            self.give_back(at)
 
-    cdef object reckoned(self, Number *at):
-        cdef const Line *line
-        cdef Py_ssize_t row
+    cdef Status of_whole(self, const int64_t *numbers, double *found) except *:
+        # The same of whole numbers.
+        cdef Number *at
         cdef Status status
-        for row in range(self.count):
-            line = self.lines + row
+        cdef int i
+        if self.reals:
+            return HOLDS_NOT
+        at = self.lent()
+        try:
+            for i in range(self.inputs):
+                at[i].whole = numbers[i]
+            status = self.reckoned(at)
+            if status == HOLDS:
+                for i in range(self.found):
+                    found[i] = as_real(at, self.outputs + i)
+            return status
+        finally:
+            self.give_back(at)
+
+    cdef Status reckoned(self, Number *at) except *:
+        cdef const Line *line = self.lines
+        cdef const Line *end = line + self.count
+        cdef Status status
+        while line < end:
             if line.op < REALS:
                 status = whole_line(line, at)
             elif line.op < DIVIDE:
@@ -345,38 +388,57 @@ cdef class Program:
             else:
                 status = further_line(line, at)
             if status != HOLDS:
-                return None if status == HOLDS_NOT else False
-        return tuple([at[<Py_ssize_t>place].whole if whole else at[<Py_ssize_t>place].real for place, whole in self.outputs])
+                return status
+            line += 1
+        return HOLDS
 
     cdef Status asked(self, const Line *line, Number *at) except *:
-        cdef Memo memo
-        cdef tuple numbers
+        cdef const Call *call = self.calls + line.one
+        cdef Memo memo = <Memo>self.memos[line.one]
         cdef Number key[2 + TAKEN]
-        cdef int kind, i = 0
-        cdef bint said_whole
-        memo, said_whole, numbers = self.calls[line.one]
-        key[0].whole = 0
+        cdef int kind, i
+        key[0].whole = call.kinds
         for i in range(TAKEN):
-            key[1 + i].whole = 0
-        i = 0
-        for place, whole in numbers:
-            key[1 + i] = at[<Py_ssize_t>place]
-            key[0].whole |= <int64_t>(1 if whole else 2) << (2 * i)
-            i += 1
+            if i < call.count:
+                key[1 + i] = at[call.taken[i].at]
+            else:
+                key[1 + i].whole = 0
         kind = memo.find(key, at + line.to)
         if kind == 0:
-            said = memo.function(*[at[<Py_ssize_t>place].whole if whole else at[<Py_ssize_t>place].real
-                                   for place, whole in numbers])
-            kind = put(said, at + line.to) + 1
+            answer = memo.function(*[said(at, call.taken + i) for i in range(call.count)])
+            kind = put(answer, at + line.to) + 1
             if kind == 0:
                 return UNKNOWN
             memo.keep(key, at[line.to], kind)
-        return HOLDS if kind == (1 if said_whole else 2) else HOLDS_NOT
+        return HOLDS if kind == (1 if call.whole else 2) else HOLDS_NOT
+
+
+cdef object said(const Number *at, const Place *place):
+    return at[place.at].whole if place.whole else at[place.at].real
+
+
+cdef inline double as_real(const Number *at, const Place *place) noexcept:
+    return <double>at[place.at].whole if place.whole else at[place.at].real
+
+
+cdef int put_places(Place *to, tuple places) except -1:
+    cdef int i
+    for i in range(<int>len(places)):
+        to[i].at, to[i].whole = places[i]
+    return 0
+
+
+cdef int put_call(Call *call, bint whole, tuple taken) except -1:
+    cdef int i
+    call.count, call.whole, call.kinds = len(taken), whole, 0
+    put_places(call.taken, taken)
+    for i in range(call.count):
+        call.kinds |= <int64_t>(1 if call.taken[i].whole else 2) << (2 * i)
+    return 0
 
 
 cdef class Ways:
     """A function of numbers by the first of some :class:`Program` that holds for them, which comes to be the first."""
-    cdef public list ways
 
     def __init__(self):
         self.ways = []
@@ -392,3 +454,28 @@ cdef class Ways:
                 self.ways.insert(0, self.ways.pop(place))
             return self.plainly(*numbers) if found is False else found
         return self.otherwise(*numbers)
+
+    cdef int of_whole(self, int count, const int64_t *numbers, int wanted, double *found) except -1:
+        # So many numbers that the function gives of whole ones, as such that need not be whole.
+        cdef Py_ssize_t place
+        cdef Program program
+        cdef Status status
+        cdef int i
+        for place in range(len(self.ways)):
+            program = <Program>self.ways[place]
+            if program.inputs != count or program.found != wanted:
+                raise ValueError(f"formulas of {program.inputs} numbers give {program.found}")
+            status = program.of_whole(numbers, found)
+            if status == HOLDS_NOT:
+                continue
+            if place:
+                self.ways.insert(0, self.ways.pop(place))
+            if status == HOLDS:
+                return 0
+            answer = self.plainly(*[numbers[i] for i in range(count)])
+            break
+        else:
+            answer = self.otherwise(*[numbers[i] for i in range(count)])
+        for i in range(wanted):
+            found[i] = answer[i]
+        return 0

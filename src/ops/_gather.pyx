@@ -20,7 +20,7 @@ cdef class GatherCosts:
         c.step_send = c.step_add = pace
         c.output, c.sends, c.buffer, c.down = output, depth, buffer, down
         c.depth[0] = c.shallow = takes
-        c.flags, c.tail = NULL, NULL
+        c.flags, c.tail, c.noted = NULL, NULL, NULL
 
 
 cdef void hand_on(int64_t *pe, GatherCosts gather, Costs *costs, Message message, int64_t hops, int64_t words,

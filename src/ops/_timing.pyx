@@ -8,10 +8,11 @@ later), so the clock of PE (y, x) stays row[y] + column[x] and one line stands f
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, malloc
 
-from wsekern.ops.alike cimport Alike, Streams, chain_alike, joined, streamed, sum_of
+from wsekern.ops.alike cimport Alike, Streams, chain_alike, sum_of
 from wsekern.ops.feeds cimport (
     CAUSES, COMPUTE, CONTENDED, EARLY, FABRIC, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, SHALLOW, STAGES, TURNED, STREAM, Costs, Message,
     Path, Sum, add_sum, arrive, at_call, call, later, load, on_link, own_clock, plus, queued, receive, send, send_sum, store)
+from wsekern.ops.noted cimport Noted
 from wsekern.ops.streams cimport gather
 
 HELD_FLAG, CONTENDED_FLAG, TURNED_FLAG, EARLY_FLAG = <int>HELD, <int>CONTENDED, <int>TURNED, <int>EARLY
@@ -23,8 +24,9 @@ CAUSE_NAMES = tuple([_NAMES[cause] for cause in range(CAUSES)])    # a list: gen
 cdef class LineCosts:
     """Whole-cycle constants of one operation: see wsekern.machine.timing for how each follows from the machine."""
     cdef Costs costs
-    cdef Alike *alike           # what is known of PEs that are all ready at once,
+    cdef Noted *noted           # what was found of streams that a PE takes,
     cdef LineCosts behind       # where these costs are those of a tail
+    cdef public bint notes      # whether anything is: streams are gone through anew otherwise, which is the reference
 
     def __init__(self, *, call, setup_send, setup_add, setup_receive, stage, hop, convert, stream_send, stream_add,
                  paced_add, stream_broadcast, stream_receive, paced_broadcast, sums, step_send, step_add, down,
@@ -38,7 +40,8 @@ cdef class LineCosts:
         c.stream_broadcast, c.stream_receive, c.paced_broadcast = stream_broadcast, stream_receive, paced_broadcast
         c.link_words, c.link_frame = link
         c.output, c.sends, c.buffer, c.shallow = output, sends, buffer, min(depths)
-        c.results, c.step_receive, c.flags, c.tail = 0, 1, NULL, NULL
+        c.results, c.step_receive, c.flags, c.tail, c.noted = 0, 1, NULL, NULL, NULL
+        self.notes = True
         for i in range(FEEDS):
             c.depth[i] = min(depths[i], QUEUE) if i < len(depths) else 0
             c.color[i], c.length[i] = i, 0
@@ -47,19 +50,25 @@ cdef class LineCosts:
         self.forget()
 
     cdef void forget(self) noexcept:
-        if self.alike != NULL:
-            free(self.alike.noted)
-            free(self.alike)
-            self.alike = NULL
+        if self.noted != NULL:
+            free(self.noted.numbers)
+            free(self.noted)
+            self.noted = NULL
 
-    cdef Alike *known_with(self, LineCosts tail) except NULL:
-        """What is known of PEs that are all ready at once, with that tail or none."""
-        if self.alike == NULL or self.behind is not tail:
+    cdef Costs with_tail(self, LineCosts tail) except *:
+        """The costs with that tail or none, and what is known of streams of these."""
+        cdef Costs costs = self.costs
+        if tail is not None:
+            costs.tail = &tail.costs
+        if not self.notes:
+            return costs
+        if self.noted == NULL or self.behind is not tail:
             self.forget()
-            self.alike, self.behind = <Alike *>calloc(1, sizeof(Alike)), tail
-            if self.alike == NULL:
+            self.noted, self.behind = <Noted *>calloc(1, sizeof(Noted)), tail
+            if self.noted == NULL:
                 raise MemoryError
-        return self.alike
+        costs.noted = self.noted
+        return costs
 
 
 cdef class LineRates:
@@ -75,6 +84,7 @@ cdef class LineRates:
     def costs(self, int64_t elements) -> LineCosts:
         """Of so many elements."""
         cdef LineCosts found = LineCosts.__new__(LineCosts)
+        found.notes = True
         cdef Costs *c = &found.costs
         cdef int64_t sums = (elements + self.sum_packing - 1) // self.sum_packing
         cdef int64_t results = (elements + self.result_packing - 1) // self.result_packing
@@ -213,14 +223,17 @@ cdef void streams_of(Chains *all, int level, Py_ssize_t member, Streams *streams
 
 cdef Sum passed_on(Chains *all, int level, Py_ssize_t member, const Sum *incoming, int64_t hops) noexcept nogil:
     # What a member of a level passes on to the next: its own sum and the `incoming` one.
+    cdef int64_t ready[CAUSES]
     cdef int64_t *pe
     cdef Streams streams
     cdef Sum out
     streams.count = 0
     streams_of(all, level, member, &streams)
     if all.alike != NULL:
-        return passed_alike(all, &streams, incoming, hops)
-    pe = all.line + place_of(all, level, member) * CAUSES
+        pe = ready
+        at_call(pe, all.costs)
+    else:
+        pe = all.line + place_of(all, level, member) * CAUSES
     if all.complete and streams.count and not incoming.head.sent:
         gather(pe, all.costs, streams.sum, streams.hops, streams.count, NULL, NULL)
         streams.count = 0
@@ -229,30 +242,8 @@ cdef Sum passed_on(Chains *all, int level, Py_ssize_t member, const Sum *incomin
         gather(pe, all.costs, streams.sum, streams.hops, streams.count, &out, NULL)
     else:
         send_sum(pe, all.costs, &out)
-    return out
-
-
-cdef Sum passed_alike(Chains *all, const Streams *own, const Sum *incoming, int64_t hops) noexcept nogil:
-    # The same of a PE that was ready at once with all others.
-    cdef int64_t pe[CAUSES]
-    cdef Streams streams = own[0]
-    cdef Sum out
-    cdef int64_t done
-    add_stream(&streams, incoming[0], hops)
-    if own.count and incoming.head.sent:
-        done = joined(all.alike, own, &streams, all.costs, &out)
-    elif own.count and not all.complete:
-        done = streamed(all.alike, own, all.costs, &out)
-    else:
-        at_call(pe, all.costs)
-        if incoming.head.sent:
-            add_sum(pe, all.costs, incoming[0], hops, &out)
-        else:
-            if own.count:
-                pe[<int>STREAM] += streamed(all.alike, own, all.costs, NULL) - own_clock(pe)
-            send_sum(pe, all.costs, &out)
-        done = own_clock(pe)
-    all.latest = max(all.latest, done)
+    if all.alike != NULL:
+        all.latest = max(all.latest, own_clock(pe))
     return out
 
 
@@ -316,20 +307,18 @@ cdef int64_t allreduce_once(Chains *all) noexcept nogil:
 def allreduce_alone(Py_ssize_t length, tuple groups, bint complete, LineCosts costs, LineCosts tail=None) -> int:
     """Cycles of :func:`allreduce_line` on a line of ``length`` PEs that are all ready at once: those that are alike are
     reckoned once."""
-    cdef Costs c = costs.costs
+    cdef Costs c = costs.with_tail(tail)
     cdef int64_t found = -1
     cdef Py_ssize_t k
-    cdef Chains all
-    if tail is not None:
-        c.tail = &tail.costs
-    all = chains_on(&c, length, groups, complete)
+    cdef Chains all = chains_on(&c, length, groups, complete)
+    cdef Alike alike
     if length > 1:
-        all.alike = costs.known_with(tail)
-        all.alike.chain = <Sum *>malloc((length // all.members[1] + 2) * sizeof(Sum))
-        if all.alike.chain == NULL:
+        alike.chain = <Sum *>malloc((length // all.members[1] + 2) * sizeof(Sum))
+        if alike.chain == NULL:
             raise MemoryError
+        all.alike = &alike
         found = allreduce_once(&all)
-        free(all.alike.chain)
+        free(alike.chain)
         all.alike = NULL
     if found < 0:
         all.line = <int64_t *>malloc(max(1, length) * CAUSES * sizeof(int64_t))
@@ -352,10 +341,8 @@ def allreduce_line(int64_t[:, ::1] line, Py_ssize_t segment, tuple groups, bint 
     one multicast; ``complete``: whether a sum is complete before it begins the chain of the next level; ``tail``: of the words
     that follow. Returns what happened (flags)."""
     cdef Py_ssize_t k, begin, count = line.shape[0]
-    cdef Costs c = costs.costs
+    cdef Costs c = costs.with_tail(tail)
     cdef Chains all
-    if tail is not None:
-        c.tail = &tail.costs
     cdef int flags = 0
     c.flags = &flags
     call(&line[0, 0], &c, count)
@@ -363,8 +350,7 @@ def allreduce_line(int64_t[:, ::1] line, Py_ssize_t segment, tuple groups, bint 
         begin = k * segment
         all = chains_on(&c, min(segment, count - begin), groups, complete)
         all.line = &line[begin, 0]
-        with nogil:
-            allreduce_segment(&all)
+        allreduce_segment(&all)         # by one thread at a time, for what is noted
     if max(groups, default=1) > 1 and flags & <int>SHALLOW:     # middle PEs take so many streams that the result has no deep queue
         flags |= <int>HELD
     return flags

@@ -3,6 +3,8 @@
 # _timing.pyx, compiled into it: inline functions, no module of their own. What takes several streams is there.)
 from libc.stdint cimport INT64_MAX, int64_t
 
+from wsekern.ops.noted cimport Noted
+
 cdef enum:
     CAUSES = 5
     QUEUE = 16          # more than any input queue holds
@@ -61,6 +63,7 @@ cdef struct Costs:
     int64_t buffer, shallow     # words in a router, in the shallowest input queue
     int *flags                  # takes what happened, see Flag; or NULL
     const Costs *tail           # of the words that follow in another format, by instructions of their own; or NULL
+    Noted *noted                # what was found of streams that one PE takes, where all PEs have these costs; or NULL
 
 
 cdef inline Path load(const int64_t *pe) noexcept nogil:

@@ -1,11 +1,12 @@
 # cython: language_level=3
 # One PE that takes several streams of words one after the other, cycle by cycle. (Bodies of _timing.pyx, compiled into it.)
 from libc.stdint cimport INT64_MAX, int64_t
+from libc.string cimport memcpy
 
 from wsekern.ops.feeds cimport (
     COMPUTE, EARLY, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, STREAM, TURNED, Costs, Feed, Path, Sum, add_sum, arrive, drained, grant,
     in_turn, later, load, may_go, may_run, next_turn, on_link, plus, put_on_ramp, run_word, see_next, store, until_others)
-
+from wsekern.ops.noted cimport Key, find_place, found_at, new_place
 
 cdef struct Round:
     # How far the stream is at which the core is, and what its next cycles depend on.
@@ -126,6 +127,70 @@ cdef inline int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t 
             cycle = max(cycle, min(wake, before.cycle + length) if looks else wake)
 
 
+cdef inline void key_of_feeds(Key *key, const Feed *feed, int count, const Costs *costs, int64_t ready, int64_t origin) noexcept nogil:
+    # Of streams that a core takes, counted from `origin`, when the first of their words is in the router.
+    cdef int64_t *end = key.number
+    cdef int i
+    end[0], end[1] = count, max(0, ready - origin)
+    end += 2
+    for i in range(count):
+        end[0], end[1], end[2] = feed[i].first - origin, feed[i].last - origin, feed[i].step
+        end += 3
+        if costs.tail != NULL:
+            end[0], end[1], end[2] = feed[i].tail_first - origin, feed[i].tail_last - origin, feed[i].tail_step
+            end += 3
+    find_place(key, end - key.number)
+
+
+cdef inline int64_t take_again(Feed *feed, int count, const Costs *costs, int64_t ready) noexcept nogil:
+    # As take_all; the same streams take the same cycles whenever the first of them comes, and are gone through once. The streams
+    # stay as they were, but for when their elements were taken.
+    cdef Feed gone[FEEDS]
+    cdef int64_t origin = INT64_MAX, end
+    cdef int64_t lost[4 + FEEDS]
+    cdef int64_t *found
+    cdef int i, flags = 0
+    cdef Key key
+    cdef Costs own
+    for i in range(count):
+        origin = min(origin, feed[i].first)
+    key_of_feeds(&key, feed, count, costs, ready, origin)
+    found = found_at(costs.noted, &key)
+    if found == NULL:
+        own = costs[0]
+        own.flags = &flags
+        memcpy(gone, feed, count * sizeof(Feed))
+        end = take_all(gone, count, &own, ready)
+        found = new_place(costs.noted, &key, 4 + count)
+        if found == NULL:       # no memory for it
+            found = lost
+        found[0], found[1] = end - origin, flags
+        found[2], found[3] = gone[count - 1].head_end - origin, gone[count - 1].tail_began - origin
+        for i in range(count):
+            found[4 + i] = gone[i].began - origin
+    if costs.flags != NULL:
+        costs.flags[0] |= <int>found[1]
+    feed[count - 1].head_end, feed[count - 1].tail_began = found[2] + origin, found[3] + origin
+    for i in range(count):
+        feed[i].began = found[4 + i] + origin
+    return found[0] + origin
+
+
+cdef inline int64_t take_noted(Feed *feed, int count, const Costs *costs, int64_t ready) noexcept nogil:
+    # As take_all; a last stream that comes when the core is done with all others is one of its own.
+    cdef int64_t end = 0
+    cdef int i
+    if costs.noted == NULL:
+        return take_all(feed, count, costs, ready)
+    for i in range(count - 1):
+        end = max(end, max(feed[i].last, feed[i].tail_last))
+    if count > 1 and feed[count - 1].first > end:
+        end = take_again(feed, count - 1, costs, ready)
+        if feed[count - 1].first > end:
+            return take_again(feed + count - 1, 1, costs, end + 1 + costs.setup_add)
+    return take_again(feed, count, costs, ready)
+
+
 cdef inline Path feeds_of(Feed *feed, const Costs *costs, const Sum *sums, const int64_t *hops, int count, Path path) noexcept nogil:
     # Streams on their way into a core; the path to the latest of their first words.
     cdef Path arrival
@@ -139,6 +204,7 @@ cdef inline Path feeds_of(Feed *feed, const Costs *costs, const Sum *sums, const
         feed[i].head = costs.length[i] if costs.length[i] else costs.sums
         feed[i].words, feed[i].sent, feed[i].taken = feed[i].head, 0, 0
         feed[i].credits, feed[i].color = costs.depth[i], costs.color[i]
+        feed[i].tail_began = feed[i].tail_last = feed[i].last
         if costs.tail != NULL:
             feed[i].words += costs.tail.sums
             feed[i].tail_first = arrive(sums[i].tail, costs, hops[i]).clock - costs.down
@@ -162,7 +228,7 @@ cdef inline void gather(int64_t *pe, const Costs *costs, const Sum *sums, const 
         add_sum(pe, costs, sums[0], hops[0], out)
         return
     path = feeds_of(feed, costs, sums, hops, count, own)
-    end = take_all(feed, count, costs, own.clock)
+    end = take_noted(feed, count, costs, own.clock)
     if out != NULL:
         end = max(end, drained(costs, feed[count - 1].began, costs.sums, costs.step_add))
     if waits != NULL:

@@ -35,8 +35,9 @@ def test_a_layer_is_its_mixers_and_the_others_whatever_the_context(model, blocks
         block = kind.block
         for tokens, slots in ((1, 1), (1, 12), (8, 5)):
             whole = operations(layer_steps(one, block, tokens, slots))
-            others = other_steps(replace(one, context=1, chunk=1), block, tokens)
-            assert whole == operations(mixer_steps(one, block, tokens, slots)) + operations(others)
+            others = other_steps(replace(one, context=1, chunk=1, programs=one.programs.of_others), block, tokens)
+            mixers = mixer_steps(replace(one, programs=one.programs.of_mixers), block, tokens, slots)
+            assert whole == operations(mixers) + operations(others)
             if kind.looks_back_over_all:
                 plainest = replace(one, context=min(one.slots, blocks) * one.height, chunk=1)
                 assert operations(layer_steps(plainest, block, tokens, slots)) == whole

@@ -32,7 +32,7 @@ def score(one: Candidate) -> float:
 
 
 def wider(one: Candidate) -> list[Candidate]:
-    return [one, *(replace(one, width=width) for width in range(one.width + 8, 241, 8))]
+    return [one, *(one._replace(width=width) for width in range(one.width + 8, 241, 8))]
 
 
 def test_the_quickest_number_of_columns_is_found_from_the_best_region_and_from_cuts():

@@ -1,12 +1,16 @@
 """The closed queue in closed form: beside the same queue step by step, and its laws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from wsekern.queueing.batching import StepCosts, simulate_batching
+from wsekern.queueing._closed import lines
+from wsekern.queueing.batching import StepCosts, interpolate, simulate_batching
 from wsekern.queueing.closed import closed_queue
+from wsekern.queueing.reference import closed as reference
 from wsekern.queueing.traffic import turns
 
 
@@ -148,3 +152,26 @@ def test_shared_tokens_leave_room_for_more_users():
     tight = {"cache_tokens": 20_000, "cached": 1800}
     own, shared = (closed_queue(costs(**tight, shared=kept), 64, 200, 100) for kept in (0, 1800))
     assert shared.decoding_users > 3 * own.decoding_users and shared.requests_per_second > own.requests_per_second
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_kernel_is_the_reference(seed):
+    """To the bit, also where drafts are checked, parts of prompts are cached, and pipelines have stages."""
+    random = np.random.default_rng(seed)
+    for engine, users, prompt, output, think in random_settings(60, seed):
+        if random.random() < 0.4:
+            cached, stages = float(random.integers(0, prompt)), int(random.integers(1, 5))
+            engine = replace(engine, checked=4, kept=2.2, cached=cached, stages=stages)
+        if random.random() < 0.2:
+            engine = replace(engine, cache_tokens=int(prompt * users * random.random()) + 4096)
+        output = 1 if random.random() < 0.1 else output
+        load = engine, float(users * random.choice([1.0, 1.3])), prompt, output, think
+        assert closed_queue(*load) == reference.closed_queue(*load), load
+
+
+def test_lines_at_many_places_are_those_at_each():
+    random = np.random.default_rng(5)
+    for count in (1, 2, 7):
+        grid, values = np.cumsum(random.random(count) + 0.1), random.random(count)
+        places = np.concatenate((grid, random.uniform(-1.0, grid[-1] + 1.0, 20)))
+        assert lines(grid, values, places).tolist() == [interpolate(grid, values, place) for place in places]

@@ -3,6 +3,7 @@
 from functools import lru_cache
 from itertools import groupby
 
+from wsekern.cluster.hardware import load_gpu
 from wsekern.garbage import forget
 from wsekern.machine import load_machine
 from wsekern.planning.estimator import estimator
@@ -22,6 +23,12 @@ def test_what_this_package_keeps_is_forgotten_and_nothing_else():
     forget()
     assert estimator(load_machine("wse3"), "silicon", "fp16") is not before
     assert other.cache_info().currsize == 1
+
+
+def test_what_all_models_share_lasts():
+    machine, gpu = load_machine("wse3"), load_gpu("h100")
+    forget()
+    assert load_machine("wse3") is machine and load_gpu("h100") is gpu
 
 
 def test_a_process_forgets_when_another_model_is_one_too_many(monkeypatch):

@@ -93,9 +93,10 @@ def _powers(most: int) -> list[int]:
     return [2**exponent for exponent in range(max(1, most).bit_length())]
 
 
-def _laid_out(deployment: Deployment) -> Iterator[Deployment]:
+@kept_while_shipped(maxsize=64)
+def _laid_out(deployment: Deployment) -> tuple[Deployment, ...]:
     """``deployment`` in every layout."""
-    return (replace(deployment, layout=layout) for layout in layouts(deployment.model, deployment.cluster))
+    return tuple(replace(deployment, layout=layout) for layout in layouts(deployment.model, deployment.cluster))
 
 
 def sweep(

@@ -17,6 +17,7 @@ from wsekern.cluster.parameters import BEST
 from wsekern.cluster.precision import Precision
 from wsekern.cluster.scoped import Scoped
 from wsekern.description import Quantity, Unit, check_units
+from wsekern.garbage import lasting
 
 Scale = Annotated[Quantity, Unit("ratio", 0.01, 100.0)]
 
@@ -77,6 +78,7 @@ def efficiency_of(gpu: Gpu, engine: Engine, precision: Precision) -> Efficiency 
     return _efficiency_of(efficiencies(), gpu.family, engine.kernels, engine.year, precision.part(experts=True)[1])
 
 
+@lasting
 @lru_cache(maxsize=1024)
 def _efficiency_of(
     known: Efficiencies, family: str, products: tuple[str, ...], year: str, arithmetic: str
@@ -95,6 +97,7 @@ def _efficiency_of(
     return min(own, key=distance)
 
 
+@lasting
 @lru_cache(maxsize=64)
 def _best(entries: tuple[Efficiency, ...]) -> Efficiency:
     """The most favorable of each number: a bound, not an engine."""

@@ -9,6 +9,7 @@ from wsekern.cluster.hardware import Gpu
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.parts import parts_of
 from wsekern.cluster.work import StepTime, Work
+from wsekern.formulas import largest
 
 
 def charge_engine(deployment: Deployment, step: StepTime, work: Work) -> None:
@@ -39,7 +40,7 @@ def host(deployment: Deployment, step: StepTime, work: Work) -> float:
     """Scheduling of a step and of its sequences; an engine that works ahead shows only what is longer than the kernels."""
     engine = deployment.engine
     seconds = float(engine.per_step) + float(engine.per_sequence) * work.sequences * deployment.layout.dp
-    return max(0.0, seconds - step.device) if engine.overlapped else seconds
+    return largest(0.0, seconds - step.device) if engine.overlapped else seconds
 
 
 def _quantises_exchanges(deployment: Deployment) -> bool:
@@ -109,7 +110,7 @@ def launches(deployment: Deployment, step: StepTime, work: Work) -> float:
     without CUDA graphs."""
     if deployment.engine.graphs and not work.prefill:
         return 0.0
-    return max(0.0, step.kernels * _host_scale(deployment) * float(deployment.engine.launch) - step.device)
+    return largest(0.0, step.kernels * _host_scale(deployment) * float(deployment.engine.launch) - step.device)
 
 
 def routed_prompts(deployment: Deployment, work: Work) -> float:

@@ -18,9 +18,11 @@ from wsekern.cluster.layout import Deployment
 from wsekern.cluster.part_assumptions import part_assumptions
 from wsekern.cluster.precision import Precision
 from wsekern.description import Quantity
+from wsekern.garbage import lasting
 from wsekern.workload.config import ModelConfig
 
 
+@lasting
 @lru_cache(maxsize=4)
 def measured_points(phase: str) -> tuple[list[dict[str, Any]], np.ndarray]:
     """(points of ``phase`` with this model's error, their coordinates as rows of four logarithms)."""
@@ -29,6 +31,7 @@ def measured_points(phase: str) -> tuple[list[dict[str, Any]], np.ndarray]:
     return points, np.array([point["coordinates"] for point in points], float).reshape(-1, 4)
 
 
+@lasting
 @lru_cache(maxsize=1)
 def measured_precisions() -> frozenset[tuple[str, str]]:
     """(GPU, precision) of every measured point; fp16 counts as bf16."""
@@ -48,6 +51,7 @@ def coordinates(
     return log2(model.active_parameters * precision.weight), log2(batch), log2(context), log2(gpus)
 
 
+@lasting
 @lru_cache(maxsize=256)
 def _penalties(phase: str, gpu: str, family: str, routed: bool, engine: str, costs: tuple[float, ...]) -> np.ndarray:
     """What each point's GPU, kind of model and engine add to its distance."""
@@ -121,6 +125,7 @@ ASSUMED = ("peak", "memory", "array", "devices", "between")
 """Parts of a description whose assumed numbers a prediction names, beside the power and the wires."""
 
 
+@lasting
 @lru_cache(maxsize=64)
 def _assumed(gpu: Gpu) -> tuple[str, ...]:
     """A sentence with the numbers that the file of ``gpu`` assumes, if any."""

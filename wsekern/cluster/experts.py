@@ -6,6 +6,7 @@ from statistics import NormalDist
 import numpy as np
 
 from wsekern.cluster.constants import constants
+from wsekern.formulas import opaque
 from wsekern.workload.popularity import popularity
 
 
@@ -17,7 +18,18 @@ def in_service(tokens: float, chosen: int, experts: int, ranks: int, mean: bool 
     busiest rank exceeds the mean by the expected maximum of normal deviates whose variance is that of the choices and of the
     placement.
     """
-    return _in_service(constants().popularity_exponent.value, tokens, chosen, experts, ranks, mean)
+    asked = constants().popularity_exponent.value, tokens, chosen, experts, ranks, mean
+    return _rows(*asked), _reached(*asked)
+
+
+@opaque
+def _rows(exponent: float, tokens: float, chosen: int, experts: int, ranks: int, mean: bool) -> float:
+    return _in_service(exponent, tokens, chosen, experts, ranks, mean)[0]
+
+
+@opaque
+def _reached(exponent: float, tokens: float, chosen: int, experts: int, ranks: int, mean: bool) -> float:
+    return _in_service(exponent, tokens, chosen, experts, ranks, mean)[1]
 
 
 @lru_cache(maxsize=65536)
@@ -30,11 +42,17 @@ def _in_service(
     excess = 1.0
     if not mean:
         choices = rows * elsewhere * (experts - chosen) / max(experts - 1.0, 1.0)
-        placement = held * elsewhere * float(popular.var()) * tokens**2
+        placement = held * elsewhere * _variance(exponent, chosen, experts) * tokens**2
         most = rows + _greatest(ranks) * (choices + placement) ** 0.5
         excess = min(max(1.0, most), tokens * min(chosen, held)) / rows
     reached = float((1.0 - (1.0 - np.minimum(popular * excess, 1.0)) ** tokens).sum()) / ranks
     return rows * excess, reached if mean else max(1.0, reached)
+
+
+@lru_cache(maxsize=256)
+def _variance(exponent: float, chosen: int, experts: int) -> float:
+    """Of how often one expert and another are chosen."""
+    return float(popularity(exponent, chosen, experts).var())
 
 
 @lru_cache(maxsize=256)

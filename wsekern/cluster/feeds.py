@@ -2,6 +2,7 @@
 
 from wsekern.cluster.operators import Operators
 from wsekern.cluster.work import StepTime
+from wsekern.formulas import largest
 from wsekern.workload.decoder import FeedForward, Mixture
 
 
@@ -36,7 +37,7 @@ def _experts(ops: Operators, tokens: float, feed: Mixture) -> StepTime:
     if feed.shared is not None:
         dense(ops, shared, tokens, feed.shared, "shared")
         if ops.engine.side_stream:
-            shared.fixed = max(0.0, shared.fixed - routed.device)
+            shared.fixed = largest(0.0, shared.fixed - routed.device)
     routed.add(shared)
     if feed.dense is not None:
         dense(ops, routed, tokens, feed.dense)

@@ -17,6 +17,7 @@ import msgspec
 from wsekern.cluster.constants import constants
 from wsekern.description import Listing, Quantity, Unit, load_description
 from wsekern.errors import InputError
+from wsekern.garbage import lasting
 from wsekern.shown import Shown
 
 Flops = Annotated[Quantity, Unit("FLOP/s", 1)]
@@ -244,6 +245,7 @@ class Gpu(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_
         raise InputError(f"{self.name} has no tensor peak for {precision}")
 
 
+@lasting
 @lru_cache(maxsize=256)
 def _arithmetics(peak: Peak) -> frozenset[str]:
     return frozenset(name for name, value in msgspec.structs.asdict(peak).items() if value is not None)
@@ -312,6 +314,7 @@ class Cluster(Shown):
         return self.count * float(self.gpu.price.per_hour)
 
 
+@lasting
 @lru_cache(maxsize=1024)
 def timed(cluster: Cluster) -> Cluster:
     """``cluster`` as far as times and memory go: prices and power, which change neither, are the same for all."""
@@ -331,6 +334,7 @@ def bundled_gpus() -> list[str]:
     return sorted(_bundled())
 
 
+@lasting
 @lru_cache(maxsize=1)
 def _bundled() -> dict[str, Gpu]:
     folder = files("wsekern.cluster") / "data" / "machines"
@@ -338,18 +342,21 @@ def _bundled() -> dict[str, Gpu]:
     return {gpu.name: gpu for gpu in known}
 
 
+@lasting
 @lru_cache(maxsize=1)
 def _names() -> dict[str, str]:
     """Bundled GPU of every name and alias."""
     return {name: key for key, gpu in _bundled().items() for name in (key, *gpu.aliases)}
 
 
+@lasting
 @lru_cache(maxsize=1)
 def _undescribed() -> dict[str, str]:
     """Why machines known by name are not here."""
     return msgspec.toml.decode((files("wsekern.cluster") / "data" / "undescribed.toml").read_text(), type=dict[str, str])
 
 
+@lasting
 @lru_cache(maxsize=1)
 def _racks() -> dict[str, Gpu]:
     return {name: gpu for gpu in _bundled().values() for name in gpu.racks}
@@ -361,6 +368,7 @@ def family_gpu(gpu: Gpu) -> Gpu | None:
     return _family_gpu(gpu.family, gpu.fallback)
 
 
+@lasting
 @lru_cache(maxsize=256)
 def _family_gpu(family: str, fallback: str) -> Gpu | None:
     typical = {known.family: known for known in _bundled().values() if known.typical}
@@ -395,6 +403,7 @@ def _named(name: str) -> Gpu | None:
     return next((_in_mode(known, each) for each in known.modes if each.name == mode), None) if known else None
 
 
+@lasting
 @lru_cache(maxsize=64)
 def _in_mode(gpu: Gpu, mode: Mode) -> Gpu:
     """``gpu`` with slower cores and memory, and less power."""

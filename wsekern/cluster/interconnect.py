@@ -7,6 +7,7 @@ from wsekern.cluster.hardware import Cluster, Gpu
 from wsekern.cluster.kernels import WIRE, collective
 from wsekern.cluster.parameters import kernel_fit
 from wsekern.cluster.topology import Mesh, Switch, Topology, Torus, ring_seconds, slice_shape
+from wsekern.formulas import smallest
 
 
 def collective_seconds(
@@ -23,7 +24,7 @@ def collective_seconds(
         link = float(gpu.link.bandwidth)
         if gpu.interconnect.kind == "mesh":  # the wires to chips that take part
             link *= (inside - 1) / max(1, cluster.domain - 1)
-        total = min(float(collective(fit, operation, inside, message, link)) for fit in fits)
+        total = smallest(*(collective(fit, operation, inside, message, link) for fit in fits))
     nodes = -(-ranks // inside)
     if nodes > 1:
         rounds = WIRE[operation] * (nodes - 1)

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from wsekern.formulas import smallest
+
 Number = Any
 """A float, or a numpy array of them."""
 
@@ -101,7 +103,13 @@ def collective(parameters: dict[str, float], operation: str, ranks: Number, mess
     wire = WIRE[operation] * share * message / (parameters["links"] * bandwidth)
     direct = (ranks - 1.0) * message / (parameters["direct"] * bandwidth)
     ring = parameters["extra"] + wire + parameters["ramp"] * (MICRO * wire) ** 0.5
-    return parameters["fixed"] + parameters["rank"] * (ranks - 1.0) + np.minimum(direct, ring)
+    return parameters["fixed"] + parameters["rank"] * (ranks - 1.0) + _least(direct, ring)
+
+
+def _least(one: Number, other: Number) -> Number:
+    """The smaller of both, element by element."""
+    many = isinstance(one, np.ndarray) or isinstance(other, np.ndarray)
+    return np.minimum(one, other) if many else smallest(one, other)
 
 
 def elementwise(parameters: dict[str, float], moved: Number, bandwidth: float) -> Parts:

@@ -1,6 +1,7 @@
 """How a model lies on a cluster (degrees of parallelism), a deployment of it, and the memory that takes."""
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from wsekern.cluster.constants import constants
@@ -8,6 +9,7 @@ from wsekern.cluster.engine import Engine
 from wsekern.cluster.hardware import Cluster, Gpu
 from wsekern.cluster.parts import common_heads, parts_of
 from wsekern.cluster.precision import Precision
+from wsekern.cluster.scoped import kept_while_shipped
 from wsekern.errors import BudgetError, InputError
 from wsekern.shown import Shown, Tabled
 from wsekern.workload.config import ModelConfig
@@ -72,12 +74,21 @@ class Deployment(Shown):
         object.__setattr__(self, "precision", self.precision.on(self.gpu.arithmetics))
         object.__setattr__(self, "engine", self.engine.on(self.gpu.mechanism))
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Reckoned once, because deployments are keys of many caches."""
+        return hash((self.model, self.cluster, self.layout, self.precision, self.engine, self.speculation))
+
     @property
     def gpu(self) -> Gpu:
         """The kind of GPU."""
         return self.cluster.gpu
 
 
+@lru_cache(maxsize=256)
 def weight_bytes(model: ModelConfig, precision: Precision) -> tuple[float, float]:
     """(bytes of all routed experts, bytes of everything else) of the whole model."""
     mixtures = parts_of(model).mixtures
@@ -110,6 +121,7 @@ PLAIN = Laid()
 """Nothing filled up, one device a chip."""
 
 
+@kept_while_shipped(maxsize=4096)
 def cache_bytes(model: ModelConfig, precision: Precision, context: float, tp: int = 1, laid: Laid = PLAIN) -> float:
     """Cached bytes of one sequence on one chip of a tensor-parallel group, all layers of the model: of the tokens that each
     looks back over, compressed ones, and states.

@@ -1,7 +1,8 @@
 """The steps of a deployment as tables for queues, and clusters that serve traffic request by request."""
 
-from dataclasses import replace
+from functools import lru_cache
 from math import exp
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,8 @@ from wsekern.cluster.families import FAMILIES
 from wsekern.cluster.layout import Deployment, memory_of
 from wsekern.cluster.step import decode_step, prefill_step
 from wsekern.cluster.work import Work
-from wsekern.queueing.batching import StepCosts, interpolate
+from wsekern.queueing._closed import lines
+from wsekern.queueing.batching import StepCosts
 
 DECODE_POINTS = 14
 """Numbers of decoding sequences that a table holds."""
@@ -50,7 +52,7 @@ def step_costs(
     slope = (_decode_seconds(deployment, grid, many, sampled) - base) / (many - few)
     points = _prompt_grid(PROMPT_POINTS, prompt + output, cut)
     timed = [_prompt_point(deployment, tokens, max(tokens, prompt)) for tokens in points]
-    return _costs(deployment, prompt, output, (grid, base - slope * few, slope), points, np.array(timed))
+    return _costs(deployment, prompt, prompt + output, (grid, base - slope * few, slope), points, np.array(timed))
 
 
 def turn_costs(
@@ -75,18 +77,18 @@ def turn_costs(
             step = prefill_step(deployment, 1.0, tokens, ranks=1.0)
             look = timed[-1][2] * tokens / points[len(points) - len(timed)]
             timed.append((step.seconds - 0.5 * tokens * look, step.device - 0.5 * tokens * look, look))
-    costs = _costs(deployment, unread, output, (grid, base, np.zeros(len(grid))), points, np.array(timed[::-1]))
     drafted = deployment.speculation
-    return replace(costs, cache_tokens=cache_tokens(deployment, prompt + output), cached=cached,
-                   shared=shared * ranks_of(deployment), checked=drafted.checked if drafted else 1,
-                   kept=drafted.kept if drafted else 1.0)
+    return _costs(deployment, unread, prompt + output, (grid, base, np.zeros(len(grid))), points, np.array(timed[::-1]),
+                  cached=cached, shared=shared * ranks_of(deployment), checked=drafted.checked if drafted else 1,
+                  kept=drafted.kept if drafted else 1.0)
 
 
 def _costs(
-    deployment: Deployment, prompt: float, output: float, decode: tuple[NDArray[np.float64], ...],
-    points: NDArray[np.float64], timed: NDArray[np.float64]
+    deployment: Deployment, prompt: float, context: float, decode: tuple[NDArray[np.float64], ...],
+    points: NDArray[np.float64], timed: NDArray[np.float64], **turns: Any
 ) -> StepCosts:
-    """From the columns of ``decode`` (grid, base, slope), and prompts of ``points`` tokens with the columns of ``timed``."""
+    """From the columns of ``decode`` (grid, base, slope), and prompts of ``points`` tokens with the columns of ``timed``;
+    sequences end with ``context`` tokens."""
     known, ranks = constants(), ranks_of(deployment)
     routed = routed_prompts(deployment, Work(1.0, 1.0, 0.0, prefill=True))  # which others do not wait for
     timed[:, 0] -= routed
@@ -94,9 +96,9 @@ def _costs(
         decode_grid=decode[0], decode_base=decode[1], decode_slope=decode[2],
         **_prompt_table(deployment, prompt, points, timed),
         step_tokens=int(known.step_tokens) * ranks * deployment.layout.pp,
-        cache_tokens=cache_tokens(deployment, prompt + output), sequences=int(known.scheduled_sequences) * ranks,
+        cache_tokens=cache_tokens(deployment, context), sequences=int(known.scheduled_sequences) * ranks,
         page_tokens=int(known.page_tokens), chunked=deployment.engine.chunked, stages=deployment.layout.pp,
-        request_seconds=float(deployment.engine.per_request) + routed,
+        request_seconds=float(deployment.engine.per_request) + routed, **turns,
     )
 
 
@@ -116,10 +118,22 @@ def cache_tokens(deployment: Deployment, context: float) -> int:
 def _decode_grid(deployment: Deployment, most: float, count: int) -> NDArray[np.float64]:
     """Numbers of decoding sequences that a table of an engine holds, at most ``most``: about ``count`` in even steps of their
     logarithm, or where a machine runs compiled buckets both sides of the ends of the last ones."""
-    plain = np.unique(np.rint(np.geomspace(1.0, most, count)))
+    plain = _even_grid(most, count)
     split = ranks_of(deployment) * deployment.layout.pp
     ends = [split * end for end in FAMILIES[deployment.gpu.mechanism].buckets(deployment, most / split)][-(count // 2):]
     return np.unique([1.0, most, *(point for end in ends for point in (end, end + 1.0))]) if ends else plain
+
+
+@lru_cache(maxsize=1024)
+def _even_grid(most: float, count: int) -> NDArray[np.float64]:
+    """About ``count`` whole numbers from 1 to ``most`` in even steps of their logarithm."""
+    return _shared_by_all(np.unique(np.rint(np.geomspace(1.0, most, count))))
+
+
+def _shared_by_all(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Which nobody may write to."""
+    values.flags.writeable = False
+    return values
 
 
 def _decode_seconds(deployment: Deployment, grid: NDArray[np.float64], context: float, sampled: bool) -> NDArray[np.float64]:
@@ -131,8 +145,21 @@ def _decode_seconds(deployment: Deployment, grid: NDArray[np.float64], context: 
 def _prompt_grid(points: tuple[float, ...], longest: float, chunked: bool) -> NDArray[np.float64]:
     """``points`` that a step of a rank may hold, and the most that it holds."""
     limit = constants().step_tokens.value
-    most = limit if chunked else max(limit, longest)
-    return np.unique([*(point for point in points if point < most), most]).astype(np.float64)
+    return _up_to(points, limit if chunked else max(limit, longest))
+
+
+@lru_cache(maxsize=1024)
+def _up_to(points: tuple[float, ...], most: float) -> NDArray[np.float64]:
+    return _shared_by_all(np.unique([*(point for point in points if point < most), most]).astype(np.float64))
+
+
+@lru_cache(maxsize=4096)
+def _tokens(points: tuple[float, ...], ranks: int, stages: int, prompt: float) -> NDArray[np.float64]:
+    """Tokens of prompts of all ranks and stages, one of which holds ``points``: no two differ by their last bits."""
+    grid = np.array(points)
+    most = grid[-1] * ranks * stages
+    between = np.geomspace(min(prompt, most), most, RANK_POINTS)
+    return _shared_by_all(np.unique(np.concatenate((grid, grid * ranks * stages, between)).round(6)))
 
 
 def _prompt_table(
@@ -143,14 +170,12 @@ def _prompt_table(
     alone, together, look = (np.array(column) / pp for column in timed.T)
     if ranks * pp == 1:
         return {"prompt_grid": grid, "crowded": grid, "alone": alone, "together": together, "look": look}
-    most = grid[-1] * ranks * pp
-    between = np.geomspace(min(prompt, most), most, RANK_POINTS)
-    tokens = np.unique(np.concatenate((grid, grid * ranks * pp, between)).round(6))  # no two that differ by their last bits
+    tokens = _tokens(tuple(grid.tolist()), ranks, pp, prompt)
     shared = _shared(deployment, grid[-1])
     rank = np.array([(1.0 - shared) * rank_tokens(deployment, each, prompt) + shared * each / ranks for each in tokens])
     return {
-        "prompt_grid": tokens, "crowded": rank * ranks * pp, "alone": _lines(grid, alone, rank),
-        "look": _lines(grid, look, rank), "together": _lines(grid, together, tokens / (ranks * pp)),
+        "prompt_grid": tokens, "crowded": rank * ranks * pp, "alone": lines(grid, alone, rank),
+        "look": lines(grid, look, rank), "together": lines(grid, together, tokens / (ranks * pp)),
     }
 
 
@@ -172,10 +197,6 @@ def _prompt_point(deployment: Deployment, tokens: float, context: float) -> tupl
     return first.seconds - own, first.device - own, look
 
 
-def _lines(grid: NDArray[np.float64], values: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.array([interpolate(grid, values, place) for place in places])
-
-
 def rank_tokens(deployment: Deployment, tokens: float, prompt: float) -> float:
     """Tokens on the busiest rank where ``tokens`` of prompts of this length are new in a step of the engine: each prompt lies
     on one rank, chosen by chance unless the engine balances."""
@@ -188,6 +209,7 @@ def rank_tokens(deployment: Deployment, tokens: float, prompt: float) -> float:
     return prompt * max(1.0, most) if prompt > budget else min(budget, prompt * max(1.0, most))
 
 
+@lru_cache(maxsize=4096)
 def busiest(mean: float, ranks: int) -> float:
     """Expected largest of ``ranks`` Poisson counts of the same ``mean``."""
     total, term, below = 0.0, exp(-mean), 0.0

@@ -5,6 +5,7 @@ from math import inf
 from wsekern.cluster.constants import constants
 from wsekern.cluster.operators import Operators
 from wsekern.cluster.work import AttentionShape, StepTime, Work
+from wsekern.formulas import largest
 from wsekern.workload.decoder import Attention, Indexer, LatentAttention, Mixer, Recurrent
 
 SCANNED = ("mamba", "rg_lru", "short_convolution")
@@ -76,7 +77,7 @@ def _recurrent(ops: Operators, step: StepTime, work: Work, mixer: Recurrent) -> 
         _matrix(ops, step, m, inputs, outputs, mixer)
     state, tail = mixer.state / tp, mixer.kernel * mixer.convolved / tp
     chunked = work.prefill and mixer.kind not in SCANNED
-    chunks = max(1.0, work.tokens / work.sequences / known.linear_chunk.value) if chunked else 1.0
+    chunks = largest(1.0, work.tokens / work.sequences / known.linear_chunk.value) if chunked else 1.0
     passes = chunks * float(ops.engine.state_passes) if chunked else 1.0
     through = max(mixer.convolved, 2 * mixer.key_size + mixer.value_size) + 2 * mixer.value_size  # in, gate and out
     moved = 2.0 * work.sequences * (known.state_bytes.value * state * passes + 2.0 * tail) + m * 4.0 * through / tp
@@ -85,7 +86,7 @@ def _recurrent(ops: Operators, step: StepTime, work: Work, mixer: Recurrent) -> 
     fixed, memory, excess = ops.family.recurrent(moved, flops)
     share = 0.5 * bool(mixer.convolved) + 0.5 * bool(mixer.state)  # the convolution is one kernel, the state another
     parts = (share * (float(ops.engine.linear) * fixed + known.linear_fixed.value), memory, excess)
-    ops.charge(step, "kv", parts, flops, max(moved / ops.bandwidth, flops / rate))
+    ops.charge(step, "kv", parts, flops, largest(moved / ops.bandwidth, flops / rate))
 
 
 def _matrix(ops: Operators, step: StepTime, m: float, inputs: int, outputs: int, mixer: Recurrent) -> None:

@@ -10,6 +10,7 @@ from wsekern.cluster.kernels import Parts
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.precision import Format
 from wsekern.cluster.work import AttentionShape, StepTime, Work, causal_pairs
+from wsekern.formulas import largest
 from wsekern.workload.decoder import Indexer, Mixture
 
 WIDE: Format = (2.0, "bf16", 2.0)
@@ -37,9 +38,9 @@ class Operators:
     ) -> None:
         """``count`` kernels of ``parts`` seconds; streaming goes to the cause ``stream``, ``work`` are the FLOP of one."""
         fixed, memory, excess = parts
-        step.fixed += count * self.scale * float(fixed)
-        setattr(step, stream, getattr(step, stream) + count * float(memory))
-        step.compute += count * float(excess)
+        step.fixed += count * self.scale * fixed
+        setattr(step, stream, getattr(step, stream) + count * memory)
+        step.compute += count * excess
         step.kernels += count
         step.flops += count * work
         step.roofline += count * roofline
@@ -51,8 +52,8 @@ class Operators:
         weight, arithmetic, activation = form
         parts, peak = self.family.gemm(form, m, n, k), self.gpu.peak_flops(arithmetic)
         moved = n * k * weight + m * k * activation + m * n * 2.0
-        self.charge(step, "weights", parts, 2.0 * m * n * k, max(moved / self.bandwidth, 2.0 * m * n * k / peak))
-        step.unpacking += float(parts[1]) if _unpacks(weight, arithmetic) else 0.0
+        self.charge(step, "weights", parts, 2.0 * m * n * k, largest(moved / self.bandwidth, 2.0 * m * n * k / peak))
+        step.unpacking += parts[1] if _unpacks(weight, arithmetic) else 0.0
 
     def attention(self, step: StepTime, work: Work, shape: AttentionShape, count: float) -> None:
         """The two products of ``count`` layers with the keys and values of a cache."""
@@ -70,7 +71,7 @@ class Operators:
             flops = 2.0 * work.sequences * shape.pairs(each, work.context) * shape.heads * per_pair
             moved = work.sequences * (shape.cached * (each + seen) + 2.0 * each * shape.heads * per_pair)
             parts = self.family.prefill_attention(work, shape, moved, flops)
-        self.charge(step, "kv", parts, flops, max(moved / self.bandwidth, flops / peak), count)
+        self.charge(step, "kv", parts, flops, largest(moved / self.bandwidth, flops / peak), count)
 
     def scores(self, step: StepTime, work: Work, indexer: Indexer, every: int) -> None:
         """Scores of an indexer for all tokens so far, or each ``every`` of them, by all heads and one key; and the kernel
@@ -83,7 +84,7 @@ class Operators:
         keys = work.sequences * row
         moved, flops = keys * indexer.head_dim * known.index_bytes.value, 2.0 * pairs * indexer.heads * indexer.head_dim
         parts, rate = self.family.scores(moved, flops, row), self.gpu.peak_flops("fp8")
-        self.charge(step, "kv", parts, flops, max(moved / self.bandwidth, flops / rate))
+        self.charge(step, "kv", parts, flops, largest(moved / self.bandwidth, flops / rate))
         self.small_kernels(step, known.index_scores.value * pairs, self.scale)
 
     def experts(self, step: StepTime, tokens: float, feed: Mixture) -> None:
@@ -99,10 +100,10 @@ class Operators:
         step.idle += idle
         flops = 2.0 * matrices * tokens * chosen / layout.ep * hidden * inner
         native = self.deployment.precision.routed_inside and "fp4" in self.gpu.arithmetics
-        step.unpacking += float(parts[1]) if _unpacks(weight, arithmetic) and not native else 0.0
+        step.unpacking += parts[1] if _unpacks(weight, arithmetic) and not native else 0.0
         step.kernels += constants().expert_kernels.value - 1.0
         least = matrices * hidden * inner * weight * min(total, chosen) / layout.ep
-        self.charge(step, "weights", parts, flops, max(least / self.bandwidth, flops / peak))
+        self.charge(step, "weights", parts, flops, largest(least / self.bandwidth, flops / peak))
 
     def small_kernels(self, step: StepTime, moved: float, count: float) -> None:
         """``count`` element-wise kernels that stream ``moved`` bytes in all."""

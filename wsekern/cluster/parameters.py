@@ -18,6 +18,7 @@ from wsekern.cluster.hardware import Gpu, bundled_gpus, family_gpu, load_gpu, ty
 from wsekern.cluster.precision import Precision
 from wsekern.cluster.scoped import Scoped
 from wsekern.errors import InputError
+from wsekern.garbage import lasting
 
 KINDS = {
     "fp4": ("nvfp4", "w4a8_mxfp4_mxfp8", "fp8", "bfloat16"),
@@ -115,6 +116,7 @@ def gemm_parameters(
     return _gemm_parameters(fits(), constants(), gpu, engines, arithmetic, quantise, weight, blocks)
 
 
+@lasting
 @lru_cache(maxsize=4096)
 def _gemm_parameters(
     known: Fits, used: Constants, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, quantise: float, weight: float,
@@ -192,6 +194,7 @@ def _origin(gpu: Gpu) -> _Origin:
     return _Origin("", typical.kernels, typical.family, typical.family)
 
 
+@lasting
 @lru_cache(maxsize=1024)
 def system_family(system: str) -> str:
     """Family of the bundled GPU on which ``system`` was measured (h100_sxm, or a GPU's own name); of others their own name."""
@@ -200,6 +203,7 @@ def system_family(system: str) -> str:
     return next((gpu.family for gpu in gpus if gpu.name in (system, stem) or gpu.kernels == system), system)
 
 
+@lasting
 @lru_cache(maxsize=4096)
 def _kernel_fits(
     known: Fits, family: str, gpu: Gpu, engines: tuple[str, ...], arithmetic: str, packed: str, blocks: bool

@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, wraps
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar
+
+from wsekern.garbage import lasting
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
-_ALL: "list[Scoped[Any]]" = []
+_REPLACED: ContextVar[int] = ContextVar("replaced", default=0)
+"""How many values stand for shipped ones."""
 
 
 class Scoped(Generic[T]):
@@ -21,9 +24,8 @@ class Scoped(Generic[T]):
     """
 
     def __init__(self, name: str, load: Callable[[], T]) -> None:
-        self._shipped = lru_cache(maxsize=1)(load)
+        self._shipped = lasting(lru_cache(maxsize=1)(load))
         self._replacement: ContextVar[T | None] = ContextVar(name, default=None)
-        _ALL.append(self)
 
     def __call__(self) -> T:
         value = self._replacement.get()
@@ -32,16 +34,12 @@ class Scoped(Generic[T]):
     @contextmanager
     def replaced(self, value: T) -> Iterator[None]:
         """Use ``value`` until the block ends."""
-        token = self._replacement.set(value)
+        token, count = self._replacement.set(value), _REPLACED.set(_REPLACED.get() + 1)
         try:
             yield
         finally:
+            _REPLACED.reset(count)
             self._replacement.reset(token)
-
-    @property
-    def is_replaced(self) -> bool:
-        """Whether another value than the shipped one is in use."""
-        return self._replacement.get() is not None
 
 
 def kept_while_shipped(maxsize: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -53,8 +51,7 @@ def kept_while_shipped(maxsize: int) -> Callable[[Callable[P, T]], Callable[P, T
 
         @wraps(function)
         def call(*arguments: P.args, **named: P.kwargs) -> T:
-            replaced = any(scoped.is_replaced for scoped in _ALL)
-            return (function if replaced else known)(*arguments, **named)
+            return (function if _REPLACED.get() else known)(*arguments, **named)
 
         return call
 

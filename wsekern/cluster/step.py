@@ -8,19 +8,31 @@ from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.operators import Operators
 from wsekern.cluster.parts import Feed, parts_of
 from wsekern.cluster.scoped import kept_while_shipped
-from wsekern.cluster.work import StepTime, Work
+from wsekern.cluster.work import PARTS, StepTime, Work
+from wsekern.formulas import Formulas
 from wsekern.workload.decoder import Mixer, Mixture
+
+TRACING = 10
+"""Steps that take as long as writing down the formulas of one."""
 
 
 def forward(deployment: Deployment, work: Work, ops: Operators | None = None) -> StepTime:
     """All layers, embedding and LM head of one step, with the engine's cost: each kind of part once, times its number.
     ``ops``: operators of the deployment that also look at what they charge."""
-    return replace(_kept(deployment, work)) if ops is None else _forward(deployment, work, ops)
+    if ops is not None:
+        return _forward(deployment, work, ops)
+    numbers = float(work.tokens), float(work.sequences), float(work.context), float(work.ranks)
+    return StepTime(*_formulas(deployment, work.prefill, work.sampled)(*numbers))
 
 
-@kept_while_shipped(maxsize=32768)
-def _kept(deployment: Deployment, work: Work) -> StepTime:
-    return _forward(deployment, work, Operators(deployment))
+@kept_while_shipped(maxsize=1024)
+def _formulas(deployment: Deployment, prefill: bool, sampled: bool) -> Formulas:
+    """Parts of a step by the tokens, sequences, context and ranks of its :class:`Work`."""
+    def parts(tokens: float, sequences: float, context: float, ranks: float) -> tuple[float, ...]:
+        step = _forward(deployment, Work(tokens, sequences, context, prefill, sampled, ranks), Operators(deployment))
+        return tuple(getattr(step, name) for name in PARTS)
+
+    return Formulas(parts, TRACING)
 
 
 def _forward(deployment: Deployment, work: Work, ops: Operators) -> StepTime:

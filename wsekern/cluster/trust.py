@@ -8,6 +8,7 @@ from wsekern.cluster.engine import Engine, engine_levels
 from wsekern.cluster.evidence import measured_format, measured_points, measured_precisions
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.parameters import kernel_fit
+from wsekern.garbage import lasting
 
 PHASES = ("decode", "prefill", "throughput")
 """Of measured points."""
@@ -34,6 +35,7 @@ class Trust(NamedTuple):
         return [f"not measured: {'; '.join(self.lacking)}: times lie between {self.least:g} and {self.most:g} times these"]
 
 
+@lasting
 @lru_cache(maxsize=1)
 def _measured() -> frozenset[tuple[str, str]]:
     """(family, what) of every measured point: its precision, product and generation, and class of model."""

@@ -3,9 +3,14 @@
 from dataclasses import dataclass
 from math import inf
 
+from wsekern.formulas import smallest
+
 CAUSES = ("weights", "kv", "compute", "fixed", "all_reduce", "engine")
 """Where time goes: streaming weights, streaming the cache, tensor cores beyond that, fixed time of kernels,
 collectives, serving software."""
+
+PARTS = (*CAUSES, "kernels", "flops", "idle", "unpacking", "roofline")
+"""Numbers of a :class:`StepTime`, in its order."""
 
 
 @dataclass
@@ -42,7 +47,7 @@ class StepTime:
 
     def add(self, other: "StepTime", times: float = 1.0) -> None:
         """Add ``times`` of ``other``."""
-        for name in (*CAUSES, "kernels", "flops", "idle", "unpacking", "roofline"):
+        for name in PARTS:
             setattr(self, name, getattr(self, name) + times * getattr(other, name))
 
 
@@ -83,15 +88,17 @@ class AttentionShape:
 
     def seen(self, context: float) -> float:
         """Entries of the cache that one token reads after ``context`` others."""
-        near = min(context, self.window)
-        return near + min(context / self.every, self.chosen) if self.every else near
+        near = smallest(context, self.window)
+        return near + smallest(context / self.every, self.chosen) if self.every else near
 
     def pairs(self, each: float, context: float) -> float:
         """Of ``each`` new tokens of a prompt and the entries that they read, after ``context`` others."""
         if self.filled:
             return each * self.window
-        near = min(each * min(context, self.window) + causal_pairs(each, self.window), each * self.mean)
-        return near + min((each * context + causal_pairs(each, inf)) / self.every, each * self.chosen) if self.every else near
+        near = smallest(each * smallest(context, self.window) + causal_pairs(each, self.window), each * self.mean)
+        if not self.every:
+            return near
+        return near + smallest((each * context + causal_pairs(each, inf)) / self.every, each * self.chosen)
 
 
 def causal_pairs(tokens: float, window: float) -> float:

@@ -5,13 +5,13 @@ counted from the programs of the operations (:mod:`wsekern.ops.engines.code`); o
 whether heads and experts are spread over columns, so that two small grids stand for all.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from wsekern.errors import InputError
 from wsekern.inference.grid import Columns, Grid
-from wsekern.inference.layer import arriving_steps, layer_steps
+from wsekern.inference.layer import arriving_steps, mixer_steps, other_steps
 from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.programs import Programs
 from wsekern.inference.steps import LayerStep, Steps
@@ -20,6 +20,7 @@ from wsekern.ops.engines.code import CodeSize, code_size, library_bytes
 from wsekern.ops.local.rows import Form
 from wsekern.program.program import SCALAR_BYTES
 from wsekern.workload.config import ModelConfig
+from wsekern.workload.decoder import Block, Mixture
 
 RUNTIME_BYTES = 4176
 """What the vendor's runtime takes of a PE (FABRICA link test: 22,488 words of 16 bits are left of 48 KB)."""
@@ -49,32 +50,51 @@ def _one_of_each(config: ModelConfig) -> ModelConfig:
 
 @dataclass(frozen=True)
 class ProgramSizes:
-    """Bytes of the programs of what lies on a grid: of kernels, and of each kind of step its call and the descriptors of its
-    tiles; the functions of the software library that they call, and the tiles of a layer."""
+    """Bytes of the programs of some steps: of kernels, and of each kind of step its call and the descriptors of its tiles; the
+    functions of the software library that they call, and the names of their tiles."""
 
     kernels: dict[Hashable, int]
     steps: dict[Hashable, int]
     library: frozenset[str]
-    tiles: int
+    tiles: frozenset[str]
 
     @classmethod
-    def of(cls, grid: Grid) -> "ProgramSizes":
-        """:class:`InputError` where the model does not lie on ``grid``."""
-        costs, kernels, steps, library, tiles = _costs(grid.precision), {}, {}, set(), 0
-        for listed in _lists(grid):
-            for step in listed:
-                size = code_size(step.operation, costs, grid.width, grid.height)
-                _raise_to(kernels, size.kernel, size.code - size.instructions)
-                _raise_to(kernels, size.shared, size.instructions)
-                _raise_to(steps, _kind(step, size), SCALAR_BYTES + size.step)
-                library |= size.library
-            names = {name for step in listed for name in step.inputs if name.startswith(("weights.", "cache."))}
-            tiles = max(tiles, len(names))
-        return cls(kernels, steps, frozenset(library), tiles)
+    def of(cls, grid: Grid, listed: Steps) -> "ProgramSizes":
+        """Of steps on ``grid``."""
+        costs, kernels, steps = _costs(grid.precision), dict[Hashable, int](), dict[Hashable, int]()
+        library, tiles = set[str](), set[str]()
+        for step in listed:
+            if not isinstance(step, LayerStep):
+                continue
+            size = code_size(step.operation, costs, grid.width, grid.height)
+            _raise_to(kernels, size.kernel, size.code - size.instructions)
+            _raise_to(kernels, size.shared, size.instructions)
+            _raise_to(steps, _kind(step, size), SCALAR_BYTES + size.step)
+            library |= size.library
+            tiles.update(name for name in step.inputs if name.startswith(("weights.", "cache.")))
+        return cls(kernels, steps, frozenset(library), frozenset(tiles))
+
+
+def layer_sizes(grid: Grid, block: Block) -> tuple[ProgramSizes, ...]:
+    """Of the mixers of a layer, and of all else: each for all grids whose programs differ in the other's choices alone."""
+    of_mixers = grid.programs.of_mixers
+    of_others = grid.programs.of_others if isinstance(block.feed, Mixture) else of_mixers.of_others
+    return _mixer_sizes(replace(grid, programs=of_mixers), block), _other_sizes(replace(grid, programs=of_others), block)
+
+
+@lru_cache(maxsize=1024)
+def _mixer_sizes(grid: Grid, block: Block) -> ProgramSizes:
+    return ProgramSizes.of(grid, mixer_steps(grid, block, TOKENS, max(1, grid.slots)))
+
+
+@lru_cache(maxsize=1024)
+def _other_sizes(grid: Grid, block: Block) -> ProgramSizes:
+    arriving = arriving_steps(grid, block, TOKENS) if grid.columns != "whole" else []
+    return ProgramSizes.of(grid, [*other_steps(grid, block, TOKENS), *arriving])
 
 
 def program_bytes(sizes: Sequence[ProgramSizes], precision: str) -> int:
-    """Bytes of programs that serve on any of some grids, which differ in their sides; without the addresses of tiles."""
+    """Bytes of programs that serve for any of some steps; without the addresses of tiles."""
     kernels, steps = {}, {}
     for one in sizes:
         for known, found in ((kernels, one.kernels), (steps, one.steps)):
@@ -88,15 +108,6 @@ def program_bytes(sizes: Sequence[ProgramSizes], precision: str) -> int:
 def _costs(precision: str) -> Timing:
     """Programs are counted as those of one machine."""
     return timing("wse3", "silicon", precision)
-
-
-def _lists(grid: Grid) -> Iterable[list[LayerStep]]:
-    """Steps of every kind of layer, and of embedding and head."""
-    lists: list[Steps] = [[*layer_steps(grid, block, TOKENS, max(1, grid.slots)),
-                           *(arriving_steps(grid, block, TOKENS) if grid.columns != "whole" else [])]
-                          for block, _ in grid.config.kinds if grid.held_layers]
-    lists += [[*embedding_steps(grid, [0] * TOKENS), *head_steps(grid)]] if grid.with_head else []
-    return ([step for step in steps if isinstance(step, LayerStep)] for steps in lists)
 
 
 def _kind(step: LayerStep, size: CodeSize) -> Hashable:
@@ -113,15 +124,19 @@ def _most(config: ModelConfig, columns: Columns, precision: str, form: Form, pro
           cache_precision: str, with_layers: bool, with_head: bool, on_wafers: bool) -> tuple[int, int]:
     """The most bytes of programs on any grid, and of the addresses of one layer's tiles: of those that stand for all, those on
     which the model lies."""
-    found, refused = [], None
+    found, tiles, refused = list[ProgramSizes](), 0, None
     for width, height in SIDES:
         grid = Grid(config, width, height, precision, context=1024, chunk=TOKENS, layers=int(with_layers), with_head=with_head,
                     activations=form, programs=programs, weight_precision=weight_precision, cache_precision=cache_precision,
                     expert_wafers=1 + on_wafers, columns=columns)
         try:
-            found.append(ProgramSizes.of(grid))
+            lists = [layer_sizes(grid, block) for block, _ in config.kinds] if with_layers else []
+            lists += [(ProgramSizes.of(grid, [*embedding_steps(grid, [0] * TOKENS), *head_steps(grid)]),)] if with_head else []
         except InputError as error:
             refused = error
+            continue
+        found += [size for sizes in lists for size in sizes]
+        tiles = max([tiles, *(len(frozenset().union(*(size.tiles for size in sizes))) for sizes in lists)])
     if refused and not found:
         raise refused
-    return program_bytes(found, precision), SCALAR_BYTES * max(one.tiles for one in found)
+    return program_bytes(found, precision), SCALAR_BYTES * tiles

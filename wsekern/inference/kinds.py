@@ -20,10 +20,12 @@ _PROGRAMS = tuple(one.name for one in fields(Programs) if one.name not in _BLOCK
 
 
 class GridFormulas:
-    """What ``function`` makes of a grid and of further whole numbers, by formulas in the numbers of the grid and these."""
+    """What ``function`` makes of a grid and of further whole numbers, by formulas in the numbers of the grid and these. Of the
+    grid's programs it looks at what ``programs`` leaves of them alone."""
 
-    def __init__(self, function: Callable[..., tuple[Any, ...]]) -> None:
-        self.function = function
+    def __init__(self, function: Callable[..., tuple[Any, ...]],
+                 programs: Callable[[Programs], Programs] = lambda programs: programs) -> None:
+        self.function, self.programs = function, programs
         self._known: dict[Hashable, Formulas] = {}
         self._of: dict[Grid, Formulas] = {}
 
@@ -36,9 +38,10 @@ class GridFormulas:
         return found
 
     def _alike(self, grid: Grid) -> Formulas:
-        alike = (*[getattr(grid, name) for name in _ALIKE], *[getattr(grid.programs, name) for name in _PROGRAMS])
+        programs = self.programs(grid.programs)
+        alike = (*[getattr(grid, name) for name in _ALIKE], *[getattr(programs, name) for name in _PROGRAMS])
         if alike not in self._known:
-            self._known[alike] = Formulas(partial(self._of_numbers, grid))
+            self._known[alike] = Formulas(partial(self._of_numbers, replace(grid, programs=programs)))
         return self._known[alike]
 
     def _of_numbers(self, grid: Grid, *numbers: int) -> tuple[Any, ...]:

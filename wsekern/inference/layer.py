@@ -157,13 +157,20 @@ def arriving_steps(mapping: Grid, block: Block, tokens: int) -> Steps:
             add(mapping, "ffn", "residual", tokens, "x", "out"), *_behind_sum(mapping, block, "after_feed", "ffn", tokens)]
 
 
-def expert_loads(mapping: Grid, block: Block, tokens: int) -> tuple[tuple[int, float], ...]:
-    """Numbers of experts on the fullest block of lines for which the steps of a layer may be listed, each with its share of the
-    time of ``tokens`` tokens: as the mapping says, or as its law expects; ((0, 1.0),) where the time depends on no choice."""
+def expected_load(mapping: Grid, block: Block, tokens: int) -> float:
+    """Experts on the fullest block of lines, the most of ``tokens`` tokens, as the mapping says, or as its law expects; 0 where
+    time depends on no choice."""
     feed = feed_on_grid(mapping, block)
     if not isinstance(feed, MixtureOnGrid) or not feed.dealt:
-        return ((0, 1.0),)
-    return ((mapping.expert_load, 1.0),) if mapping.expert_load else feed.loads(tokens)
+        return 0
+    return mapping.expert_load or feed.fullest(tokens)
+
+
+def expert_loads(mapping: Grid, block: Block, tokens: int) -> tuple[tuple[int, float], ...]:
+    """The whole numbers beside :func:`expected_load`, for which the steps of a layer can be listed, each with its share of the
+    time."""
+    whole, more = divmod(expected_load(mapping, block, tokens), 1)
+    return ((int(whole), 1 - more), (int(whole) + 1, more)) if more else ((int(whole), 1.0),)
 
 
 def _normed(mapping: Grid, norm: Norm | None, name: str, label: str, tokens: int) -> Steps:

@@ -4,7 +4,7 @@ Every choice changes the order of operations, and so the last bits of the values
 plain reference of its own. A :class:`Programs` belongs to a grid (:class:`wsekern.inference.grid.Grid`); regions may differ.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from typing import Literal, get_args, get_type_hints
 
@@ -61,6 +61,16 @@ class Programs:
         """Reckoned once: programs are parts of many keys."""
         return hash(tuple([getattr(self, field.name) for field in fields(self)]))
 
+    @cached_property
+    def of_mixers(self) -> "Programs":
+        """Those of mixers, whatever mixtures do."""
+        return _without(self, MIXTURES_ALONE)
+
+    @cached_property
+    def of_others(self) -> "Programs":
+        """Those of all but mixers, whatever these do."""
+        return _without(self, MIXERS_ALONE)
+
     def __post_init__(self) -> None:
         for name, known in _choices().items():
             value = getattr(self, name)
@@ -78,6 +88,18 @@ def _choices() -> dict[str, tuple[str, ...]]:
 
 PLAIN = Programs()
 """Nothing folded, shared or cut."""
+
+MIXERS_ALONE = ("softmax", "softmax_sum", "position_blocks")
+"""Choices that change nothing but mixers."""
+
+MIXTURES_ALONE = ("router", "shares", "biases", "expert_blocks", "router_copies")
+"""Choices that change nothing but mixtures of experts."""
+
+
+@lru_cache(maxsize=4096)
+def _without(programs: Programs, names: tuple[str, ...]) -> Programs:
+    """``programs`` with the defaults of some choices."""
+    return replace(programs, **{name: getattr(PLAIN, name) for name in names})
 
 
 @dataclass(frozen=True)

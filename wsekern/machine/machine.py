@@ -10,6 +10,7 @@ import msgspec
 
 from wsekern.description import Listing, Quantity, Unit, load_description
 from wsekern.errors import InputError, is_whole
+from wsekern.garbage import lasting
 from wsekern.shown import Shown
 
 Cycles = Annotated[Quantity, Unit("cycles")]
@@ -180,6 +181,7 @@ class Machine(Shown, msgspec.Struct, frozen=True, eq=False, dict=True, forbid_un
                              f"{most_wide}x{most_high}")
 
 
+@lasting
 @lru_cache(maxsize=1024)
 def in_seconds(machine: Machine) -> Machine:
     """``machine`` as far as times and memory go: prices and power, which change neither, are the same for all."""
@@ -190,6 +192,7 @@ def in_seconds(machine: Machine) -> Machine:
     return msgspec.structs.replace(machine, system=msgspec.structs.replace(system, **free))
 
 
+@lasting
 @lru_cache(maxsize=1024)
 def in_cycles(machine: Machine) -> Machine:
     """``machine`` as far as cycles and memory go: :func:`in_seconds`, and with a clock and links to others that all share."""
@@ -208,6 +211,7 @@ def bundled_machines() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
+@lasting
 @lru_cache(maxsize=32)
 def _load(path: str, modified: int) -> Machine:
     machine = load_description(path, Machine)
@@ -243,6 +247,7 @@ def check_machine(machine: Machine, path: str) -> None:
                              "at most")
 
 
+@lasting
 @lru_cache(maxsize=1)
 def _known_keys() -> tuple[set[str], set[str]]:
     """Instructions and latencies that a description may give a number for: those of the bundled ones, and of the code."""

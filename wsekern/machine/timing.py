@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 from math import ceil
 
 from wsekern.errors import InputError
+from wsekern.garbage import lasting
 from wsekern.machine.machine import Machine, load_machine
 from wsekern.shown import Shown
 
@@ -28,6 +29,7 @@ LIBRARY = {"lib_div": ("divide",), "lib_exp": ("exp",), "lib_rsqrt": ("rsqrt",),
 """Functions of the software library, called element by element, and the latencies that make up one call."""
 
 
+@lasting
 @lru_cache(maxsize=1024)
 def _fraction(value: float) -> Fraction:
     """A measured number as a short fraction."""
@@ -52,6 +54,14 @@ class Timing(Shown):
             raise InputError(f"no precision {self.precision!r}: use one of {', '.join(PRECISIONS)}")
         self.machine.profile(self.profile)
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Reckoned once: timings are keys of many caches."""
+        return hash((self.machine, self.profile, self.precision))
+
     def of(self, precision: str) -> "Timing":
         """The same in another number format, kept."""
         if precision == self.precision:
@@ -75,7 +85,7 @@ class Timing(Shown):
         """Cycles between a core's queues and its router, either way (T_R)."""
         return int(self.machine.fabric.ramp_latency)
 
-    @property
+    @cached_property
     def stage(self) -> int:
         """Cycles from an element that sends a word to the element that uses it on a PE zero hops away."""
         return self.latency("output") + self.ramp + self.ramp + self.latency("input")
@@ -211,6 +221,7 @@ class Timing(Shown):
         return own if wavelets <= depth else max(own, self.latency("output") + 1 + self.stream(wavelets - depth, step))
 
 
+@lasting
 @lru_cache(maxsize=128)
 def timing(machine: str, profile: str, precision: str) -> Timing:
     """The :class:`Timing` of a named machine."""

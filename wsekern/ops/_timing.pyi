@@ -12,6 +12,7 @@ SHALLOW_FLAG: int
 CAUSE_NAMES: tuple[str, ...]
 
 class LineCosts:
+    notes: bool
     def __init__(
         self,
         *,

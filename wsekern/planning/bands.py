@@ -7,7 +7,7 @@ which bands the wafers, so that all layers have room and a token is quickest, is
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import groupby
 from typing import Any
@@ -15,11 +15,12 @@ from typing import Any
 from wsekern.inference.code import code_bytes
 from wsekern.inference.grid import Columns
 from wsekern.inference.halves import feeds_alone, has_halves, mixers_alone
+from wsekern.inference.kinds import LayerKind
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
-from wsekern.inference.region_bytes import RegionBytes
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
+from wsekern.planning._judge import RunBytes
 from wsekern.planning.breakpoints import breakpoints
 from wsekern.planning.candidates import Demand
 from wsekern.planning.estimate import QuickPlacement
@@ -27,6 +28,7 @@ from wsekern.planning.estimator import Estimator, estimator
 from wsekern.planning.head_part import with_share
 from wsekern.planning.head_room import head_room
 from wsekern.planning.layout import filled, sides_of
+from wsekern.planning.region_bytes import region_bytes
 from wsekern.planning.regions import RegionShape, pack
 from wsekern.planning.strips import Strip, Strips, dealt
 from wsekern.workload.config import ModelConfig
@@ -54,8 +56,8 @@ Band = tuple[Strips[RegionShape], int]
 class Bands:
     """What can lie in bands on wafers of ``machine``, whose regions run ``programs`` and have room for prompts in chunks of
     ``chunk``; with ``halves``, regions of halves of layers among them. ``load`` as of a search,
-    ``seconds``: what placements are judged by, ``held``: what is known of regions, whichever way the wafer is turned. Not
-    ``timed``, all regions are taken to be as quick: for who asks for room alone."""
+    ``seconds``: what placements are judged by. Not ``timed``, all regions are taken to be as quick: for who asks for room
+    alone."""
 
     config: ModelConfig
     machine: Machine
@@ -65,7 +67,6 @@ class Bands:
     seconds: Callable[[QuickPlacement], float]
     chunk: int = 1
     halves: bool = True
-    held: dict[tuple[int, int, Columns], int] = field(default_factory=dict)
     timed: bool = True
 
     @cached_property
@@ -81,20 +82,15 @@ class Bands:
                        activations=load.get("activations"), programs=self.programs, feed_width=feed_width, columns=part,
                        **{name: load[name] for name in ("weight_precision", "cache_precision", "expert_law") if name in load})
 
-    def _layers_held(self, width: int, height: int, part: Columns) -> int:
-        """Layers for which PEs of a region have room, by its width and height, once for each."""
-        found = self.held.get((width, height, part))
-        if found is None:
-            weights, kept, beside = self._bytes_of(part).by_use(width, height, self.chunk, self.service.request.batch)
-            each, room = weights + kept, int(self.machine.core.sram)
-            found = max(0, int((room - each - beside) // (each + self._code_of_layer(part))) + 1)
-            self.held[width, height, part] = found
-        return found
+    @cache  # noqa: B019 - lives as long as the search that asks
+    def _bytes_of(self, part: Columns) -> RunBytes:
+        """Of regions with one layer."""
+        return region_bytes(self._grid(1, 1, 1, part))
 
     @cache  # noqa: B019 - lives as long as the search that asks
-    def _bytes_of(self, part: Columns) -> RegionBytes:
-        """Of regions with one layer."""
-        return RegionBytes(self._grid(1, 1, 1, part))
+    def _kinds_of(self, part: Columns) -> tuple[LayerKind, ...]:
+        """Of their layers."""
+        return self._grid(1, 1, 1, part).kinds
 
     @cache  # noqa: B019 - lives as long as the search that asks
     def _code_of_layer(self, part: Columns) -> int:
@@ -104,19 +100,9 @@ class Bands:
 
     def _narrowest(self, height: int, part: Columns) -> list[int]:
         """Columns that are enough for 1, 2, ... layers, as far as the wafer has them."""
-        held, found = self._layers_held, [0]
-        most = min(max(MOST_IN_REGION), self.config.layers, held(self._sides[0], height, part))
-        for layers in range(1, most + 1):
-            low, high = found[-1], self._sides[0]
-            near = layers * low // max(1, layers - 1)  # as many more as the one before took
-            for probe in (near, near - 4, near + 4):
-                if low < probe < high:
-                    low, high = (low, probe) if held(probe, height, part) >= layers else (probe, high)
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (low, middle) if held(middle, height, part) >= layers else (middle, high)
-            found.append(high)
-        return found[1:]
+        return self._bytes_of(part).narrowest(height, self.chunk, self.service.request.batch, int(self.machine.core.sram),
+                                              self._code_of_layer(part), min(max(MOST_IN_REGION), self.config.layers),
+                                              self._sides[0])
 
     @cache  # noqa: B019 - lives as long as the search that asks
     def shapes(self, height: int) -> tuple[RegionShape, ...]:
@@ -165,7 +151,7 @@ class Bands:
         """Of a token in a region, by the estimate."""
         parts: tuple[Columns, ...] = ("mixers", "feeds") if shape.feed_width else ("whole",)
         widths = (shape.width - shape.feed_width, shape.feed_width) if shape.feed_width else (shape.width,)
-        height, kinds = shape.height, [self._bytes_of(part).kinds for part in parts]
+        height, kinds = shape.height, [self._kinds_of(part) for part in parts]
         context, hidden = self.service.request.context, -(-self.config.hidden // shape.height)
         work = self._quick.kinds(kinds, widths, height, -(-context // height), self.chunk, 0, 1,
                                  max(1, -(-self._position // height))) / self.config.layers

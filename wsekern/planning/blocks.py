@@ -1,10 +1,8 @@
 """Numbers of blocks, into which heads and experts are cut, and copies of routers, that make a candidate quickest."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import Any
 
-from wsekern.planning.candidates import Candidate
+from wsekern.planning.candidates import Candidate, with_programs
 
 BLOCKS = (1, 2, 4, 8, 16, 32)
 """Numbers of blocks that are tried."""
@@ -20,8 +18,8 @@ def with_blocks(candidate: Candidate, names: Iterable[str], score: Callable[[Can
     names = tuple(names)
     ways = [candidate]
     if "router_copies" in names:
-        ways += [_changed(candidate, router="summed")] if candidate.programs.router == "gathered" else []
-        ways += [_changed(way, biases="everywhere") for way in ways if way.programs.biases == "dealt"]
+        ways += [with_programs(candidate, router="summed")] if candidate.programs.router == "gathered" else []
+        ways += [with_programs(way, biases="everywhere") for way in ways if way.programs.biases == "dealt"]
     return min((_more(way, names, score) for way in ways), key=score)
 
 
@@ -31,12 +29,8 @@ def _more(candidate: Candidate, names: Iterable[str], score: Callable[[Candidate
         for way in ([blocks for blocks in BLOCKS if blocks > own], [blocks for blocks in BLOCKS[::-1] if blocks < own]):
             failed = 0
             for blocks in way:
-                other = _changed(candidate, **{name: blocks})
+                other = with_programs(candidate, **{name: blocks})
                 candidate, failed = (other, 0) if score(other) < score(candidate) else (candidate, failed + 1)
                 if failed == PATIENCE:
                     break
     return candidate
-
-
-def _changed(candidate: Candidate, **programs: Any) -> Candidate:
-    return replace(candidate, programs=replace(candidate.programs, **programs))

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from wsekern.errors import InputError
 from wsekern.inference.programs import Programs
@@ -13,8 +14,7 @@ CUTS_TRIED = 10
 """Cuts that are timed for each number of layers in a region."""
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """Regions of ``width`` x ``height`` PEs with ``layers`` layers each, all running ``programs``, on groups of
     ``expert_wafers`` wafers; ``mixer_width``: columns in their middle to which the mixers keep, 0 for all; ``any_chunk``:
     judged with prompt chunks as long as is best, not with those by which most are."""
@@ -27,18 +27,21 @@ class Candidate:
     mixer_width: int = 0
     any_chunk: bool = False
 
-    def __hash__(self) -> int:
-        return self._hash
-
-    @cached_property
+    @property
     def widths(self) -> tuple[int, ...]:
         """Of the columns of mixers and of those of feed-forward parts, or of all."""
         return (self.mixer_width, self.width - self.mixer_width) if self.mixer_width else (self.width,)
 
-    @cached_property
-    def _hash(self) -> int:
-        """Reckoned once: candidates are keys."""
-        return hash((self.width, self.height, self.layers, self.programs, self.expert_wafers, self.mixer_width, self.any_chunk))
+
+def with_programs(candidate: Candidate, **choices: Any) -> Candidate:
+    """The candidate with other choices among its programs."""
+    return candidate._replace(programs=_chosen(candidate.programs, tuple(choices.items())))
+
+
+@lru_cache(maxsize=1024)
+def _chosen(programs: Programs, choices: tuple[tuple[str, Any], ...]) -> Programs:
+    """Made once: their choices are checked then."""
+    return replace(programs, **dict(choices))
 
 
 @dataclass(frozen=True)

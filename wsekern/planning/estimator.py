@@ -11,22 +11,21 @@ from dataclasses import fields, replace
 from functools import lru_cache, partial
 from typing import Any
 
-import numpy as np
-
 from wsekern.formulas import Formulas, Memo, attempted, is_traced, opaque
 from wsekern.inference.grid import Grid
 from wsekern.inference.halves import feed_half, mixer_half
 from wsekern.inference.kinds import GridFormulas, LayerKind
-from wsekern.inference.layer import arriving_steps, expert_loads, layer_steps, mixer_steps, other_steps
+from wsekern.inference.layer import arriving_steps, expected_load, expert_loads, layer_steps, mixer_steps, other_steps
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
+from wsekern.inference.programs import Programs
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
-from wsekern.ops import AllGather, AllReduce, Broadcast, FlowEngine, Operation
-from wsekern.ops._timing import CAUSE_NAMES
-from wsekern.ops.engines.apart import time_along
+from wsekern.ops import AllGather, AllReduce, Broadcast, Operation
+from wsekern.ops.engines.apart import OneLine, time_along
 from wsekern.ops.engines.flow import TimingEngine
 from wsekern.ops.operation import Axis, LocalOperation
+from wsekern.planning._judge import LayerCycles
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Mixture
 
@@ -34,51 +33,7 @@ STEADY = 32
 """PEs of a line from which on a gather takes as long at each as at the one a frame of the link before it."""
 
 
-class _Line:
-    """One line of PEs that are all ready at once, as an operation sees it that goes along it: see
-    :class:`wsekern.ops.operation.Clocks`."""
-
-    threads = 1
-    reports = False
-
-    def __init__(self, engine: FlowEngine, axis: str, length: int) -> None:
-        self.width, self.height = (length, 1) if axis == "x" else (1, length)
-        self.precision, self.timing, self._axis, self._length = engine.precision, engine.timing, axis, length
-        self.timing_of = engine.timing_of
-        self.link_traversals = 0
-        self._clocks = np.zeros((length, len(CAUSE_NAMES)), np.int64)
-
-    @property
-    def cycles(self) -> int:
-        """When the last PE is done."""
-        return int(self._clocks.sum(axis=1).max())
-
-    def length(self, axis: str) -> int:
-        return self._length if axis == self._axis else 1
-
-    def lines(self, axis: str) -> int:
-        return 1 if axis == self._axis else self._length
-
-    def on_lines(self, axis: str, advance: Callable[[np.ndarray], None]) -> None:
-        advance(self._clocks)
-
-    def grid(self) -> np.ndarray:
-        return self._clocks.reshape(self.height, self.width, -1)
-
-    def spend(self, *, compute: int = 0, fabric: int = 0, stages: int = 0, overhead: int = 0, stream: int = 0) -> None:
-        self._clocks += np.array((compute, fabric, stages, overhead, stream), np.int64)
-
-    def synchronise(self) -> None:
-        self._clocks[:] = self._clocks[self._clocks.sum(axis=1).argmax()]
-
-    def time(self, operation: Operation) -> None:
-        operation.time(self)
-
-    def note(self, operation: Operation, reason: str) -> None:
-        """Notes are for those who read the engine's."""
-
-    def happened(self, operation: Operation, flags: int) -> None:
-        """As notes."""
+AXES: tuple[Axis, Axis] = ("x", "y")
 
 
 class Estimator:
@@ -90,16 +45,13 @@ class Estimator:
         self._known: dict[tuple[Operation, int, int], int] = {}
         self._timers: dict[Hashable, Callable[..., int]] = {}
         self._lists: dict[Hashable, GridFormulas] = {}
-        self._formulas: dict[Hashable, Formulas] = {}
-        self._layers: dict[Grid, Memo] = {}
-        self._beside: dict[Hashable, list[tuple[int, float]]] = {}
+        self._layers: dict[Grid, LayerCycles] = {}
         self._heads: dict[Mapping, int] = {}
-        self._ways: dict[Grid, Memo] = {}
         self._lines = _Lines(self)
         self._exact: dict[Hashable, float] = {}
         self._loads: dict[Hashable, tuple[tuple[int, float], ...]] = {}
         self._pairs: dict[Hashable, list[_Counted]] = {}
-        self._spread = Memo(self._timer(False, lambda elements: Broadcast(elements, "x")))
+        self.along, self.down = (Memo(self._timer(False, partial(Broadcast, axis=axis))) for axis in AXES)
 
     def operation(self, operation: Operation, width: int, height: int) -> int:
         """One operation on a grid whose PEs are ready at once."""
@@ -155,9 +107,9 @@ class Estimator:
         if isinstance(operation, AllReduce | Broadcast):
             return operation.alone(self._engine)(width or height)
         if operation.axis is not None:
-            line = _Line(self._engine, operation.axis, width or height)
+            line = OneLine(self._engine.timing, operation.axis, width or height)
             operation.time(line)
-            return line.cycles
+            return sum(line.causes)
         engine = TimingEngine(self.machine, width or 1, height or 1, profile=self.profile, precision=self.precision)
         engine.time(operation)
         return int(engine.cycles)
@@ -206,40 +158,34 @@ class Estimator:
     def kinds(self, halves: Sequence[tuple[LayerKind, ...]], widths: tuple[int, ...], height: int, most: int, chunk: int,
               load: int, tokens: int, slots: int) -> float:
         """All layers of these kinds on so many columns of mixers and of feed-forward parts, or on as many of whole layers; all
-        else as in :meth:`layer`."""
-        cycles, ways = 0.0, 0
+        else as of :class:`LayerCycles`."""
+        cycles, ways = 0.0, 0.0
         for kinds, width in zip(halves, widths, strict=True):
-            sides = width, height
-            cycles += sum([kind.count * self.layer(kind, sides, most, chunk, load, tokens, slots) for kind in kinds])
-            if len(widths) > 1:
-                ways += sum([kind.count * self.arriving(kind, sides, tokens) for kind in kinds])
+            own = 0.0
+            for kind in kinds:
+                layer = self.cycles_of(kind)
+                own += kind.count * layer(width, height, most, chunk, load, tokens, slots)
+                ways += kind.count * layer.arriving(width, height, tokens) if len(widths) > 1 else 0.0
+            cycles += own
         return ways + cycles
 
-    def layer(self, kind: LayerKind, sides: tuple[int, int], most: int, chunk: int, load: int, tokens: int,
-              slots: int) -> float:
-        """One layer on a region of ``sides`` with room for ``most`` positions in a row and ``chunk`` tokens at once, ``load``
-        as its grid has it; all regions of a size share it, however many layers they have, and all requests and chunks for which
-        its steps are the same."""
-        memo = self._layers.get(kind.grid)
-        if memo is None:
-            memo = self._layers[kind.grid] = Memo(partial(self._layer, kind))
-        return float(memo(*sides, *_seen(kind, sides[1], most, chunk), load, tokens, slots))
-
-    def _layer(self, kind: LayerKind, width: int, height: int, context: int, chunk: int, load: int, tokens: int,
-               slots: int) -> float:
-        mixers = self._listed(_mixers, kind, width, height, context, chunk, load, tokens, slots)
-        return sum([share * (mixers + cycles) for cycles, share in self._others(kind, width, height, load, tokens)])
-
-    def _others(self, kind: LayerKind, width: int, height: int, load: int, tokens: int) -> list[tuple[int, float]]:
-        """Cycles of what does not depend on the cache, and the share of each number of experts that a layer may have on the
-        fullest block of lines: the same for all contexts and chunks."""
-        key = kind.grid, width, height, load, tokens
-        found = self._beside.get(key)
+    def cycles_of(self, kind: LayerKind) -> LayerCycles:
+        """A layer of a kind: all regions that have some share it, and all requests and chunks for which its steps are the
+        same."""
+        found = self._layers.get(kind.grid)
         if found is None:
-            loads = self._loads_of(kind, width, height, load, tokens)
-            found = [(self._listed(_others, kind, width, height, 1, 1, experts, tokens, 1), share) for experts, share in loads]
-            self._beside[key] = found
+            mixers, others, expected, way = (self._formulas_of(one, kind) for one in (_mixers, _others, _expected, _arriving))
+            found = self._layers[kind.grid] = LayerCycles(mixers, others, expected, way, kind.blocks, kind.looks_back_over_all)
         return found
+
+    def _formulas_of(self, listed: Callable[[Grid, int, int], Any], kind: LayerKind) -> Formulas:
+        """Of what is ``listed`` for a grid, tokens and slots: cycles of steps, or a number."""
+        if listed not in self._lists:
+            def reckoned(grid: Grid, tokens: int, slots: int) -> tuple[Any, ...]:
+                found = listed(grid, tokens, slots)
+                return (self.steps(found, grid.width, grid.height) if isinstance(found, list) else found,)
+            self._lists[listed] = GridFormulas(reckoned, _LOOKED_AT[listed])
+        return self._lists[listed].of(kind.grid)
 
     def _loads_of(self, kind: LayerKind, width: int, height: int, load: int, tokens: int) -> tuple[tuple[int, float], ...]:
         """Numbers of experts on the fullest block of lines, each with its share of the time."""
@@ -265,25 +211,6 @@ class Estimator:
             found = self._exact[key] = sum(parts[1:], parts[0])
         return found
 
-    def _listed(self, listed: Callable[[Grid, int, int], Steps], kind: LayerKind, *numbers: int) -> int:
-        """Cycles of what ``listed`` lists for a grid, tokens and slots, by formulas in the ``numbers``: those of
-        :class:`GridFormulas`, tokens, slots."""
-        formulas = self._formulas.get((listed, kind))
-        if formulas is None:
-            if listed not in self._lists:
-                self._lists[listed] = GridFormulas(lambda grid, tokens, slots: (
-                    self.steps(listed(grid, tokens, slots), grid.width, grid.height),))
-            formulas = self._formulas[listed, kind] = self._lists[listed].of(kind.grid)
-        return int(formulas(*numbers[:-2], *kind.blocks, *numbers[-2:])[0])
-
-    def arriving(self, kind: LayerKind, sides: tuple[int, int], tokens: int) -> int:
-        """The way of tokens to a layer in one half, on columns of ``sides``: the same for all contexts."""
-        memo = self._ways.get(kind.grid)
-        if memo is None:
-            memo = self._ways[kind.grid] = Memo(lambda width, height, tokens: self._listed(
-                _arriving, kind, width, height, 1, 1, 0, tokens, 1))
-        return int(memo(*sides, tokens))
-
     def handover(self, mapping: Mapping, tokens: int) -> int:
         """Residual stream from one region to all columns of the next one, as
         :func:`wsekern.inference.step_times.time_handover` does."""
@@ -295,19 +222,21 @@ class Estimator:
         other, up or down and over those of mixers."""
         if not stacked:
             return self.spread(elements, sum(widths))
-        along = Broadcast(-(-height // widths[0]) * elements, "y")
-        return self.operation(along, widths[0], height) + self.spread(elements, widths[0])
+        return int(self.down(0, height, -(-height // widths[0]) * elements)) + self.spread(elements, widths[0])
 
     def spread(self, elements: int, width: int) -> int:
         """So many elements over ``width`` columns."""
-        return int(self._spread(width, 0, elements))
+        return int(self.along(width, 0, elements))
 
     def head(self, mapping: Mapping) -> int:
-        """One token's embedding, and from its residual stream to its logits."""
+        """:meth:`head_steps`, once for each."""
         if mapping not in self._heads:
-            steps = [*head_steps(mapping), *embedding_steps(mapping, [0])]
-            self._heads[mapping] = self.steps(steps, mapping.width, mapping.height)
+            self._heads[mapping] = self.head_steps(mapping)
         return self._heads[mapping]
+
+    def head_steps(self, mapping: Mapping) -> int:
+        """One token's embedding, and from its residual stream to its logits."""
+        return self.steps([*head_steps(mapping), *embedding_steps(mapping, [0])], mapping.width, mapping.height)
 
 
 def _numbers_of(mapping: Mapping) -> tuple[list[tuple[LayerKind, ...]], tuple[int, ...], int, int, int, int]:
@@ -320,6 +249,10 @@ def _mixers(grid: Grid, tokens: int, slots: int) -> Steps:
     return mixer_steps(grid, grid.config.blocks[0], tokens, slots)
 
 
+def _expected(grid: Grid, tokens: int, slots: int) -> float:
+    return expected_load(grid, grid.config.blocks[0], tokens)
+
+
 def _arriving(grid: Grid, tokens: int, slots: int) -> Steps:
     return arriving_steps(grid, grid.config.blocks[0], tokens)
 
@@ -330,6 +263,12 @@ def _whole(grid: Grid, tokens: int, slots: int) -> Steps:
 
 def _others(grid: Grid, tokens: int, slots: int) -> Steps:
     return other_steps(grid, grid.config.blocks[0], tokens)
+
+
+_LOOKED_AT: dict[Callable[..., Any], Callable[[Programs], Programs]] = {
+    _mixers: lambda programs: programs.of_mixers, _others: lambda programs: programs.of_others,
+    _expected: lambda programs: programs.of_others, _arriving: lambda programs: programs.of_others}
+"""Choices of programs on which each looks."""
 
 
 class _Lines:

@@ -5,10 +5,9 @@ the way to the experts on both sides and back, the estimate says.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 
 from wsekern.inference.halves import has_halves
-from wsekern.planning.candidates import Candidate
+from wsekern.planning.candidates import Candidate, with_programs
 from wsekern.workload.config import ModelConfig
 
 SHARES = (2, 3, 4, 6, 8, 12, 16, 24)
@@ -28,8 +27,8 @@ def halved(quickest: Candidate, cuts: Iterable[Candidate], score: Callable[[Cand
     """What is met on the ways from ``quickest``, and from ``cuts`` with as many layers, with mixers on so few columns as is
     quickest, and with as many blocks at first; ``score`` is infinite where there is no room."""
     known = quickest.programs
-    alike = [replace(cut, programs=replace(cut.programs, expert_blocks=known.expert_blocks, router_copies=known.router_copies,
-                                           position_blocks=known.position_blocks))
+    alike = [with_programs(cut, expert_blocks=known.expert_blocks, router_copies=known.router_copies,
+                           position_blocks=known.position_blocks)
              for cut in cuts if (cut.layers, cut.expert_wafers) == (quickest.layers, 1)]
     starts = sorted((min(_shares(one), key=score) for one in dict.fromkeys((quickest, *alike))), key=score)[:STARTS]
     found: list[Candidate] = []
@@ -43,14 +42,14 @@ def halved(quickest: Candidate, cuts: Iterable[Candidate], score: Callable[[Cand
 
 
 def _shares(candidate: Candidate) -> Iterator[Candidate]:
-    return (replace(candidate, mixer_width=max(2, candidate.width // share)) for share in SHARES if candidate.width > 2)
+    return (candidate._replace(mixer_width=max(2, candidate.width // share)) for share in SHARES if candidate.width > 2)
 
 
 def _narrowed(start: Candidate, score: Callable[[Candidate], float]) -> Iterator[Candidate]:
     """From ``start`` on with more or fewer columns of mixers as long as that is quicker, by ever smaller steps."""
     step = max(1, start.mixer_width // 4)
     while step:
-        near = (replace(start, mixer_width=columns) for columns in (start.mixer_width - step, start.mixer_width + step)
+        near = (start._replace(mixer_width=columns) for columns in (start.mixer_width - step, start.mixer_width + step)
                 if 2 <= columns < start.width)
         better = min(near, key=score, default=start)
         if score(better) < score(start):

@@ -92,7 +92,7 @@ class Search:
         self._chunks: dict[Candidate, tuple[Room | None, float]] = {}
         self.judge = Judge(config, machine, service.request, self.heads, load, load.get("cached"), service.inside)
         self._judges = judges(self.judge, service.mix)
-        self.bands, self.held, self.asked = (dict[Any, Any]() for _ in range(3))  # of other regions, and requests
+        self.bands, self.asked = dict[Any, Any](), dict[Any, Any]()  # of other regions, and requests
 
     # -- what a candidate is worth -------------------------------------------------------------------------------------
     @property
@@ -130,16 +130,17 @@ class Search:
 
     def score(self, candidate: Candidate) -> float:
         """Estimated seconds of the mean request of the mix."""
-        if candidate not in self._scores:
+        found = self._scores.get(candidate)
+        if found is None:
             self.judged += 1
             room = self.room(candidate)
-            self._scores[candidate] = (self._best_chunk(candidate)[1] if candidate.any_chunk else
-                                       NEVER if room is None else self._estimated(candidate, room))
-        return self._scores[candidate]
+            found = self._scores[candidate] = (self._best_chunk(candidate)[1] if candidate.any_chunk else
+                                               NEVER if room is None else self._estimated(candidate, room))
+        return found
 
     def _best_chunk(self, candidate: Candidate) -> tuple[Room | None, float]:
         """The best chunk with which there is room for the candidate, and its time."""
-        own = replace(candidate, any_chunk=False)
+        own = candidate._replace(any_chunk=False)
         if own not in self._chunks:
             room = self.room(own)
             self._chunks[own] = (None, NEVER) if room is None else min(
@@ -324,7 +325,7 @@ class Search:
     def _finalists(self, wafers: int, any_chunk: bool) -> Iterator[Candidate]:
         """Those that are timed, of the quickest with any chunk or without."""
         found = sorted((one for one in self._scores if one.any_chunk == any_chunk and self.fits(one, wafers)), key=self.score)
-        close = [replace(one, any_chunk=False) for one in found if self.score(one) <= CLOSE * self.score(found[0])]
+        close = [one._replace(any_chunk=False) for one in found if self.score(one) <= CLOSE * self.score(found[0])]
         kinds: dict[Any, Candidate] = {}  # the best of each
         for one in close:
             kinds.setdefault((one.layers, one.expert_wafers, one in self._cuts, not one.mixer_width), one)
@@ -335,7 +336,7 @@ class Search:
         if self.load.get("speculation") is not None:
             best = min(self._chunked(self.placement(candidate)), key=self.seconds)
         else:
-            best = self.placement(replace(candidate, any_chunk=True))
+            best = self.placement(candidate._replace(any_chunk=True))
         best = replace(best, wafers=wafers, head=self._head(candidate, wafers))
         return self.seconds(TimedRegions(**{one.name: getattr(best, one.name) for one in fields(best)}))
 
@@ -372,8 +373,8 @@ class Search:
 
     def _with_any_chunk(self, tried: list[Candidate], wafers: int) -> list[Candidate]:
         """What is met on the ways from the best of ``tried``, and of the cuts among them, where all prompt chunks count."""
-        known = sorted((replace(one, any_chunk=True) for one in dict.fromkeys(tried) if self.fits(one, wafers)), key=self.score)
-        cuts = [one for one in known if replace(one, any_chunk=False) in self._cuts]
+        known = sorted((one._replace(any_chunk=True) for one in dict.fromkeys(tried) if self.fits(one, wafers)), key=self.score)
+        cuts = [one for one in known if one._replace(any_chunk=False) in self._cuts]
         found: list[Candidate] = []
         for start in dict.fromkeys((*known[:1], *cuts[:STARTS])):
             found += self.descend(start, wafers)
@@ -396,7 +397,7 @@ class Search:
         """From the best cuts on, with fewer layers in a region first; sides are varied from so many of them."""
         starts: dict[tuple[int, int], list[Candidate]] = {}
         for cut in self._light_cuts(wafers):
-            starts.setdefault((cut.expert_wafers, cut.layers), []).append(replace(cut, programs=programs))
+            starts.setdefault((cut.expert_wafers, cut.layers), []).append(cut._replace(programs=programs))
         tried: list[Candidate] = []
         for together in self.groups:
             best, idle = NEVER, 0
@@ -432,8 +433,8 @@ class Search:
         if not ways:
             return shrunk
         known = tried or self._tried_before
-        near = [replace(min(known, key=self.score), layers=cuts[0].layers, expert_wafers=cuts[0].expert_wafers,
-                        programs=cuts[0].programs, any_chunk=False)] if known else []
+        near = [min(known, key=self.score)._replace(layers=cuts[0].layers, expert_wafers=cuts[0].expert_wafers,
+                                                    programs=cuts[0].programs, any_chunk=False)] if known else []
         starts = [one for one in near if self.fits(one, wafers)] + sorted(shrunk, key=self.score)[:ways]
         most = WORTH_VARYING * min(map(self.score, (*starts, *tried)))
         starts = [one for one in starts if self.score(one) <= most]
@@ -444,7 +445,7 @@ class Search:
         way = [cut]
         while True:
             width, height = (max(1, round(side * SHRINK)) for side in (way[-1].width, way[-1].height))
-            smaller = replace(way[-1], width=width, height=height)
+            smaller = way[-1]._replace(width=width, height=height)
             if self.room(smaller) is None or self.score(smaller) >= self.score(way[-1]):
                 return way
             way.append(smaller)
@@ -478,8 +479,8 @@ class Search:
 
     def _moved(self, candidate: Candidate, x: int, y: int) -> Candidate:
         """The candidate with sides so many points longer."""
-        return replace(candidate, width=moved(self.limits.across, candidate.width, x),
-                       height=moved(self.limits.down, candidate.height, y))
+        return candidate._replace(width=moved(self.limits.across, candidate.width, x),
+                                  height=moved(self.limits.down, candidate.height, y))
 
     # -- what is found -------------------------------------------------------------------------------------------------
     def finished(self, candidate: Candidate, wafers: int) -> Placement:

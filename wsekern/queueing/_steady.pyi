@@ -1,27 +1,8 @@
-import numpy as np
-from numpy.typing import NDArray
+from wsekern.queueing.pipeline import LineCosts
 
-class Steady:
-    def __init__(
-        self,
-        base: NDArray[np.float64],
-        slope: NDArray[np.float64],
-        users: float,
-        prompt: float,
-        output: float,
-        think: float,
-        more: float,
-        tail: float,
-        last_tokens: float,
-        chunks: tuple[float, float, int, float],
-        passed: float,
-        checked: float,
-        kept: float,
-        regions: float,
-        head: float,
-        crossing_token: float,
-        draft: float,
-        draft_busy: float,
-        draft_in_line: bool,
-    ) -> None: ...
-    def settle(self, rounds: int, close: float) -> tuple[float, float, float, float, float, float]: ...
+CLOSE: float
+ROUNDS: int
+
+def figures_of(
+    costs: LineCosts, users: int, prompt: int, output: int, think: float, inside: int | None
+) -> tuple[float, float, float, float, float, float]: ...

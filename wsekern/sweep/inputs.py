@@ -18,6 +18,7 @@ from wsekern.compare.pairing import Pairing
 from wsekern.compare.serving import Serving, WaferChoices
 from wsekern.description import with_value
 from wsekern.errors import InputError
+from wsekern.garbage import lasting
 from wsekern.machine import Machine, load_machine
 from wsekern.machine.machine import check_machine
 from wsekern.sweep.axes import Value
@@ -84,6 +85,7 @@ class Case:
         return _hash(json.dumps([dict(self.inputs), self.hashes, version()], sort_keys=True).encode(), 16)
 
 
+@lasting
 @lru_cache(maxsize=1)
 def version() -> str:
     """Of wsekern."""
@@ -94,12 +96,14 @@ def _hash(content: bytes, length: int = 12) -> str:
     return hashlib.sha256(content).hexdigest()[:length]
 
 
+@lasting
 @lru_cache(maxsize=4096)
 def machine_hash(machine: Machine) -> str:
     """Of all that a wafer's description holds."""
     return _hash(msgspec.msgpack.encode(machine, order="deterministic"))
 
 
+@lasting
 @lru_cache(maxsize=4096)
 def cluster_hash(cluster: Cluster) -> str:
     """Of all that the chips' description holds, and how many there are."""
@@ -112,6 +116,7 @@ def model_hash(model: str) -> str:
     return _hash(json.dumps(asdict(load_config(model)), sort_keys=True, default=str).encode())
 
 
+@lasting
 @lru_cache(maxsize=1)
 def data_hash() -> str:
     """Of the data in the package: descriptions of machines, constants, measurements."""
@@ -214,6 +219,7 @@ def _speculation(given: dict[str, Any]) -> Speculation | None:
     return None if drafted is None else Speculation(drafted, acceptance, FREE if draft is None else Draft.of(draft))
 
 
+@lasting
 @lru_cache(maxsize=4096)
 def _machine(name: str, changes: tuple[tuple[str, Value], ...]) -> Machine:
     machine = _changed(load_machine(name), "machine.", changes)
@@ -221,6 +227,7 @@ def _machine(name: str, changes: tuple[tuple[str, Value], ...]) -> Machine:
     return machine
 
 
+@lasting
 @lru_cache(maxsize=4096)
 def _cluster(name: str, changes: tuple[tuple[str, Value], ...]) -> Cluster:
     if name == "auto":

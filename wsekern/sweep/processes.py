@@ -42,12 +42,10 @@ def record_of(inputs: Inputs) -> dict[str, Any]:
 def _serve(connection: Connection) -> None:
     """What a worker does: batches in, records out, until nobody listens."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
-    try:
+    with contextlib.suppress(EOFError, OSError), seldom_collected():
         while True:
             for inputs in connection.recv():
                 connection.send(_attempted(inputs))
-    except (EOFError, OSError):
-        return
 
 
 def _attempted(inputs: Inputs) -> Any:

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from wsekern.machine import load_machine
 from wsekern.machine.timing import Timing
 from wsekern.ops import PRECISIONS, AllGather, AllReduce, Broadcast, FlowEngine, Gemm, Local
+from wsekern.ops._timing import allreduce_line
 from wsekern.ops.engines.flow import TimingEngine
+from wsekern.ops.lines.line import line_costs
 from wsekern.ops.local import numbers
 from wsekern.ops.operation import Operation
 
@@ -79,3 +81,22 @@ def test_rows_of_scalar_code_beyond_the_first_take_as_long_as_those_before(monke
     short = cycles()
     monkeypatch.setattr(numbers, "ROWS_WRITTEN", 100)
     assert cycles() == short
+
+
+@settings(max_examples=120, deadline=None)
+@given(machine=machines, length=st.integers(2, 90), segment=st.integers(1, 90), groups=st.lists(st.integers(1, 40), max_size=3),
+       complete=st.booleans(), elements=st.integers(1, 90), tail=st.sampled_from([0, 1, 8]), root=st.integers(0, 89),
+       late=st.sampled_from([1, 9, 400]), seed=st.integers(0, 9))
+def test_streams_that_come_again_are_not_gone_through_again(machine, length, segment, groups, complete, elements, tail, root,
+                                                            late, seed):
+    """On lines whose PEs are ready at any times, or one after the other as behind a multicast: clocks, causes and flags are
+    those of streams that are each gone through cycle by cycle."""
+    timing = Timing(load_machine(machine[0]), machine[1], "fp16")
+    line = np.random.default_rng(seed).integers(0, late, (length, 5))
+    line[:, 0] += np.abs(np.arange(length) - root)
+    costs = [line_costs.__wrapped__(timing, words, "allreduce_call") for words in (elements, tail) if words]
+    found = []
+    for costs[0].notes in (True, False, True):
+        clocks = line.copy()
+        found.append((allreduce_line(clocks, segment, tuple(groups), complete, *costs), clocks.tolist()))
+    assert found[0] == found[1] == found[2]

@@ -12,6 +12,7 @@ from wsekern.cluster.layout import Deployment, Layout
 from wsekern.cluster.parameters import elementwise_parameters, expert_parameters, gemm_parameters, kernel_fit
 from wsekern.cluster.precision import Format
 from wsekern.cluster.work import AttentionShape, Work
+from wsekern.formulas import largest
 
 
 class GpuFamily:
@@ -81,13 +82,13 @@ class GpuFamily:
         """As fast as FP8 products, and a walk over the row."""
         reached = self.gpu.peak_flops("fp8") * self._kernel("gemm", "fp8")["compute"]
         fixed, memory, _ = self.small(moved)
-        return fixed + constants().index_walk.value * row, memory, max(0.0, flops / reached - memory)
+        return fixed + constants().index_walk.value * row, memory, largest(0.0, flops / reached - memory)
 
     def recurrent(self, moved: float, flops: float) -> Parts:
         """One kernel that streams, with products on the tensor cores."""
         reached = constants().linear_compute.value * self.gpu.peak_flops("bf16")
         fixed, memory, _ = self.small(moved)
-        return fixed, memory, max(0.0, flops / reached - memory)
+        return fixed, memory, largest(0.0, flops / reached - memory)
 
     def experts(self, shape: ExpertShape) -> tuple[Parts, float]:
         """The quickest of the kernels that the engine tries."""
@@ -95,7 +96,7 @@ class GpuFamily:
         form = (shape.hidden, shape.inner, shape.matrices, weight, activation, self.gpu.peak_flops(arithmetic), self.bandwidth)
         choices = [(kernels.expert_ffn(fit, *shape.load, *form), fit) for fit in self._expert_kernels()]
         parts, fit = min(choices, key=_whole)
-        return parts, float(sum(parts) - sum(kernels.expert_ffn(fit, *shape.mean, *form)))
+        return parts, sum(parts) - sum(kernels.expert_ffn(fit, *shape.mean, *form))
 
     def _expert_kernels(self) -> list[dict[str, float]]:
         """Kernels that the engine tries: the first, or all where it autotunes."""
@@ -120,7 +121,7 @@ class GpuFamily:
         if self.used is not None:
             seconds *= float(self.used.exchanges)
         if link.host_bandwidth is not None and message > float(self.engine.staged_above):
-            seconds = max(seconds, message / (constants().host_copy_share.value * float(link.host_bandwidth)))
+            seconds = largest(seconds, message / (constants().host_copy_share.value * float(link.host_bandwidth)))
             if ranks > cluster.domain:  # and through one adapter to the next node
                 seconds += message / (float(link.network_bandwidth) * float(link.network_efficiency))
         return seconds

@@ -116,11 +116,6 @@ class MixtureOnGrid(PartOnGrid[Mixture]):
         part = self.part
         return smallest(self.most, self.mapping.expert_law.fullest(part.chosen, part.experts, self.places.all_blocks, tokens))
 
-    def loads(self, tokens: int) -> tuple[tuple[int, float], ...]:
-        """The whole numbers beside :meth:`fullest`, for which steps can be listed, each with its share."""
-        whole, more = divmod(self.fullest(tokens), 1)
-        return ((int(whole), 1 - more), (int(whole) + 1, more)) if more else ((int(whole), 1.0),)
-
     def load(self, tokens: int) -> int:
         """Experts of a token for which steps are listed."""
         if not self.dealt:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
+from wsekern.garbage import lasting
 from wsekern.machine.timing import LIBRARY, Timing
 from wsekern.ops.engines.programs import write_alone
 from wsekern.ops.operation import Operation, WaferProgram
@@ -57,6 +58,7 @@ def _few_words(operation: Operation) -> Operation:
     return replace(operation, **few) if operation.sends and operation.elements and "elements" in few else operation
 
 
+@lasting
 @lru_cache(maxsize=4096)
 def _code_size(operation: Operation, timing: Timing, width: int, height: int) -> CodeSize:
     costs = replace(timing, precision=operation.precision or timing.precision)
@@ -69,6 +71,7 @@ def _code_size(operation: Operation, timing: Timing, width: int, height: int) ->
     return CodeSize(_kernel(operation), loop + code, step, library, *_shared(operation, instructions))
 
 
+@lasting
 @lru_cache(maxsize=1024)
 def _of_programs(lowered: WaferProgram, costs: Timing, timing: Timing, *sides: int) -> tuple[list[int], frozenset[str]]:
     """The most bytes (of the kernel, of a step, of instructions) that a PE takes, of lines as long as the one side or of a

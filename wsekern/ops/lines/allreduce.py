@@ -88,7 +88,7 @@ class AllReduce(LineOperation):
     @property
     def completes(self) -> bool:
         """Whether a sum is complete in memory before it begins the chain of the next level."""
-        return not isinstance(self.groups, tuple)
+        return not isinstance(self.groups, tuple | str)
 
     def on(self, timing: Timing, width: int, height: int) -> "AllReduce":
         """With the groups that are the quickest on the lines of a grid."""
@@ -117,7 +117,7 @@ class AllReduce(LineOperation):
 
     def parameter_on(self, engine: Clocks) -> tuple[int, ...]:
         """The groups of each level."""
-        return self.on(engine.timing, engine.width, engine.height).counts
+        return self.counts if self.groups != "quickest" else self._quickest(engine.timing, engine.length(self.axis))
 
     @property
     def leaves_words_under_way(self) -> bool:
@@ -132,7 +132,7 @@ class AllReduce(LineOperation):
 
     def time(self, engine: Clocks) -> None:
         """Advance the clocks of ``engine`` by this operation."""
-        if self.groups == "quickest":
+        if self.groups == "quickest" and engine.reports:
             return self.on(engine.timing, engine.width, engine.height).time(engine)
         super().time(engine)
         if not engine.reports:
@@ -161,9 +161,9 @@ class AllReduce(LineOperation):
         costs = super().costs(engine)
         return (*costs, line_costs(engine.timing_of("fp32"), self.tail, "allreduce_call", self.tail_op)) if self.tail else costs
 
-    def advance(self, line: np.ndarray, segment: int, *costs: LineCosts) -> int:
+    def advance(self, line: np.ndarray, segment: int, parameter: tuple[int, ...], *costs: LineCosts) -> int:
         """Advance the clocks (PEs, causes) of a line; who is held back waits for the result anyway."""
-        return allreduce_line(line, segment, self.counts, self.completes, *costs) & ~HELD_FLAG
+        return allreduce_line(line, segment, parameter, self.completes, *costs) & ~HELD_FLAG
 
     def alone(self, engine: Clocks) -> Callable[[int], int]:
         """Cycles on one line of PEs that are all ready at once, by its length."""

@@ -46,9 +46,9 @@ class Broadcast(LineOperation):
         """The root, where lines are not cut."""
         return None if self.segment else self.root_of(engine.length(self.axis))
 
-    def advance(self, line: np.ndarray, segment: int, costs: LineCosts) -> int:
+    def advance(self, line: np.ndarray, segment: int, parameter: int, *costs: LineCosts) -> int:
         """Advance the clocks (PEs, causes) of a line."""
-        return broadcast_line(line, segment, self.root, costs)
+        return broadcast_line(line, segment, parameter, *costs)
 
     def alone(self, engine: Clocks) -> Callable[[int], int]:
         """Cycles on one line of PEs that are all ready at once, by its length."""

@@ -194,8 +194,9 @@ class LineOperation(Operation):
         """What the kernel is told beside the sizes: a root, or groups of each level."""
 
     @abstractmethod
-    def advance(self, line: np.ndarray, segment: int, *costs: LineCosts) -> int:
-        """Advance the clocks (PEs, causes) of a line by :meth:`costs`; what happened to words on their way (flags)."""
+    def advance(self, line: np.ndarray, segment: int, parameter: Any, *costs: LineCosts) -> int:
+        """Advance the clocks (PEs, causes) of a line by :meth:`parameter_on` and :meth:`costs`; what happened to words on their
+        way (flags)."""
 
     @abstractmethod
     def reference_line(self, precision: str, line: np.ndarray) -> np.ndarray:
@@ -224,9 +225,9 @@ class LineOperation(Operation):
     def time(self, engine: Clocks) -> None:
         """Advance the clocks of ``engine`` by this operation."""
         if self.elements:
-            costs = self.costs(engine)
+            parameter, costs = self.parameter_on(engine), self.costs(engine)
             segment = self.segment or engine.length(self.axis)
-            engine.on_lines(self.axis, lambda line: engine.happened(self, self.advance(line, segment, *costs)))
+            engine.on_lines(self.axis, lambda line: engine.happened(self, self.advance(line, segment, parameter, *costs)))
             if engine.reports:
                 engine.link_traversals += self.link_traversals(engine)
 

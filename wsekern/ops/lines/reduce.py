@@ -53,9 +53,9 @@ class Reduce(LineOperation):
         """The same chains as a schedule, where lines are not cut."""
         return () if self.segment else (ReduceTree(self.elements, self.axis, "chain", self.root, self.op),)
 
-    def advance(self, line: np.ndarray, segment: int, costs: LineCosts) -> int:
+    def advance(self, line: np.ndarray, segment: int, parameter: int, *costs: LineCosts) -> int:
         """Advance the clocks (PEs, causes) of a line."""
-        return reduce_line(line, segment, self.root, costs)
+        return reduce_line(line, segment, parameter, *costs)
 
     def reference_line(self, precision: str, line: np.ndarray) -> np.ndarray:
         """The sum at the root, the other tiles as they are."""

@@ -1,9 +1,11 @@
 """The fixed point of the steady line in plain Python: what ``_steady.pyx`` computes, formula by formula."""
 
+from dataclasses import replace
 from math import exp, expm1, sqrt
 
-from wsekern.queueing.pipeline import LineCosts
-from wsekern.queueing.steady_line import CLOSE, ROUNDS, SteadyLine, chunks_of
+from wsekern.queueing._steady import CLOSE, ROUNDS
+from wsekern.queueing.pipeline import JAM, LineCosts
+from wsekern.queueing.steady_line import SteadyLine
 from wsekern.queueing.traffic import SPREAD
 from wsekern.queueing.waiting import waiting
 
@@ -11,13 +13,68 @@ NEVER = 1e-9
 """Stands for a share of zero where it divides."""
 
 
+def steady_line(costs: LineCosts, users: int, prompt: int, output: int, think_seconds: float = 0.0,
+                inside: int | None = None) -> SteadyLine:
+    """As :func:`wsekern.queueing.steady_line`."""
+    whole = settled(costs, users, prompt, output, think_seconds)
+    if inside is None or users - _rate(whole, users, output, think_seconds) * think_seconds <= inside:
+        return whole
+    full = settled(costs, inside, prompt, output, 0.0)  # who comes in for who goes out
+    rate = _rate(full, inside, output, 0.0)
+    if users - rate * think_seconds <= inside:
+        return whole
+    first = users / rate - think_seconds - (output - 1) * full.time_per_output_token_seconds
+    outside = first - full.time_to_first_token_seconds
+    return replace(full, time_to_first_token_seconds=first, waiting_seconds=full.waiting_seconds + outside)
+
+
+def _rate(steady: SteadyLine, users: int, output: int, think_seconds: float) -> float:
+    """Requests a second."""
+    answer = (output - 1) * steady.time_per_output_token_seconds
+    return users / (steady.time_to_first_token_seconds + answer + think_seconds)
+
+
 def settled(costs: LineCosts, users: int, prompt: int, output: int, think_seconds: float) -> SteadyLine:
-    """The fixed point for ``users`` who are all served at once."""
+    """The fixed point for ``users`` who are all served at once.
+
+    As many passes with less to check in each are never slower: where two estimates say otherwise, which err by some percent,
+    that of the passes without drafts gives the times.
+    """
+    steady = _estimated(costs, users, prompt, output, think_seconds)
+    if costs.checked == 1 or users == 1:
+        return steady
+    alone = replace(costs, checked=1, draft_seconds=0.0, draft_busy_seconds=0.0, draft_in_line=False)
+    plain = _estimated(alone, users, prompt, output, think_seconds)
+    quicker = _rate(steady, users, output, think_seconds) / _rate(plain, users, output, think_seconds)
+    if quicker <= 1.0:
+        return steady
+    return replace(plain, busy=steady.busy / quicker, tokens_together=steady.tokens_together)
+
+
+def _estimated(costs: LineCosts, users: int, prompt: int, output: int, think_seconds: float) -> SteadyLine:
     state = State(costs, users, prompt, output, think_seconds)
     for _ in range(ROUNDS if users > 1 else 1):
         if state.improve() < CLOSE:
             break
     return state.result()
+
+
+def chunks_of(costs: LineCosts, prompt: int) -> tuple[float, float, int, float]:
+    """Seconds of a region for a chunk and for all chunks of a prompt, their number, and the mean pace of the line, in seconds a
+    region, where prompts follow each other without a gap.
+
+    The last chunks of a prompt, which see the most context, are the slowest, and those of the next prompt jam behind them: they
+    take as long as these or, where the line has no room for more, ``JAM`` times their own.
+    """
+    full, rest = divmod(prompt, costs.chunk)
+    size = (costs.chunk if full else rest) - 1
+    base, slope = float(costs.chunk_base[size]), float(costs.chunk_slope[size])
+    chunk = base + slope * 0.5 * (prompt + 1)
+    last = float(costs.chunk_base[rest - 1] + costs.chunk_slope[rest - 1] * 0.5 * (prompt + 1)) if full and rest else 0.0
+    ratio = base / (base + slope * prompt)
+    held = max(0.0, (1.0 / JAM - ratio) / (1.0 - ratio)) if ratio < 1.0 else 0.0  # share of the chunks that are short of room
+    speed = held / JAM + (1.0 - held) * 0.5 * (max(ratio, 1.0 / JAM) + 1.0)
+    return chunk, (full or 1) * chunk + last, full + bool(rest), chunk / speed
 
 
 class State:
