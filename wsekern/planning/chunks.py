@@ -15,8 +15,8 @@ Chunked = TypeVar("Chunked", QuickPlacement, Room)
 
 def chunked(own: Chunked, unread: int, of: Callable[[int], Chunked | None],
             seconds: Callable[[Chunked], float]) -> list[tuple[Chunked, float]]:
-    """What has room with prompt chunks ``of`` some size, and its seconds: from ``own`` on longer ones as long as that helps,
-    or else shorter ones."""
+    """What has room with prompt chunks ``of`` some size, and its seconds: from ``own`` on longer and shorter ones as long as
+    that helps."""
     found = [(own, seconds(own))]
     longer = [chunk for chunk in CHUNKS if chunk > own.chunk]
     shorter = [chunk for chunk in CHUNKS[::-1] if chunk < own.chunk]  # own may lie between: as long as a short prompt
@@ -28,7 +28,5 @@ def chunked(own: Chunked, unread: int, of: Callable[[int], Chunked | None],
                 break
             best = took
             found.append((other, took))
-        if len(found) > 1:
-            break
     return found
 
