@@ -397,13 +397,14 @@ class Search:
         """From the best cuts on, with fewer layers in a region first; sides are varied from so many of them."""
         starts: dict[tuple[int, int], list[Candidate]] = {}
         for cut in self._light_cuts(wafers):
-            starts.setdefault((cut.expert_wafers, cut.layers), []).append(cut._replace(programs=programs))
+            starts.setdefault((cut.expert_wafers, cut.layers), []).append(cut)
         tried: list[Candidate] = []
         for together in self.groups:
             best, idle = NEVER, 0
             for layers in sorted(layers for group, layers in starts if group == together):
-                self._cuts.update(starts[together, layers])
-                cuts = self._large(starts[together, layers])
+                own = [cut if cut.programs is programs else cut._replace(programs=programs) for cut in starts[together, layers]]
+                self._cuts.update(own)
+                cuts = self._large(own)
                 if not cuts:
                     continue
                 found = self._from(cuts, tried, wafers, ways)
@@ -479,8 +480,8 @@ class Search:
 
     def _moved(self, candidate: Candidate, x: int, y: int) -> Candidate:
         """The candidate with sides so many points longer."""
-        return candidate._replace(width=moved(self.limits.across, candidate.width, x),
-                                  height=moved(self.limits.down, candidate.height, y))
+        return Candidate(moved(self.limits.across, candidate.width, x), moved(self.limits.down, candidate.height, y),
+                         *candidate[2:])
 
     # -- what is found -------------------------------------------------------------------------------------------------
     def finished(self, candidate: Candidate, wafers: int) -> Placement:
