@@ -16,7 +16,7 @@ from typing import Any
 from wsekern._formulas import Memo, Ways
 from wsekern._traced import Account, Traced, is_traced, largest, smallest, traced
 
-__all__ = ["MAX_WAYS", "Formulas", "Memo", "attempted", "is_traced", "largest", "opaque", "smallest"]
+__all__ = ["MAX_WAYS", "Formulas", "Memo", "attempted", "is_traced", "largest", "opaque", "smallest", "within"]
 
 MAX_WAYS = 128
 """Ways of a function that are kept; with more, its numbers are reckoned by the function itself."""
@@ -82,3 +82,8 @@ class Formulas(Ways):
         finally:
             account.closed = True
         return tuple(one.value if isinstance(one, Traced) else one for one in found)
+
+
+def within(formulas: Formulas, *numbers: int) -> tuple[Any, ...]:
+    """What ``formulas`` give; as part of others that are just made, what their function does to the numbers."""
+    return formulas.function(*numbers) if any(map(is_traced, numbers)) else formulas(*numbers)

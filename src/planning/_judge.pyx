@@ -149,6 +149,38 @@ cdef class RunBytes:
         cdef double kept = ceil(run.slot * self.slots(height, users) + run.state * users)
         return <int64_t>run.weights, <int64_t>kept, <int64_t>self.beside
 
+    cdef int64_t held(self, int64_t width, int64_t height, int64_t chunk, int64_t users, int64_t sram, int64_t more) except -1:
+        # Layers for which PEs of so many bytes have room, where each further one has `more` bytes of code.
+        cdef const Run *run = self.fullest(width, height, chunk, users)
+        cdef int64_t each = <int64_t>run.weights + <int64_t>ceil(run.slot * self.slots(height, users) + run.state * users)
+        cdef int64_t room = sram - each - <int64_t>self.beside
+        return room // (each + more) + 1 if room >= 0 else 0
+
+    def narrowest(self, int64_t height, int64_t chunk, int64_t users, int64_t sram, int64_t more, int64_t layers,
+                  int64_t widest) -> list:
+        """Columns that are enough for 1, 2, ... up to ``layers`` layers, each further one with ``more`` bytes of code, on PEs
+        of ``sram`` bytes: as far as ``widest`` have room."""
+        cdef int64_t count, low = 0, high, probe, i
+        cdef list found = []
+        for count in range(1, min(layers, self.held(widest, height, chunk, users, sram, more)) + 1):
+            high = widest
+            for i in range(3):  # about as many more as the one before took
+                probe = count * (found[count - 2] if found else 0) // max(1, count - 1) + (0, -4, 4)[i]
+                if low < probe < high:
+                    if self.held(probe, height, chunk, users, sram, more) >= count:
+                        high = probe
+                    else:
+                        low = probe
+            while high - low > 1:
+                probe = (low + high) // 2
+                if self.held(probe, height, chunk, users, sram, more) >= count:
+                    high = probe
+                else:
+                    low = probe
+            found.append(high)
+            low = high
+        return found
+
 
 cdef class LayerCycles:
     """Cycles of a layer of a kind on any grid, by formulas of its mixers, of all else, of the experts that the fullest block is

@@ -12,6 +12,7 @@ from wsekern.inference.step_times import layer_lists
 from wsekern.machine import load_machine
 from wsekern.machine.machine import in_cycles
 from wsekern.planning.estimator import Estimator
+from wsekern.planning.head_room import HeadRoom
 from wsekern.planning.region_bytes import region_bytes
 from wsekern.workload import load_config
 
@@ -47,3 +48,16 @@ def test_few_formulas_serve_all_grids():
         for height in range(100, 400, 50):
             quick.layers(replace(grid, width=width, height=height, context=4 * width, chunk=8), 8, width // 50)
     assert max(len(formulas.ways) for lists in quick._lists.values() for formulas in lists._known.values()) <= 24
+
+
+@pytest.mark.parametrize(("model", "packed"), [("llama3-8b", ""), ("llama3-8b", "int8"), ("gemma3-27b", ""),
+                                               ("gpt-oss-120b", "int4")])
+def test_heads_of_all_sizes_have_the_bytes_and_cycles_of_their_regions(model, packed):
+    heads = HeadRoom(load_config(model), WSE3, "fp16", program_set("default").programs, None, packed)
+    for size in ((width, height) for width in range(50, 756, 151) for height in range(43, 1100, 211)):
+        region = heads.region(*size)
+        assert heads.memory(*size) == tuple(region.memory.values())
+        assert heads.cycles(size, "silicon") == BY_LISTS.head(region)
+    assert len(heads.memory.ways) <= 8 and len(heads.steps["silicon"].ways) <= 8
+    found = heads.smaller(700, 1000)
+    assert heads.quickest_in((700, 1000), "silicon") == min(found, key=lambda size: BY_LISTS.head(heads.region(*size)))

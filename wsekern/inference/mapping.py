@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from wsekern.errors import BudgetError, InputError
-from wsekern.formulas import Formulas, largest
+from wsekern.formulas import Formulas, largest, within
 from wsekern.inference.blocks.folding import folded, gain_in_rows
 from wsekern.inference.blocks.registry import feed_on_grid, mixers_on_grid
 from wsekern.inference.code import code_bytes
@@ -92,8 +92,8 @@ class Mapping(Grid):
     @cached_property
     def _sizes(self) -> list[BlockSizes]:
         """Of each kind of block, in the order of :attr:`ModelConfig.kinds`."""
-        return [BlockSizes(*formulas_of(kind)(self.width, self.height, self.slots * self.height, self.chunk, self.expert_load,
-                                              *kind.blocks)) for kind in self.kinds]
+        numbers = self.width, self.height, self.slots * self.height, self.chunk, self.expert_load
+        return [BlockSizes(*within(formulas_of(kind), *numbers, *kind.blocks)) for kind in self.kinds]
 
     @cached_property
     def single_layers(self) -> tuple["Mapping", ...]:

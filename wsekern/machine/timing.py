@@ -54,6 +54,14 @@ class Timing(Shown):
             raise InputError(f"no precision {self.precision!r}: use one of {', '.join(PRECISIONS)}")
         self.machine.profile(self.profile)
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Reckoned once: timings are keys of many caches."""
+        return hash((self.machine, self.profile, self.precision))
+
     def of(self, precision: str) -> "Timing":
         """The same in another number format, kept."""
         if precision == self.precision:
@@ -77,7 +85,7 @@ class Timing(Shown):
         """Cycles between a core's queues and its router, either way (T_R)."""
         return int(self.machine.fabric.ramp_latency)
 
-    @property
+    @cached_property
     def stage(self) -> int:
         """Cycles from an element that sends a word to the element that uses it on a PE zero hops away."""
         return self.latency("output") + self.ramp + self.ramp + self.latency("input")

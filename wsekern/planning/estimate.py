@@ -20,18 +20,11 @@ class QuickPlacement(Placement):
     def _estimator(self) -> Estimator:
         return estimator(in_cycles(self.machine), self.profile, self.request.precision)
 
-    @cached_property
-    def _cycles(self) -> dict[tuple[int, int, int], float]:
-        return {}
-
     def region_cycles(self, tokens: int, slots: int, index: int) -> float:
         """Cycles of a region of a shape."""
-        key = tokens, slots, index
-        if key not in self._cycles:
-            mapping, layers = self.mappings[index], self.shapes[index].layers
-            work = self._estimator.layers(mapping, tokens, slots) / mapping.config.layers
-            self._cycles[key] = work * layers + self._estimator.handover(mapping, tokens)
-        return self._cycles[key]
+        mapping, layers = self.mappings[index], self.shapes[index].layers
+        work = self._estimator.layers(mapping, tokens, slots) / mapping.config.layers
+        return work * layers + self._estimator.handover(mapping, tokens)
 
     def head_cycles(self) -> float:
         """One token's embedding and logits."""

@@ -229,11 +229,14 @@ class Estimator:
         return int(self.along(width, 0, elements))
 
     def head(self, mapping: Mapping) -> int:
-        """One token's embedding, and from its residual stream to its logits."""
+        """:meth:`head_steps`, once for each."""
         if mapping not in self._heads:
-            steps = [*head_steps(mapping), *embedding_steps(mapping, [0])]
-            self._heads[mapping] = self.steps(steps, mapping.width, mapping.height)
+            self._heads[mapping] = self.head_steps(mapping)
         return self._heads[mapping]
+
+    def head_steps(self, mapping: Mapping) -> int:
+        """One token's embedding, and from its residual stream to its logits."""
+        return self.steps([*head_steps(mapping), *embedding_steps(mapping, [0])], mapping.width, mapping.height)
 
 
 def _numbers_of(mapping: Mapping) -> tuple[list[tuple[LayerKind, ...]], tuple[int, ...], int, int, int, int]:

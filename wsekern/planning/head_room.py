@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import takewhile
 
+from wsekern.formulas import Formulas
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
 from wsekern.machine import Machine
@@ -29,10 +30,11 @@ class HeadRoom:
     programs: Programs
     activations: Form | None
     weight_precision: str
-    known: dict[Size, dict[str, int]] = field(default_factory=dict)
     rows: dict[int, int] = field(default_factory=dict)
+    steps: dict[str, Formulas] = field(default_factory=dict)
     times: dict[tuple[Size, str], int] = field(default_factory=dict)
     beside: dict[Size, int] = field(default_factory=dict)
+    quickest: dict[tuple[Size, str], Size] = field(default_factory=dict)
     cuts: dict[Hashable, tuple[Candidate, ...]] = field(default_factory=dict)
     """Cuts of wafers, as a search finds them."""
 
@@ -42,14 +44,12 @@ class HeadRoom:
 
     def holds(self, width: int, height: int) -> bool:
         """Whether a rectangle does; one without PEs does not."""
-        return bool(width and height) and sum(self.memory(width, height).values()) <= int(self.machine.core.sram)
+        return bool(width and height) and sum(self.memory(width, height)) <= int(self.machine.core.sram)
 
-    def memory(self, width: int, height: int) -> dict[str, int]:
-        """Bytes of a PE of a rectangle, by use."""
-        key = width, height
-        if key not in self.known:
-            self.known[key] = self.region(width, height).memory
-        return self.known[key]
+    @cached_property
+    def memory(self) -> Formulas:
+        """Bytes of a PE of a rectangle, by use: weights first."""
+        return Formulas(lambda width, height: tuple(self.region(width, height).memory.values()))
 
     def height(self, width: int) -> int:
         """Rows that are enough where there are ``width`` columns; 0 if no wafer has them."""
@@ -89,9 +89,9 @@ class HeadRoom:
         """About the fewest rows that are enough, where ``height`` rows are: pieces of the residual stream grow with tables."""
         if not height:
             return 0
-        memory = self.memory(width, height)
-        room = int(self.machine.core.sram) - sum(memory.values()) + memory["weights"]
-        return -(-self.config.hidden // max(1, -(-self.config.hidden // height) * room // memory["weights"]))
+        weights, *others = self.memory(width, height)
+        room = int(self.machine.core.sram) - sum(others)
+        return -(-self.config.hidden // max(1, -(-self.config.hidden // height) * room // weights))
 
     @cached_property
     def usual(self) -> Size:
@@ -123,21 +123,31 @@ class HeadRoom:
 
     def quickest_beside(self, width: int, height: int, regions: int, profile: str) -> Size:
         """The quickest of the rectangles in the corner of a wafer that leave room for so many regions of that size."""
-        sides, sizes = sides_of(self.machine), list[Size]()
+        sides, corners = sides_of(self.machine), list[Size]()
         columns, rows = sides[0] // width, sides[1] // height
         for whole in range(columns + 1):
             for left in range(rows + 1):
                 if whole * rows + (columns - whole) * left >= regions:
-                    wide, high = sides[0] - whole * width, sides[1] - left * height
-                    sizes += self.smaller(wide, high) if self.holds(wide, high) else []
+                    corners.append((sides[0] - whole * width, sides[1] - left * height))
                     break
-        return min(dict.fromkeys(sizes), key=lambda size: self.cycles(size, profile))
+        found = [self.quickest_in(corner, profile) for corner in corners if self.holds(*corner)]
+        return min(found, key=lambda size: self.cycles(size, profile))
+
+    def quickest_in(self, corner: Size, profile: str) -> Size:
+        """The quickest of those in a rectangle that holds all."""
+        key = corner, profile
+        if key not in self.quickest:
+            self.quickest[key] = min(self.smaller(*corner), key=lambda size: self.cycles(size, profile))
+        return self.quickest[key]
 
     def cycles(self, size: Size, profile: str) -> int:
         """Estimated cycles of a token."""
         key = size, profile
         if key not in self.times:
-            self.times[key] = estimator(self.machine, profile, self.precision).head(self.region(*size))
+            if profile not in self.steps:
+                known = estimator(self.machine, profile, self.precision)
+                self.steps[profile] = Formulas(lambda width, height: (known.head_steps(self.region(width, height)),))
+            self.times[key] = int(self.steps[profile](*size)[0])
         return self.times[key]
 
 

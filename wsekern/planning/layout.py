@@ -116,7 +116,7 @@ class Placement:
         """Those that travel together through ``stages``: tokens of one user follow each other."""
         return min(self.users_inside, -(-self.users_inside * self.checked // stages))
 
-    @property
+    @cached_property
     def main(self) -> int:
         """Which of the shapes keeps most layers."""
         return max(range(len(self.shapes)), key=lambda index: self.shapes[index].held)
@@ -287,8 +287,16 @@ class Placement:
     def region_seconds(self, tokens: int, slots: int, index: int | None = None) -> float:
         """Time of ``tokens`` tokens, of one user or several, in a region of a shape (the slowest unless given), handing them on
         included; every row keeps ``slots`` cached positions of each. A mean, where layers differ."""
-        index = self.slowest if index is None else index
-        return self.region_cycles(tokens, slots, index) / float(self.machine.clock)
+        key = tokens, slots, self.slowest if index is None else index
+        found = self._region_seconds.get(key)
+        if found is None:
+            found = self._region_seconds[key] = self.region_cycles(*key) / float(self.machine.clock)
+        return found
+
+    @cached_property
+    def _region_seconds(self) -> dict[tuple[int, int, int], float]:
+        """Those of :meth:`region_seconds` that were asked for."""
+        return {}
 
     def region_cycles(self, tokens: int, slots: int, index: int) -> float:
         """As :meth:`region_seconds`, to the cycle of the flow engine."""
@@ -306,12 +314,12 @@ class Placement:
         return tuple(self.region_seconds(1, -(-self.token_position // shape.height), index)
                      for index, shape in enumerate(self.shapes))
 
-    @property
+    @cached_property
     def slowest(self) -> int:
         """The shape whose regions set the pace under load."""
         if len(self.shapes) == 1:
             return 0
-        return max(range(len(self.shapes)), key=lambda index: self.own_seconds[index])
+        return max(range(len(self.shapes)), key=self.own_seconds.__getitem__)
 
     @property
     def passed(self) -> float:

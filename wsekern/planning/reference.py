@@ -1,4 +1,6 @@
-"""The sums of :mod:`wsekern.planning._strips` in numpy."""
+"""The sums of :mod:`wsekern.planning._strips` in numpy, and how narrow regions may be by the bytes of one layer."""
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,3 +33,23 @@ def chosen(cycles: NDArray[np.float64], sizes: NDArray[np.int64], layers: NDArra
         found.append(int(usable[np.flatnonzero(before == cycles[row, length])[0]]))
         row, length = row - int(layers[found[-1]]), length - int(sizes[found[-1]])
     return found
+
+
+def narrowest(by_use: Callable[[int], tuple[int, int, int]], sram: int, more: int, layers: int, widest: int) -> list[int]:
+    """As :meth:`wsekern.planning._judge.RunBytes.narrowest`, by the bytes of one layer on so many columns."""
+    def held(width: int) -> int:
+        weights, kept, beside = by_use(width)
+        return max(0, (sram - weights - kept - beside) // (weights + kept + more) + 1)
+
+    found = [0]
+    for count in range(1, min(layers, held(widest)) + 1):
+        low, high = found[-1], widest
+        near = count * low // max(1, count - 1)  # as many more as the one before took
+        for probe in (near, near - 4, near + 4):
+            if low < probe < high:
+                low, high = (low, probe) if held(probe) >= count else (probe, high)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if held(middle) >= count else (middle, high)
+        found.append(high)
+    return found[1:]

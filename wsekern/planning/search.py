@@ -92,7 +92,7 @@ class Search:
         self._chunks: dict[Candidate, tuple[Room | None, float]] = {}
         self.judge = Judge(config, machine, service.request, self.heads, load, load.get("cached"), service.inside)
         self._judges = judges(self.judge, service.mix)
-        self.bands, self.held, self.asked = (dict[Any, Any]() for _ in range(3))  # of other regions, and requests
+        self.bands, self.asked = dict[Any, Any](), dict[Any, Any]()  # of other regions, and requests
 
     # -- what a candidate is worth -------------------------------------------------------------------------------------
     @property
