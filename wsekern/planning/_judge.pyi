@@ -6,15 +6,13 @@ class RunBytes:
         formulas: tuple[Ways, ...],
         blocks: tuple[tuple[int, int, int], ...],
         runs: tuple[tuple[tuple[int, int], ...], ...],
-        context: int,
-        shared: int,
         load: int,
         element: float,
         code: float,
     ) -> None: ...
-    def before(self, context: int, shared: int) -> RunBytes: ...
-    def needed(self, width: int, height: int, chunk: int, users: int) -> int: ...
-    def by_use(self, width: int, height: int, chunk: int, users: int) -> tuple[int, int, int]: ...
+    def by_use(
+        self, width: int, height: int, chunk: int, users: int, context: int, shared: int
+    ) -> tuple[int, int, int]: ...
 
 class LayerCycles:
     def __init__(
@@ -39,6 +37,7 @@ class Load:
         clock: float,
         hidden: int,
         context: int,
+        shared: int,
         batch: int,
         prompt: int,
         unread: int,

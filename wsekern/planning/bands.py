@@ -87,7 +87,9 @@ class Bands:
         """Layers for which PEs of a region have room, by its width and height, once for each."""
         found = self.held.get((width, height, part))
         if found is None:
-            weights, kept, beside = self._bytes_of(part).by_use(width, height, self.chunk, self.service.request.batch)
+            request = self.service.request
+            weights, kept, beside = self._bytes_of(part).by_use(width, height, self.chunk, request.batch, request.context,
+                                                                request.shared)
             each, room = weights + kept, int(self.machine.core.sram)
             found = max(0, int((room - each - beside) // (each + self._code_of_layer(part))) + 1)
             self.held[width, height, part] = found
