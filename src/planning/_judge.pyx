@@ -147,12 +147,44 @@ cdef class RunBytes:
             least = users if i == 0 or users < least else least
         return least
 
-    def by_use(self, int64_t width, int64_t height, int64_t chunk, int64_t users, int64_t context, int64_t shared) -> tuple:
-        """Bytes of weights, of the cache, and of buffers and code, with so many sequences of ``context`` tokens, of which all
-        have the first ``shared``."""
-        cdef Sequences of = Sequences(context, shared)
-        cdef Need found = self.need(width, height, chunk, &of, users)
+    def by_use(self, int64_t width, int64_t height, int64_t chunk, tuple sequences) -> tuple:
+        """Bytes of weights, of the cache, and of buffers and code, with so many ``sequences`` of so many tokens, of which all
+        have the first (a third number)."""
+        cdef Sequences of = Sequences(sequences[1], sequences[2])
+        cdef Need found = self.need(width, height, chunk, &of, sequences[0])
         return <int64_t>found.weights, <int64_t>found.kept, <int64_t>found.beside
+
+    cdef int64_t held(self, int64_t width, int64_t height, int64_t chunk, tuple sequences, int64_t sram, int64_t more) except -1:
+        # Layers for which PEs of so many bytes have room, where each further one has `more` bytes of code.
+        cdef Sequences of = Sequences(sequences[1], sequences[2])
+        cdef Need found = self.need(width, height, chunk, &of, sequences[0])
+        cdef int64_t each = <int64_t>(found.weights + found.kept), room = sram - each - <int64_t>found.beside
+        return room // (each + more) + 1 if room >= 0 else 0
+
+    def narrowest(self, int64_t height, int64_t chunk, tuple sequences, int64_t sram, int64_t more, int64_t layers,
+                  int64_t widest) -> list:
+        """Columns that are enough for 1, 2, ... up to ``layers`` layers, each further one with ``more`` bytes of code, on PEs
+        of ``sram`` bytes, with ``sequences`` as above: as far as ``widest`` have room."""
+        cdef int64_t count, low = 0, high, probe, i
+        cdef list found = []
+        for count in range(1, min(layers, self.held(widest, height, chunk, sequences, sram, more)) + 1):
+            high = widest
+            for i in range(3):  # about as many more as the one before took
+                probe = count * (found[count - 2] if found else 0) // max(1, count - 1) + (0, -4, 4)[i]
+                if low < probe < high:
+                    if self.held(probe, height, chunk, sequences, sram, more) >= count:
+                        high = probe
+                    else:
+                        low = probe
+            while high - low > 1:
+                probe = (low + high) // 2
+                if self.held(probe, height, chunk, sequences, sram, more) >= count:
+                    high = probe
+                else:
+                    low = probe
+            found.append(high)
+            low = high
+        return found
 
 
 cdef class LayerCycles:

@@ -11,8 +11,11 @@ class RunBytes:
         code: float,
     ) -> None: ...
     def by_use(
-        self, width: int, height: int, chunk: int, users: int, context: int, shared: int
+        self, width: int, height: int, chunk: int, sequences: tuple[int, int, int]
     ) -> tuple[int, int, int]: ...
+    def narrowest(
+        self, height: int, chunk: int, sequences: tuple[int, int, int], sram: int, more: int, layers: int, widest: int
+    ) -> list[int]: ...
 
 class LayerCycles:
     def __init__(

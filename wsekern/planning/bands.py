@@ -7,7 +7,7 @@ which bands the wafers, so that all layers have room and a token is quickest, is
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import groupby
 from typing import Any
@@ -56,8 +56,8 @@ Band = tuple[Strips[RegionShape], int]
 class Bands:
     """What can lie in bands on wafers of ``machine``, whose regions run ``programs`` and have room for prompts in chunks of
     ``chunk``; with ``halves``, regions of halves of layers among them. ``load`` as of a search,
-    ``seconds``: what placements are judged by, ``held``: what is known of regions, whichever way the wafer is turned. Not
-    ``timed``, all regions are taken to be as quick: for who asks for room alone."""
+    ``seconds``: what placements are judged by. Not ``timed``, all regions are taken to be as quick: for who asks for room
+    alone."""
 
     config: ModelConfig
     machine: Machine
@@ -67,7 +67,6 @@ class Bands:
     seconds: Callable[[QuickPlacement], float]
     chunk: int = 1
     halves: bool = True
-    held: dict[tuple[int, int, Columns], int] = field(default_factory=dict)
     timed: bool = True
 
     @cached_property
@@ -82,18 +81,6 @@ class Bands:
                        chunk=self.chunk, users=request.batch, layers=layers, with_head=False, shared=request.shared,
                        activations=load.get("activations"), programs=self.programs, feed_width=feed_width, columns=part,
                        **{name: load[name] for name in ("weight_precision", "cache_precision", "expert_law") if name in load})
-
-    def _layers_held(self, width: int, height: int, part: Columns) -> int:
-        """Layers for which PEs of a region have room, by its width and height, once for each."""
-        found = self.held.get((width, height, part))
-        if found is None:
-            request = self.service.request
-            weights, kept, beside = self._bytes_of(part).by_use(width, height, self.chunk, request.batch, request.context,
-                                                                request.shared)
-            each, room = weights + kept, int(self.machine.core.sram)
-            found = max(0, int((room - each - beside) // (each + self._code_of_layer(part))) + 1)
-            self.held[width, height, part] = found
-        return found
 
     @cache  # noqa: B019 - lives as long as the search that asks
     def _bytes_of(self, part: Columns) -> RunBytes:
@@ -113,19 +100,10 @@ class Bands:
 
     def _narrowest(self, height: int, part: Columns) -> list[int]:
         """Columns that are enough for 1, 2, ... layers, as far as the wafer has them."""
-        held, found = self._layers_held, [0]
-        most = min(max(MOST_IN_REGION), self.config.layers, held(self._sides[0], height, part))
-        for layers in range(1, most + 1):
-            low, high = found[-1], self._sides[0]
-            near = layers * low // max(1, layers - 1)  # as many more as the one before took
-            for probe in (near, near - 4, near + 4):
-                if low < probe < high:
-                    low, high = (low, probe) if held(probe, height, part) >= layers else (probe, high)
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (low, middle) if held(middle, height, part) >= layers else (middle, high)
-            found.append(high)
-        return found[1:]
+        request = self.service.request
+        return self._bytes_of(part).narrowest(height, self.chunk, (request.batch, request.context, request.shared),
+                                              int(self.machine.core.sram), self._code_of_layer(part),
+                                              min(max(MOST_IN_REGION), self.config.layers), self._sides[0])
 
     @cache  # noqa: B019 - lives as long as the search that asks
     def shapes(self, height: int) -> tuple[RegionShape, ...]:

@@ -139,9 +139,8 @@ def _both_ways(search: Search, wafers: int, programs: Programs, halves: bool, ti
     """Bands on wafers as they are and on turned ones, if so many have the bytes."""
     chunk = 1 if halves else min(SEARCHED_CHUNK, search.service.request.unread)
     for machine in (search.machine, turned(search.machine)) if search.may_hold(wafers) else ():
-        held = search.held.setdefault((programs, chunk), {})
         yield search.bands.setdefault((programs, halves, timed, sides_of(machine)), Bands(
-            search.config, machine, search.service, programs, search.load, search.seconds, chunk, halves, held, timed))
+            search.config, machine, search.service, programs, search.load, search.seconds, chunk, halves, timed))
 
 
 @dataclass(frozen=True)
