@@ -137,14 +137,9 @@ class Estimator:
         halves, widths, height, *room = _numbers_of(mapping)
         found = NOTHING
         for count, kinds in self._kinds_of(mapping.config, tuple(halves)):
-            if len(widths) == 1:
-                found += self._exact_layer(kinds[0], (widths[0], height), *room, tokens, max(1, slots)).times(count)
-                continue
-            both = NOTHING
-            for kind, width in zip(kinds, widths, strict=True):
-                own = self._exact_layer(kind, (width, height), *room, tokens, max(1, slots))
-                both += own + self._lines.cycles(_arriving, kind, width, height, 1, 1, 0, tokens, 1)
-            found += both.times(count)
+            parts = [self._exact_layer(kind, (width, height), *room, tokens, max(1, slots), len(widths) > 1)
+                     for kind, width in zip(kinds, widths, strict=True)]
+            found += (parts[0] if len(parts) == 1 else sum(parts, NOTHING)).times(count)
         return found
 
     def _kinds_of(self, config: ModelConfig, halves: tuple[tuple[LayerKind, ...], ...]) -> "list[_Counted]":
@@ -201,17 +196,20 @@ class Estimator:
             found = self._loads[key] = expert_loads(grid, kind.block, tokens)
         return found
 
-    def _exact_layer(self, kind: LayerKind, sides: tuple[int, int], most: int, chunk: int, load: int, tokens: int,
-                     slots: int) -> StepCycles:
-        """As :meth:`layer`, to the cycle."""
+    def _exact_layer(self, kind: LayerKind, sides: tuple[int, int], most: int, chunk: int, load: int, tokens: int, slots: int,
+                     arrives: bool) -> StepCycles:
+        """A layer on a region of ``sides``, and the way to it where it ``arrives`` at columns of its own."""
         (width, height), (context, chunk) = sides, _seen(kind, sides[1], most, chunk)
-        key = kind.grid, width, height, context, chunk, load, tokens, slots
+        key = kind.grid, width, height, context, chunk, load, tokens, slots, arrives
         found = self._exact.get(key)
         if found is None:
             parts = [cycles.times(share) if share != 1.0 else cycles for experts, share in
                      self._loads_of(kind, width, height, load, tokens) for cycles in
                      [self._lines.cycles(_whole, kind, width, height, context, chunk, experts, tokens, slots)]]
-            found = self._exact[key] = sum(parts[1:], parts[0])
+            found = sum(parts[1:], parts[0])
+            if arrives:
+                found += self._lines.cycles(_arriving, kind, width, height, 1, 1, 0, tokens, 1)
+            self._exact[key] = found
         return found
 
     def handover(self, mapping: Mapping, tokens: int) -> int:
