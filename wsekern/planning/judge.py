@@ -102,15 +102,17 @@ class Judge:
         return next((found for found in tried if found is not None), None)
 
     # -- time ----------------------------------------------------------------------------------------------------------
-    def seconds(self, candidate: Candidate, room: Room, wafers: int) -> float:
-        """Of the request on so many wafers, as :meth:`wsekern.planning.layout.Placement.request_seconds`."""
+    def seconds(self, candidate: Candidate, room: Room, wafers: int, head: float | None = None) -> float:
+        """Of the request on so many wafers, as :meth:`wsekern.planning.layout.Placement.request_seconds`; of a token in the
+        ``head``, the usual one unless said."""
         regions, samples = self._regions(candidate)
         crossing = self._crossings.get((regions, wafers))
         if crossing is None:
             none, one = (self._crossing(candidate, samples, wafers, tokens) for tokens in (0, 1))
             crossing = self._crossings[regions, wafers] = none, one - none
         return regions.seconds(candidate.width, candidate.height, candidate.mixer_width, room.chunk,
-                               self.request.batch if room.inside is None else room.inside, self._head, *crossing)
+                               self.request.batch if room.inside is None else room.inside,
+                               self._head if head is None else head, *crossing)
 
     @cached_property
     def _head(self) -> float:
@@ -134,12 +136,13 @@ def judges(first: Judge, mix: tuple[tuple[Request, float], ...]) -> tuple[tuple[
     return tuple((first if len(mix) == 1 and request == first.request else of(request), share) for request, share in mix)
 
 
-def mean_seconds(first: Judge, mix: tuple[tuple[Judge, float], ...], candidate: Candidate, room: Room, wafers: int) -> float:
+def mean_seconds(first: Judge, mix: tuple[tuple[Judge, float], ...], candidate: Candidate, room: Room, wafers: int,
+                 head: float | None = None) -> float:
     """Of the mean request of a mix; :meth:`wsekern.planning.search.Search.seconds`."""
     if mix[0][0] is first:
-        return first.seconds(candidate, room, wafers)
+        return first.seconds(candidate, room, wafers, head)
     total, found = sum(share for _, share in mix), 0.0
     for judge, share in mix:
         served = judge.serving(candidate, room.chunk)
-        found += math.inf if served is None else share * judge.seconds(candidate, served, wafers)
+        found += math.inf if served is None else share * judge.seconds(candidate, served, wafers, head)
     return found / total

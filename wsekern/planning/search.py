@@ -334,17 +334,16 @@ class Search:
     def exact_score(self, candidate: Candidate, wafers: int) -> float:
         """As :meth:`score` with the best chunk and head, regions timed by the flow engine."""
         if self.load.get("speculation") is not None:
-            best = min(self._chunked(self.placement(candidate)), key=self.seconds)
+            best, _ = min(self._chunked(self.placement(candidate)), key=lambda found: found[1])
         else:
             best = self.placement(candidate._replace(any_chunk=True))
         best = replace(best, wafers=wafers, head=self._head(candidate, wafers))
         return self.seconds(TimedRegions(**{one.name: getattr(best, one.name) for one in fields(best)}))
 
-    def _chunked(self, quick: QuickPlacement) -> list[QuickPlacement]:
-        """The placement with prompt chunks for which it has room, its own first."""
+    def _chunked(self, quick: QuickPlacement) -> list[tuple[QuickPlacement, float]]:
+        """The placement with prompt chunks for which it has room, its own first, and the seconds of each."""
         inside = self.service.inside
-        found = chunked(quick, quick.unread, lambda chunk: filled(replace(quick, chunk=chunk), inside), self.seconds)
-        return [placement for placement, _ in found]
+        return chunked(quick, quick.unread, lambda chunk: filled(replace(quick, chunk=chunk), inside), self.seconds)
 
     def candidates(self, wafers: int) -> list[Candidate]:
         """Those that were tried for so many wafers, the best first."""
@@ -485,13 +484,24 @@ class Search:
     # -- what is found -------------------------------------------------------------------------------------------------
     def finished(self, candidate: Candidate, wafers: int) -> Placement:
         """The candidate with its best head and chunk."""
-        return self.exactly(replace(self.placement(candidate), wafers=wafers, head=self._head(candidate, wafers)))
+        head = self._head(candidate, wafers)
+        quick = replace(self.placement(candidate), wafers=wafers, head=head)
+        if self.load.get("speculation") is not None:
+            return self.exactly(quick)
+        room, took = self.room(candidate), self.heads.cycles(head, self.load["profile"]) / float(self.machine.clock)
+        assert room is not None
+        tried = chunked(room, self.judge.unread, lambda chunk: self.judge.room(candidate, chunk),
+                        lambda found: mean_seconds(self.judge, self._judges, candidate, found, wafers, took))
+        return self._quickest([(replace(quick, chunk=one.chunk, inside=one.inside), seconds) for one, seconds in tried])
 
     def exactly(self, quick: QuickPlacement) -> Placement:
         """The placement with its best chunk, timed by the flow engine."""
-        fitting = self._chunked(quick)
-        best = min(map(self.seconds, fitting))
-        return min((found.exact() for found in fitting if self.seconds(found) <= CLOSE * best), key=self.seconds)
+        return self._quickest(self._chunked(quick))
+
+    def _quickest(self, tried: list[tuple[QuickPlacement, float]]) -> Placement:
+        """The quickest of those that come near the best of their estimates, timed by the flow engine."""
+        best = min(seconds for _, seconds in tried)
+        return min((found.exact() for found, seconds in tried if seconds <= CLOSE * best), key=self.seconds)
 
     def _head(self, candidate: Candidate, wafers: int) -> Size:
         """The quickest of the rectangles in the corner of the last wafer that leave room for the regions on it."""
