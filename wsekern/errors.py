@@ -68,7 +68,9 @@ def _flags_of(cls: type) -> tuple[str, ...]:
 def check_flags(record: Any) -> None:
     """Check every field of a dataclass that is to be true or false, as :func:`check_flag` does."""
     for name in _flags_of(type(record)):
-        check_flag(getattr(record, name), f"{name} of {type(record).__name__}")
+        value = getattr(record, name)
+        if value is not True and value is not False:
+            check_flag(value, f"{name} of {type(record).__name__}")
 
 
 def check_text(value: Any, what: str) -> str:

@@ -7,7 +7,7 @@ from wsekern.ops.noted cimport Noted
 
 cdef enum:
     CAUSES = 5
-    QUEUE = 16          # more than any input queue holds
+    QUEUE = 16          # a power of two, more than any input queue holds
     FEEDS = 8           # streams that one PE takes in one operation, at most: its input queues
 
 cdef enum Cause:
@@ -47,7 +47,8 @@ cdef struct Feed:
     int64_t usable[QUEUE]       # ring: cycle from which each word on the ramp or in the queue may be executed
     int64_t head                # words of the head: all of them where no tail follows
     int64_t tail_first, tail_last, tail_step        # as first, last and step, of the tail
-    int64_t next                # when the word after those that were sent is in the router
+    int64_t next                # when the word after those that were sent is in the router,
+    int64_t turn                # which of those it is between two rests of the link
     int64_t head_end, tail_began                    # cycles of the last element of the head, of the first of the tail
 
 
@@ -178,16 +179,36 @@ cdef inline void add_sum(int64_t *pe, const Costs *costs, Sum incoming, int64_t 
                 costs.tail.sums, costs.tail.step_add, 0, &out.tail if out != NULL else NULL)
 
 
-cdef inline void see_next(Feed *feed, const Costs *costs) noexcept nogil:
-    # When the next word of a stream is in the router: the last may be later than its place in the stream.
-    if feed.sent < feed.head:
-        feed.next = feed.first + on_link(costs, feed.step, feed.sent)
-        if feed.sent == feed.head - 1:
-            feed.next = max(feed.next, feed.last)
-        return
-    feed.next = feed.tail_first + on_link(costs, feed.tail_step, feed.sent - feed.head)
-    if feed.sent == feed.words - 1:
+cdef inline void at_last(Feed *feed) noexcept nogil:
+    # The last word of the head, and that of the tail, may be later than its place in the stream.
+    if feed.sent == feed.head - 1:
+        feed.next = max(feed.next, feed.last)
+    elif feed.sent == feed.words - 1:
         feed.next = max(feed.next, feed.tail_last)
+
+
+cdef inline void see_next(Feed *feed, const Costs *costs) noexcept nogil:
+    # When the next word of a stream is in the router.
+    cdef int64_t word = feed.sent if feed.sent < feed.head else feed.sent - feed.head
+    feed.next = (feed.first + on_link(costs, feed.step, word) if feed.sent < feed.head
+                 else feed.tail_first + on_link(costs, feed.tail_step, word))
+    feed.turn = word % costs.link_words
+    at_last(feed)
+
+
+cdef inline void see_following(Feed *feed, const Costs *costs) noexcept nogil:
+    # As see_next, of the word behind the one that was seen.
+    cdef int64_t step = feed.step if feed.sent < feed.head else feed.tail_step
+    if feed.sent == feed.head:
+        see_next(feed, costs)
+        return
+    feed.turn += 1
+    if feed.turn == costs.link_words:
+        feed.turn = 0
+        feed.next += max(step, costs.link_frame - (costs.link_words - 1) * step)
+    else:
+        feed.next += step
+    at_last(feed)
 
 
 cdef inline void in_turn(const Feed *feed, int count, int *turn) noexcept nogil:
@@ -203,7 +224,7 @@ cdef inline void in_turn(const Feed *feed, int count, int *turn) noexcept nogil:
 
 cdef inline int may_run(const Feed *feed, int64_t cycle) noexcept nogil:
     # Whether the core may execute the next word of the stream that it is at.
-    return feed.taken < feed.sent and feed.usable[feed.taken % QUEUE] <= cycle
+    return feed.taken < feed.sent and feed.usable[feed.taken & (QUEUE - 1)] <= cycle
 
 
 cdef inline int may_go(const Feed *feed) noexcept nogil:
@@ -223,10 +244,10 @@ cdef inline void run_word(Feed *feed, int64_t cycle) noexcept nogil:
 
 
 cdef inline void put_on_ramp(Feed *feed, int64_t usable, const Costs *costs) noexcept nogil:
-    feed.usable[feed.sent % QUEUE] = usable
+    feed.usable[feed.sent & (QUEUE - 1)] = usable
     feed.sent += 1
     feed.credits -= 1
-    see_next(feed, costs)
+    see_following(feed, costs)
 
 
 cdef inline int grant(const Feed *feed, int count, const int *turn, int *start, const Costs *costs, int64_t cycle) noexcept nogil:
@@ -262,7 +283,7 @@ cdef inline int64_t next_turn(const Feed *feed, int count, int current, int64_t 
     # When the core can execute a word that is under way to it, or the first of the words that could go on the ramp is in the
     # router.
     cdef const Feed *own = feed + current
-    cdef int64_t wake = max(execute, own.usable[own.taken % QUEUE]) if own.taken < own.sent else INT64_MAX
+    cdef int64_t wake = max(execute, own.usable[own.taken & (QUEUE - 1)]) if own.taken < own.sent else INT64_MAX
     cdef int i
     for i in range(count):
         if may_go(feed + i):

@@ -24,7 +24,7 @@ cdef inline void look(const Feed *feed, int current, int64_t cycle, int64_t exec
     out.sent, out.taken = own.sent, own.taken
     out.arrival = own.next - cycle
     for word in range(own.taken, own.sent):
-        out.usable[word - own.taken] = max(0, own.usable[word % QUEUE] - cycle)
+        out.usable[word - own.taken] = max(0, own.usable[word & (QUEUE - 1)] - cycle)
 
 
 cdef inline int goes_on(const Feed *own, const Round *before, const Round *now, const Costs *costs) noexcept nogil:
@@ -57,12 +57,12 @@ cdef inline int64_t skipped(Feed *feed, int count, int current, int64_t cycle, i
     if rounds <= 0:
         return 0
     for word in range(own.taken, own.sent):
-        usable[word - own.taken] = own.usable[word % QUEUE] + rounds * length
+        usable[word - own.taken] = own.usable[word & (QUEUE - 1)] + rounds * length
     own.taken += rounds * words
     own.sent += rounds * words
     see_next(own, costs)
     for word in range(own.taken, own.sent):
-        own.usable[word % QUEUE] = usable[word - own.taken]
+        own.usable[word & (QUEUE - 1)] = usable[word - own.taken]
     return rounds * length
 
 
@@ -79,6 +79,7 @@ cdef inline int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t 
     in_turn(feed, count, turn)
     before.current = -1
     for i in range(count):
+        see_next(feed + i, costs)
         cycle = min(cycle, feed[i].first)
     before.cycle = cycle
     while True:
@@ -210,7 +211,6 @@ cdef inline Path feeds_of(Feed *feed, const Costs *costs, const Sum *sums, const
             feed[i].tail_first = arrive(sums[i].tail, costs, hops[i]).clock - costs.down
             feed[i].tail_last = feed[i].tail_first + sums[i].tail.last - sums[i].tail.first.clock
             feed[i].tail_step = sums[i].tail.step
-        see_next(feed + i, costs)
     return path
 
 

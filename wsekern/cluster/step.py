@@ -12,7 +12,7 @@ from wsekern.cluster.work import PARTS, StepTime, Work
 from wsekern.formulas import Formulas
 from wsekern.workload.decoder import Mixer, Mixture
 
-TRACING = 10
+TRACING = 4
 """Steps that take as long as writing down the formulas of one."""
 
 

@@ -1,9 +1,13 @@
-"""The sums of :mod:`wsekern.planning._strips` in numpy, and how narrow regions may be by the bytes of one layer."""
+"""The sums of :mod:`wsekern.planning._strips` in numpy, how narrow regions may be by the bytes of one layer, and what is free
+on a wafer as in :mod:`wsekern.planning._boxes`."""
 
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+
+Box = tuple[int, int, int, int]
+"""x, y, width, height."""
 
 
 def fill(cycles: NDArray[np.float64], sizes: NDArray[np.int64], layers: NDArray[np.int64], each: NDArray[np.float64],
@@ -53,3 +57,41 @@ def narrowest(by_use: Callable[[int], tuple[int, int, int]], sram: int, more: in
             low, high = (low, middle) if held(middle) >= count else (middle, high)
         found.append(high)
     return found[1:]
+
+
+class Wafer:
+    """What is free on one wafer: the largest rectangles, which may overlap."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.free: list[Box] = [(0, 0, width, height)]
+
+    def place(self, width: int, height: int) -> tuple[int, int] | None:
+        """The lowest place for a rectangle, which it takes."""
+        found = min(((y, x) for x, y, wide, high in self.free if width <= wide and height <= high), default=None)
+        if found is None:
+            return None
+        y, x = found
+        self.take(x, y, width, height)
+        return x, y
+
+    def take(self, x: int, y: int, width: int, height: int) -> None:
+        """Let that rectangle be free no more."""
+        right, top, kept, cut = x + width, y + height, [], []
+        for box in self.free:
+            left, low, wide, high = box
+            if left >= right or left + wide <= x or low >= top or low + high <= y:
+                kept.append(box)
+                continue
+            cut += [(left, low, x - left, high)] if left < x else []
+            cut += [(right, low, left + wide - right, high)] if left + wide > right else []
+            cut += [(left, low, wide, y - low)] if low < y else []
+            cut += [(left, top, wide, low + high - top)] if low + high > top else []
+        cut = [box for index, box in enumerate(cut)
+               if not any(_inside(box, other) and (other != box or at < index) for at, other in enumerate(cut) if at != index)
+               and not any(_inside(box, other) for other in kept)]
+        self.free = kept + cut
+
+
+def _inside(box: Box, other: Box) -> bool:
+    return (other[0] <= box[0] and other[1] <= box[1] and box[0] + box[2] <= other[0] + other[2]
+            and box[1] + box[3] <= other[1] + other[3])

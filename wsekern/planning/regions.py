@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
+from wsekern.planning._boxes import Wafer
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Block, Mixture
 
@@ -62,44 +63,6 @@ class PlacedRegion:
     feed_width: int = 0
 
 
-class _Wafer:
-    """What is free on one wafer."""
-
-    def __init__(self, width: int, height: int) -> None:
-        self.free: list[Box] = [(0, 0, width, height)]
-
-    def place(self, width: int, height: int) -> tuple[int, int] | None:
-        """The lowest place for a rectangle, which it takes."""
-        found = min(((y, x) for x, y, wide, high in self.free if width <= wide and height <= high), default=None)
-        if found is None:
-            return None
-        y, x = found
-        self.take(x, y, width, height)
-        return x, y
-
-    def take(self, x: int, y: int, width: int, height: int) -> None:
-        """Let that rectangle be free no more."""
-        right, top, kept, cut = x + width, y + height, [], []
-        for box in self.free:
-            left, low, wide, high = box
-            if left >= right or left + wide <= x or low >= top or low + high <= y:
-                kept.append(box)
-                continue
-            cut += [(left, low, x - left, high)] if left < x else []
-            cut += [(right, low, left + wide - right, high)] if left + wide > right else []
-            cut += [(left, low, wide, y - low)] if low < y else []
-            cut += [(left, top, wide, low + high - top)] if low + high > top else []
-        cut = [box for index, box in enumerate(cut)
-               if not any(_inside(box, other) and (other != box or at < index) for at, other in enumerate(cut) if at != index)
-               and not any(_inside(box, other) for other in kept)]
-        self.free = kept + cut
-
-
-def _inside(box: Box, other: Box) -> bool:
-    return (other[0] <= box[0] and other[1] <= box[1] and box[0] + box[2] <= other[0] + other[2]
-            and box[1] + box[3] <= other[1] + other[3])
-
-
 Size = tuple[int, int]
 """Width and height."""
 
@@ -129,7 +92,7 @@ def pack(sides: Size, wafers: int, shapes: tuple[RegionShape, ...], head: Size |
 
 
 def _packed(sides: Size, wafers: int, shapes: tuple[RegionShape, ...], head: Size | None, heads: int) -> Packing | None:
-    filled = [_Wafer(*sides) for _ in range(wafers)]
+    filled = [Wafer(*sides) for _ in range(wafers)]
     corner = (sides[0] - head[0], sides[1] - head[1]) if head else sides
     for last in filled[-heads:] if head else ():
         last.take(*corner, *head)

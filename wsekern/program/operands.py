@@ -1,6 +1,7 @@
 """Operands of vector instructions: descriptors of memory and fabric, named as a CSL programmer knows them."""
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -101,7 +102,7 @@ class Mem4d(Tabled):
     @property
     def extent(self) -> int:
         """Elements."""
-        return int(np.prod(self.shape))
+        return int(prod(self.shape))
 
 
 @dataclass(frozen=True)
@@ -182,3 +183,22 @@ class Named:
 
 Operand = Mem | Mem4d | Ring | Fifo | Fabric | Register | Named
 MEMORY = (Mem, Mem4d, Ring)
+
+_NUMBERS: dict[type, tuple[str, ...]] = {
+    Mem: ("extent", "offset", "stride", "advance"), Mem4d: (), Ring: ("extent", "stride"), Fifo: ("extent",),
+    Fabric: ("queue", "extent"), Register: (), Named: ()}
+
+
+def numbers_of(operand: object) -> list[tuple[str, Any]] | None:
+    """What of an operand is to be a whole number, by name; None for what is no operand."""
+    names = _NUMBERS.get(type(operand))
+    if names is None:
+        names = next((names for kind, names in _NUMBERS.items() if isinstance(operand, kind)), None)
+    if names is None:
+        return None
+    numbers = [(name, getattr(operand, name)) for name in names]
+    if isinstance(operand, Fabric):
+        numbers += [(name, number) for name in ("packing", "index") if (number := getattr(operand, name)) is not None]
+    if isinstance(operand, Mem4d):
+        numbers += [("shape or strides", size) for size in (*operand.shape, *operand.strides, operand.offset)]
+    return numbers

@@ -3,7 +3,7 @@
 This is all that :class:`wsekern.program.code.Code` and the text form know of a program.
 """
 
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from wsekern.program.operands import (
     Register,
     Ring,
     element_type,
+    numbers_of,
 )
 from wsekern.program.values import Variable
 from wsekern.shown import Shown
@@ -176,18 +177,18 @@ class Symbols(Shown):
         where = f"program {self.name}: {item.name}"
         if not isinstance(item.name, str) or item.name not in INSTRUCTIONS:
             raise InputError(f"program {self.name}: no instruction {item.name!r}: use one of {', '.join(INSTRUCTIONS)}")
-        operation, arithmetic = INSTRUCTIONS[item.name]
-        if len(item.operands) != 1 + SOURCES.get(operation, 2):
-            raise InputError(f"{where} has {len(item.operands)} operands")
+        (operation, arithmetic), operands = INSTRUCTIONS[item.name], item.operands
+        if len(operands) != 1 + SOURCES.get(operation, 2):
+            raise InputError(f"{where} has {len(operands)} operands")
         check_flags(item)
-        for operand in item.operands:
+        for operand in operands:
             self._check_kind(item.name, operand)
-        stated = [self.stated(operand) for operand in item.operands]
+        stated = [self.stated(operand) for operand in operands]
         extents = {operand.extent for operand in stated if isinstance(operand, (Mem4d, Ring, Fabric))
                    or (isinstance(operand, Mem) and operand.stride)}
         if item.repeat < 0 or not all(is_whole(extent) and extent >= 0 for extent in extents):
             raise InputError(f"{where}: operands have extents {list(extents)}, expected one, not negative")
-        if len(extents) > 1 and not any(isinstance(operand, Named) for operand in item.operands):
+        if len(extents) > 1 and not any(isinstance(operand, Named) for operand in operands):
             raise InputError(f"{where}: operands of {item.name} have extents {sorted(extents)}, expected one, not negative")
         if (item.repeat != 1 or item.times is not None) and any(isinstance(operand, (Fabric, Fifo)) for operand in stated):
             raise InputError(f"{where}: a repeated {item.name} takes memory operands only")
@@ -197,8 +198,8 @@ class Symbols(Shown):
             raise InputError(f"{where} is software, which runs on the main thread: leave out the microthread")
         if isinstance(item.dst, Fabric) and item.dst.index is not None and TYPE_BYTES[item.dst.type] != 2:
             raise InputError(f"{where}: a word with an index holds a 16-bit element, not {item.dst.type}")
-        for operand in item.operands:
-            self.check_operand(item.name, operand, 1 if item.times is not None else item.repeat)
+        for operand in operands:
+            self._check_place(item.name, operand, 1 if item.times is not None else item.repeat)
         self._check_types(item, stated, operation, arithmetic)
         self._check_words(item, stated)
 
@@ -253,23 +254,20 @@ class Symbols(Shown):
 
     def _check_kind(self, instruction: str, operand: object) -> None:
         """Refuse what is no operand, and numbers of elements that are no whole numbers."""
-        where = f"program {self.name}: {instruction}"
-        if not isinstance(operand, Operand):
+        numbers, where = numbers_of(operand), f"program {self.name}: {instruction}"
+        if numbers is None:
             raise InputError(f"{where}: {operand!r} is no operand: expected a descriptor, a FIFO or a value")
-        if isinstance(operand, Mem4d):
-            sizes = [("shape or strides", size) for size in (*operand.shape, *operand.strides, operand.offset)]
-        else:
-            sizes = [(name, getattr(operand, name, 0)) for name in ("queue", "extent", "offset", "stride", "advance")]
-        sizes += [(name, number) for name in ("packing", "index") if (number := getattr(operand, name, None)) is not None]
-        for name, number in sizes:
+        for name, number in numbers:
             if not is_whole(number) or not -(1 << 31) <= number < 1 << 31:
                 raise InputError(f"{where}: {name} is {number!r}, expected a whole number of 32 bits")
 
     def check_operand(self, instruction: str, operand: Operand, repeat: int) -> None:
         """Refuse elements outside the operand's symbol, and queues that are not bound."""
         self._check_kind(instruction, operand)
-        if is_dataclass(operand):
-            check_flags(operand)
+        self._check_place(instruction, operand, repeat)
+
+    def _check_place(self, instruction: str, operand: Operand, repeat: int) -> None:
+        check_flags(operand)
         if isinstance(operand, Fabric):
             if operand.queue not in self.inputs and operand.queue not in self.outputs:
                 raise InputError(f"program {self.name}: {instruction} uses queue {operand.queue}, which has no color")
@@ -277,8 +275,6 @@ class Symbols(Shown):
         if isinstance(operand, (Register, Named)):
             self.stated(operand)
             return
-        if not isinstance(operand, Operand):
-            raise InputError(f"program {self.name}: {operand!r} is no operand of {instruction}: expected a descriptor or value")
         if operand.symbol not in self.symbols:
             raise InputError(f"program {self.name}: {instruction} uses symbol {operand.symbol!r}, which has no memory")
         low, high = _reach(operand, repeat)
@@ -309,5 +305,4 @@ def _reach(operand: Operand, repeat: int) -> tuple[int, int]:
     if not isinstance(operand, Mem):
         return 0, 0
     last_repeat, last = max(0, repeat - 1) * operand.advance, max(0, operand.extent - 1) * operand.stride
-    corners = [operand.offset + a + b for a in (0, last_repeat) for b in (0, last)]
-    return min(corners), max(corners)
+    return (operand.offset + min(0, last_repeat) + min(0, last), operand.offset + max(0, last_repeat) + max(0, last))

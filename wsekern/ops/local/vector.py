@@ -162,13 +162,17 @@ class _Room:
 
     def __init__(self, plan: Recipe, out: Emission, elements: int) -> None:
         self.plan, self.out, self.elements = plan, out, elements
+        self._constants: dict[tuple[bool, str], Mem] = {}
         for base in plan.rooms:             # one behind the other, so that they begin in banks as the recipe says
             self._vector(base, elements)
 
     def operand(self, step: Step, source: Source, vectors: dict[str, Mem], elements: int) -> Operand:
         """One operand of a step on ``elements`` elements."""
         if not isinstance(source, str):
-            return self._constant(step, source)
+            known = step.on_bits, repr(source)          # which tells zeros apart
+            if known not in self._constants:
+                self._constants[known] = self._constant(step, source)
+            return self._constants[known]
         base, _, part = source.partition(".")
         found = vectors.get(base) or self._vector(base, elements)
         return self._half(found, base, part) if part else found
