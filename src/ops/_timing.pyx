@@ -100,18 +100,16 @@ cdef class LineRates:
         return found
 
 
-cdef Sum chain(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+cdef void chain(int64_t *line, const Costs *costs, Py_ssize_t begin, Py_ssize_t end, Sum *sum) noexcept nogil:
     # Running sum from PE `begin` up to, not including, `end`, in either direction.
-    cdef Sum sum
     cdef Py_ssize_t k = begin
     sum.head.sent = 0
     while k != end:
         if sum.head.sent:
-            add_sum(line + k * CAUSES, costs, sum, 1, &sum)
+            add_sum(line + k * CAUSES, costs, sum[0], 1, sum)
         else:
-            send_sum(line + k * CAUSES, costs, &sum)
+            send_sum(line + k * CAUSES, costs, sum)
         k += 1 if end > begin else -1
-    return sum
 
 
 cdef inline int runs_on(Py_ssize_t k, Py_ssize_t length) noexcept nogil:
@@ -149,9 +147,14 @@ cdef inline Py_ssize_t group_root(Py_ssize_t j, Py_ssize_t length, Py_ssize_t gr
     return begin + (group_begin(j + 1, length, groups) - begin) // 2
 
 
-cdef inline void add_stream(Streams *streams, Sum sum, int64_t hops) noexcept nogil:
-    if sum.head.sent:
-        streams.sum[streams.count] = sum
+cdef inline Sum *behind(Streams *streams) noexcept nogil:
+    # Where the next stream is put.
+    return &streams.sum[streams.count]
+
+
+cdef inline void add_stream(Streams *streams, int64_t hops) noexcept nogil:
+    # The one that was put there, if any is sent.
+    if behind(streams).head.sent:
         streams.hops[streams.count] = hops
         streams.count += 1
 
@@ -159,8 +162,10 @@ cdef inline void add_stream(Streams *streams, Sum sum, int64_t hops) noexcept no
 cdef void reduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length, Py_ssize_t root) noexcept nogil:
     cdef Streams streams
     streams.count = 0
-    add_stream(&streams, chain(line, costs, 0, root), 1)
-    add_stream(&streams, chain(line, costs, length - 1, root), 1)
+    chain(line, costs, 0, root, behind(&streams))
+    add_stream(&streams, 1)
+    chain(line, costs, length - 1, root, behind(&streams))
+    add_stream(&streams, 1)
     if streams.count:
         gather(line + root * CAUSES, costs, streams.sum, streams.hops, streams.count, NULL, NULL)
         line[root * CAUSES + <int>COMPUTE] += costs.convert
@@ -188,20 +193,20 @@ cdef Py_ssize_t place_of(const Chains *all, int level, Py_ssize_t member) noexce
     return member
 
 
-cdef Sum chain_of(Chains *all, int level, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+cdef void chain_of(Chains *all, int level, Py_ssize_t begin, Py_ssize_t end, Sum *sum) noexcept nogil:
     # Running sum over members of a level from `begin` up to, not including, `end`, in either direction.
-    cdef Sum sum
     cdef Py_ssize_t k = begin, place = 0, before
+    if level == 0 and all.alike == NULL:
+        chain(all.line, all.costs, begin, end, sum)
+        return
     if level == 0:
-        if all.alike == NULL:
-            return chain(all.line, all.costs, begin, end)
-        return sum_of(all.alike, end - begin if end > begin else begin - end)
+        sum_of(all.alike, end - begin if end > begin else begin - end, sum)
+        return
     sum.head.sent = 0
     while k != end:
         before, place = place, place_of(all, level, k)
-        sum = passed_on(all, level, k, &sum, place - before if place > before else before - place)
+        pass_on(all, level, k, sum, place - before if place > before else before - place)
         k += 1 if end > begin else -1
-    return sum
 
 
 cdef void streams_of(Chains *all, int level, Py_ssize_t member, Streams *streams) noexcept nogil:
@@ -216,17 +221,18 @@ cdef void streams_of(Chains *all, int level, Py_ssize_t member, Streams *streams
     streams_of(all, level, root, streams)
     place = place_of(all, level, root)
     if root > begin:
-        add_stream(streams, chain_of(all, level, begin, root), place - place_of(all, level, root - 1))
+        chain_of(all, level, begin, root, behind(streams))
+        add_stream(streams, place - place_of(all, level, root - 1))
     if root < end - 1:
-        add_stream(streams, chain_of(all, level, end - 1, root), place_of(all, level, root + 1) - place)
+        chain_of(all, level, end - 1, root, behind(streams))
+        add_stream(streams, place_of(all, level, root + 1) - place)
 
 
-cdef Sum passed_on(Chains *all, int level, Py_ssize_t member, const Sum *incoming, int64_t hops) noexcept nogil:
-    # What a member of a level passes on to the next: its own sum and the `incoming` one.
+cdef void pass_on(Chains *all, int level, Py_ssize_t member, Sum *sum, int64_t hops) noexcept nogil:
+    # The sum that comes to a member of a level, if any does, becomes the one that it passes on to the next, with its own.
     cdef int64_t ready[CAUSES]
     cdef int64_t *pe
     cdef Streams streams
-    cdef Sum out
     streams.count = 0
     streams_of(all, level, member, &streams)
     if all.alike != NULL:
@@ -234,17 +240,18 @@ cdef Sum passed_on(Chains *all, int level, Py_ssize_t member, const Sum *incomin
         at_call(pe, all.costs)
     else:
         pe = all.line + place_of(all, level, member) * CAUSES
-    if all.complete and streams.count and not incoming.head.sent:
+    if all.complete and streams.count and not sum.head.sent:
         gather(pe, all.costs, streams.sum, streams.hops, streams.count, NULL, NULL)
         streams.count = 0
-    add_stream(&streams, incoming[0], hops)
+    if sum.head.sent:
+        behind(&streams)[0] = sum[0]
+        add_stream(&streams, hops)
     if streams.count:
-        gather(pe, all.costs, streams.sum, streams.hops, streams.count, &out, NULL)
+        gather(pe, all.costs, streams.sum, streams.hops, streams.count, sum, NULL)
     else:
-        send_sum(pe, all.costs, &out)
+        send_sum(pe, all.costs, sum)
     if all.alike != NULL:
         all.latest = max(all.latest, own_clock(pe))
-    return out
 
 
 cdef void sum_in(Chains *all, int64_t *pe) noexcept nogil:
@@ -434,7 +441,8 @@ def reduce_snake(int64_t[:, :, ::1] grid, LineCosts costs) -> int:
                 add_sum(&grid[y, x, 0], c, sum, 1, &sum)
             else:
                 send_sum(&grid[y, x, 0], c, &sum)
-        add_stream(&streams, sum, 1)
+        behind(&streams)[0] = sum
+        add_stream(&streams, 1)
         if streams.count:
             gather(&grid[0, 0, 0], c, streams.sum, streams.hops, streams.count, NULL, NULL)
             grid[0, 0, <int>COMPUTE] += c.convert

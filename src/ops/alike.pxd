@@ -60,9 +60,8 @@ cdef inline int64_t chain_alike(Alike *alike, const Costs *costs, Py_ssize_t lon
     return latest
 
 
-cdef inline Sum sum_of(const Alike *alike, Py_ssize_t count) noexcept nogil:
+cdef inline void sum_of(const Alike *alike, Py_ssize_t count, Sum *sum) noexcept nogil:
     # Of so many PEs, one after the other.
-    cdef Sum sum = alike.chain[min(count, alike.chained)]
+    sum[0] = alike.chain[min(count, alike.chained)]
     if count > alike.chained:
-        move(&sum, (count - alike.chained) * alike.pace)
-    return sum
+        move(sum, (count - alike.chained) * alike.pace)

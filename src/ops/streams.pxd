@@ -79,6 +79,7 @@ cdef inline int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t 
     in_turn(feed, count, turn)
     before.current = -1
     for i in range(count):
+        see_next(feed + i, costs)
         cycle = min(cycle, feed[i].first)
     before.cycle = cycle
     while True:
@@ -210,7 +211,6 @@ cdef inline Path feeds_of(Feed *feed, const Costs *costs, const Sum *sums, const
             feed[i].tail_first = arrive(sums[i].tail, costs, hops[i]).clock - costs.down
             feed[i].tail_last = feed[i].tail_first + sums[i].tail.last - sums[i].tail.first.clock
             feed[i].tail_step = sums[i].tail.step
-        see_next(feed + i, costs)
     return path
 
 

@@ -39,21 +39,35 @@ cdef struct Run:
     double weights, slot, state
 
 
+cdef struct Need:
+    # Bytes of weights, of the cache, and of buffers and code.
+    double weights, kept, beside
+
+
+cdef struct Sequences:
+    # Their tokens, of which all have the first `shared`.
+    int64_t context, shared
+
+
+cdef inline double slots_of(const Sequences *of, int64_t height, double users) noexcept:
+    # Cached positions of a row.
+    return pieces(of.shared, height) + users * pieces(of.context - of.shared, height)
+
+
 cdef class RunBytes:
     """Bytes of the fullest PE of regions without a head, on which one of ``runs`` of layers lies: (kind, how many) of each. Of
-    each kind there are ``formulas`` of its sizes, and blocks in its programs. Sequences have ``context`` tokens, of which all
-    share the first ``shared``; ``load``: experts on the fullest block; ``element``, ``code``: bytes of each."""
+    each kind there are ``formulas`` of its sizes, and blocks in its programs. ``load``: experts on the fullest block;
+    ``element``, ``code``: bytes of each."""
     cdef tuple formulas, blocks, runs
-    cdef int64_t context, shared, load
+    cdef int64_t load
     cdef double element, code
     cdef Run *found             # of what was asked last: each of the runs,
     cdef double beside          # buffers and code
-    cdef int64_t asked[3]
+    cdef int64_t asked[4]
 
-    def __init__(self, tuple formulas, tuple blocks, tuple runs, int64_t context, int64_t shared, int64_t load, double element,
-                 double code):
+    def __init__(self, tuple formulas, tuple blocks, tuple runs, int64_t load, double element, double code):
         self.formulas, self.blocks, self.runs = formulas, blocks, runs
-        self.context, self.shared, self.load, self.element, self.code = context, shared, load, element, code
+        self.load, self.element, self.code = load, element, code
         self.asked[0] = 0
         self.found = <Run *>malloc(len(runs) * sizeof(Run))
         if self.found == NULL:
@@ -62,16 +76,13 @@ cdef class RunBytes:
     def __dealloc__(self):
         free(self.found)
 
-    def before(self, int64_t context, int64_t shared):
-        """Those of the same regions before other sequences."""
-        return RunBytes(self.formulas, self.blocks, self.runs, context, shared, self.load, self.element, self.code)
-
-    cdef int look(self, int64_t width, int64_t height, int64_t chunk) except -1:
+    cdef int look(self, int64_t width, int64_t height, int64_t chunk, int64_t context) except -1:
         # What a size needs, in `found` and `beside`.
         cdef double buffers = 0.0, room = 0.0
         cdef Py_ssize_t kinds = len(self.formulas), i
         cdef double *sizes
-        if self.asked[0] == width and self.asked[1] == height and self.asked[2] == chunk:
+        context = pieces(context, height) * height
+        if self.asked[0] == width and self.asked[1] == height and self.asked[2] == chunk and self.asked[3] == context:
             return 0
         self.asked[0] = 0
         sizes = <double *>malloc(kinds * SIZES * sizeof(double))
@@ -79,21 +90,22 @@ cdef class RunBytes:
             raise MemoryError
         try:
             for i in range(kinds):
-                self.sizes_of(i, width, height, chunk, sizes + i * SIZES)
+                self.sizes_of(i, width, height, context, chunk, sizes + i * SIZES)
                 buffers, room = max(buffers, sizes[i * SIZES + 3]), max(room, sizes[i * SIZES + 4])
             for i in range(len(self.runs)):
                 self.found[i] = self.sum_of(<tuple>self.runs[i], sizes)
         finally:
             free(sizes)
         self.beside = ceil(self.element * buffers) + room + self.code
-        self.asked[0], self.asked[1], self.asked[2] = width, height, chunk
+        self.asked[0], self.asked[1], self.asked[2], self.asked[3] = width, height, chunk, context
         return 0
 
-    cdef int sizes_of(self, Py_ssize_t kind, int64_t width, int64_t height, int64_t chunk, double *sizes) except -1:
+    cdef int sizes_of(self, Py_ssize_t kind, int64_t width, int64_t height, int64_t context, int64_t chunk,
+                      double *sizes) except -1:
         cdef int64_t numbers[5 + BLOCKS]
         cdef int64_t blocks[BLOCKS]
         blocks[0], blocks[1], blocks[2] = self.blocks[kind]
-        put_grid(numbers, width, height, pieces(self.context, height) * height, chunk, self.load, blocks)
+        put_grid(numbers, width, height, context, chunk, self.load, blocks)
         return (<Ways>self.formulas[kind]).of_whole(5 + BLOCKS, numbers, SIZES, sizes)
 
     cdef Run sum_of(self, tuple run, const double *sizes) except *:
@@ -107,73 +119,66 @@ cdef class RunBytes:
             found.state += count * one[2]
         return found
 
-    cdef inline double slots(self, int64_t height, double users) noexcept:
-        # Cached positions of a row.
-        return pieces(self.shared, height) + users * pieces(self.context - self.shared, height)
-
-    cdef const Run *fullest(self, int64_t width, int64_t height, int64_t chunk, double users) except NULL:
-        # The run that needs most.
-        cdef double slots = self.slots(height, users), most = 0.0, used
-        cdef const Run *found = NULL
-        cdef Py_ssize_t i
-        self.look(width, height, chunk)
+    cdef Need need(self, int64_t width, int64_t height, int64_t chunk, const Sequences *of, double users) except *:
+        # Of the run that needs most, with so many sequences.
+        cdef double slots = slots_of(of, height, users), most = 0.0, used
+        cdef const Run *run
+        cdef Need found
+        cdef Py_ssize_t i, fullest = 0
+        self.look(width, height, chunk, of.context)
         for i in range(len(self.runs)):
-            used = self.found[i].weights + (self.found[i].slot * slots + self.found[i].state * users)
-            if found == NULL or used > most:
-                found, most = self.found + i, used
+            run = self.found + i
+            used = run.weights + (run.slot * slots + run.state * users)
+            if i == 0 or used > most:
+                fullest, most = i, used
+        run = self.found + fullest
+        found.weights, found.kept, found.beside = run.weights, ceil(run.slot * slots + run.state * users), self.beside
         return found
 
-    cdef double needs(self, int64_t width, int64_t height, int64_t chunk, double users) except? -1.0:
-        cdef const Run *run = self.fullest(width, height, chunk, users)
-        return run.weights + ceil(run.slot * self.slots(height, users) + run.state * users) + self.beside
-
-    cdef double has_room(self, int64_t width, int64_t height, int64_t chunk, double bytes) except? -1.0:
+    cdef double has_room(self, int64_t width, int64_t height, int64_t chunk, const Sequences *of, double bytes) except? -1.0:
         # Sequences of the whole context for which so many bytes have room.
         cdef double least = 0.0, room, each, users, rest
         cdef Py_ssize_t i
-        self.look(width, height, chunk)
+        self.look(width, height, chunk, of.context)
         for i in range(len(self.runs)):
-            room = bytes - self.beside - self.found[i].weights - self.found[i].slot * pieces(self.shared, height)
-            each = self.found[i].slot * pieces(self.context - self.shared, height) + self.found[i].state
+            room = bytes - self.beside - self.found[i].weights - self.found[i].slot * pieces(of.shared, height)
+            each = self.found[i].slot * pieces(of.context - of.shared, height) + self.found[i].state
             users = real_floor(room, each, &rest) if each else MOST_SLOTS_
             least = users if i == 0 or users < least else least
         return least
 
-    def needed(self, int64_t width, int64_t height, int64_t chunk, int64_t users) -> int:
-        """All, with so many sequences of the whole context."""
-        return <int64_t>self.needs(width, height, chunk, users)
+    def by_use(self, int64_t width, int64_t height, int64_t chunk, tuple sequences) -> tuple:
+        """Bytes of weights, of the cache, and of buffers and code, with so many ``sequences`` of so many tokens, of which all
+        have the first (a third number)."""
+        cdef Sequences of = Sequences(sequences[1], sequences[2])
+        cdef Need found = self.need(width, height, chunk, &of, sequences[0])
+        return <int64_t>found.weights, <int64_t>found.kept, <int64_t>found.beside
 
-    def by_use(self, int64_t width, int64_t height, int64_t chunk, int64_t users) -> tuple:
-        """Bytes of weights, of the cache, and of buffers and code."""
-        cdef const Run *run = self.fullest(width, height, chunk, users)
-        cdef double kept = ceil(run.slot * self.slots(height, users) + run.state * users)
-        return <int64_t>run.weights, <int64_t>kept, <int64_t>self.beside
-
-    cdef int64_t held(self, int64_t width, int64_t height, int64_t chunk, int64_t users, int64_t sram, int64_t more) except -1:
+    cdef int64_t held(self, int64_t width, int64_t height, int64_t chunk, tuple sequences, int64_t sram, int64_t more) except -1:
         # Layers for which PEs of so many bytes have room, where each further one has `more` bytes of code.
-        cdef const Run *run = self.fullest(width, height, chunk, users)
-        cdef int64_t each = <int64_t>run.weights + <int64_t>ceil(run.slot * self.slots(height, users) + run.state * users)
-        cdef int64_t room = sram - each - <int64_t>self.beside
+        cdef Sequences of = Sequences(sequences[1], sequences[2])
+        cdef Need found = self.need(width, height, chunk, &of, sequences[0])
+        cdef int64_t each = <int64_t>(found.weights + found.kept), room = sram - each - <int64_t>found.beside
         return room // (each + more) + 1 if room >= 0 else 0
 
-    def narrowest(self, int64_t height, int64_t chunk, int64_t users, int64_t sram, int64_t more, int64_t layers,
+    def narrowest(self, int64_t height, int64_t chunk, tuple sequences, int64_t sram, int64_t more, int64_t layers,
                   int64_t widest) -> list:
         """Columns that are enough for 1, 2, ... up to ``layers`` layers, each further one with ``more`` bytes of code, on PEs
-        of ``sram`` bytes: as far as ``widest`` have room."""
+        of ``sram`` bytes, with ``sequences`` as above: as far as ``widest`` have room."""
         cdef int64_t count, low = 0, high, probe, i
         cdef list found = []
-        for count in range(1, min(layers, self.held(widest, height, chunk, users, sram, more)) + 1):
+        for count in range(1, min(layers, self.held(widest, height, chunk, sequences, sram, more)) + 1):
             high = widest
             for i in range(3):  # about as many more as the one before took
                 probe = count * (found[count - 2] if found else 0) // max(1, count - 1) + (0, -4, 4)[i]
                 if low < probe < high:
-                    if self.held(probe, height, chunk, users, sram, more) >= count:
+                    if self.held(probe, height, chunk, sequences, sram, more) >= count:
                         high = probe
                     else:
                         low = probe
             while high - low > 1:
                 probe = (low + high) // 2
-                if self.held(probe, height, chunk, users, sram, more) >= count:
+                if self.held(probe, height, chunk, sequences, sram, more) >= count:
                     high = probe
                 else:
                     low = probe
@@ -293,16 +298,19 @@ cdef class Region:
 
 cdef class Load:
     """What is asked of regions, and of what machine: ``sram`` bytes of a PE, ``across`` PEs of a row, ``clock``; ``hidden``
-    elements of the residual stream; room for ``context`` tokens of ``batch`` users, prompts of ``prompt`` tokens, ``unread`` of
-    them to be read, answers of ``output``, ``checked`` tokens of a user in a pass, ``think`` seconds. ``timed``: tokens
-    that are timed beside one and the most; ``along``, ``down``: cycles of a broadcast, of (columns, rows, elements)."""
-    cdef int64_t sram, across, hidden, context, batch, prompt, unread, output, checked, timed
+    elements of the residual stream; room for ``context`` tokens of ``batch`` users, all of whom have the first ``shared``; prompts
+    of ``prompt`` tokens, ``unread`` ones to be read, answers of ``output``, ``checked`` tokens of a user in a pass, ``think``
+    seconds. ``timed``: tokens that are timed beside one and the most; ``along``, ``down``: cycles of a broadcast, of (columns,
+    rows, elements)."""
+    cdef Sequences sequences
+    cdef int64_t sram, across, hidden, batch, prompt, unread, output, checked, timed
     cdef double clock, think
     cdef Memo along, down
 
-    def __init__(self, *, sram, across, clock, hidden, context, batch, prompt, unread, output, checked, timed, think, along,
-                 down):
-        self.sram, self.across, self.clock, self.hidden, self.context = sram, across, clock, hidden, context
+    def __init__(self, *, sram, across, clock, hidden, context, shared, batch, prompt, unread, output, checked, timed, think,
+                 along, down):
+        self.sram, self.across, self.clock, self.hidden = sram, across, clock, hidden
+        self.sequences = Sequences(context, shared)
         self.batch, self.prompt, self.unread, self.output, self.checked = batch, prompt, unread, output, checked
         self.timed, self.think, self.along, self.down = timed, think, along, down
 
@@ -330,11 +338,13 @@ cdef class Regions:
     cdef bint hold(self, const Sides *sides, int64_t chunk, int64_t inside) except -1:
         cdef Py_ssize_t shape, i
         cdef Region one
+        cdef Need need
         chunk = max(chunk, self.load.together(inside, self.count + 1))
         for shape in range(len(self.shapes)):
             one = <Region>self.shapes[shape]
             for i in range(len(one.parts)):
-                if (<Part>one.parts[i]).bytes.needs(sides.widths[i], sides.height, chunk, inside) > self.load.sram:
+                need = (<Part>one.parts[i]).bytes.need(sides.widths[i], sides.height, chunk, &self.load.sequences, inside)
+                if need.weights + need.kept + need.beside > self.load.sram:
                     return False
         return True
 
@@ -352,7 +362,8 @@ cdef class Regions:
         for shape in range(len(self.shapes)):
             one = <Region>self.shapes[shape]
             for i in range(len(one.parts)):
-                least = min(least, (<Part>one.parts[i]).bytes.has_room(sides.widths[i], sides.height, chunk, self.load.sram))
+                least = min(least, (<Part>one.parts[i]).bytes.has_room(sides.widths[i], sides.height, chunk,
+                                                                       &self.load.sequences, self.load.sram))
         return least
 
     def served(self, int64_t width, int64_t height, int64_t mixers, int64_t chunk, double least) -> int:
@@ -391,7 +402,7 @@ cdef class Regions:
                            int64_t position) except? -1.0:
         # Of so many tokens in a region, with so many cached positions before them.
         cdef Load load = self.load
-        cdef double cycles = one.cycles(sides, pieces(load.context, sides.height), chunk, tokens,
+        cdef double cycles = one.cycles(sides, pieces(load.sequences.context, sides.height), chunk, tokens,
                                         max(1, pieces(position, sides.height)))
         cdef double passed = self.passed_on(sides, width, tokens * pieces(load.hidden, sides.height))
         return (cycles / one.known * one.layers + passed) / load.clock

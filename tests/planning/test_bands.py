@@ -105,9 +105,11 @@ def test_regions_fit_and_are_wider_the_more_layers_they_keep(height):
 def test_the_kernel_of_narrow_regions_gives_what_its_reference_gives(part):
     own = bands(tight())
     known, more, sram = own._bytes_of(part), own._code_of_layer(part), int(own.machine.core.sram)
+    context = own.service.request.context
     for height in (20, 32, 71):
-        expected = reference.narrowest(lambda width, height=height: known.by_use(width, height, 1, 3), sram, more, 12, 60)
-        assert known.narrowest(height, 1, 3, sram, more, 12, 60) == expected
+        expected = reference.narrowest(lambda width, height=height: known.by_use(width, height, 1, (3, context, 0)), sram,
+                                       more, 12, 60)
+        assert known.narrowest(height, 1, (3, context, 0), sram, more, 12, 60) == expected
 
 
 def fits(machine, shape: RegionShape) -> bool:

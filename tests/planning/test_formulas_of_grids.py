@@ -36,7 +36,7 @@ def test_formulas_give_the_cycles_and_bytes_of_the_lists(model, width, height, c
     whole = sum(count * share * BY_LISTS.steps(steps, width, height) for count, found in lists for steps, share in found)
     assert BY_FORMULAS.layers(grid, tokens, slots) == pytest.approx(whole, rel=1e-12)
     assert [one.needed_bytes for one in (grid, replace(grid, users=3))] == [
-        region_bytes(grid).needed(width, height, 8, users) for users in (1, 3)]
+        sum(region_bytes(grid).by_use(width, height, 8, (users, context, 0))) for users in (1, 3)]
     assert grid._sizes == [BlockSizes.of(one, one.config.blocks[0]) for one in grid.single_layers]
 
 

@@ -6,17 +6,15 @@ class RunBytes:
         formulas: tuple[Ways, ...],
         blocks: tuple[tuple[int, int, int], ...],
         runs: tuple[tuple[tuple[int, int], ...], ...],
-        context: int,
-        shared: int,
         load: int,
         element: float,
         code: float,
     ) -> None: ...
-    def before(self, context: int, shared: int) -> RunBytes: ...
-    def needed(self, width: int, height: int, chunk: int, users: int) -> int: ...
-    def by_use(self, width: int, height: int, chunk: int, users: int) -> tuple[int, int, int]: ...
+    def by_use(
+        self, width: int, height: int, chunk: int, sequences: tuple[int, int, int]
+    ) -> tuple[int, int, int]: ...
     def narrowest(
-        self, height: int, chunk: int, users: int, sram: int, more: int, layers: int, widest: int
+        self, height: int, chunk: int, sequences: tuple[int, int, int], sram: int, more: int, layers: int, widest: int
     ) -> list[int]: ...
 
 class LayerCycles:
@@ -42,6 +40,7 @@ class Load:
         clock: float,
         hidden: int,
         context: int,
+        shared: int,
         batch: int,
         prompt: int,
         unread: int,

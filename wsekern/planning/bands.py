@@ -100,9 +100,10 @@ class Bands:
 
     def _narrowest(self, height: int, part: Columns) -> list[int]:
         """Columns that are enough for 1, 2, ... layers, as far as the wafer has them."""
-        return self._bytes_of(part).narrowest(height, self.chunk, self.service.request.batch, int(self.machine.core.sram),
-                                              self._code_of_layer(part), min(max(MOST_IN_REGION), self.config.layers),
-                                              self._sides[0])
+        request = self.service.request
+        return self._bytes_of(part).narrowest(height, self.chunk, (request.batch, request.context, request.shared),
+                                              int(self.machine.core.sram), self._code_of_layer(part),
+                                              min(max(MOST_IN_REGION), self.config.layers), self._sides[0])
 
     @cache  # noqa: B019 - lives as long as the search that asks
     def shapes(self, height: int) -> tuple[RegionShape, ...]:

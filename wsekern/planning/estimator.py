@@ -19,15 +19,18 @@ from wsekern.inference.layer import arriving_steps, expected_load, expert_loads,
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.outer import embedding_steps, head_steps
 from wsekern.inference.programs import Programs
+from wsekern.inference.step_times import StepCycles
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
 from wsekern.ops import AllGather, AllReduce, Broadcast, Operation
-from wsekern.ops.engines.apart import OneLine, time_along
-from wsekern.ops.engines.flow import TimingEngine
+from wsekern.ops.engines.apart import Causes, OneLine, along_both, time_along
+from wsekern.ops.engines.flow import TimingEngine, cycles_of, kept_timing
 from wsekern.ops.operation import Axis, LocalOperation
 from wsekern.planning._judge import LayerCycles
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import Mixture
+
+NOTHING = StepCycles(0.0, {})
 
 STEADY = 32
 """PEs of a line from which on a gather takes as long at each as at the one a frame of the link before it."""
@@ -48,7 +51,7 @@ class Estimator:
         self._layers: dict[Grid, LayerCycles] = {}
         self._heads: dict[Mapping, int] = {}
         self._lines = _Lines(self)
-        self._exact: dict[Hashable, float] = {}
+        self._exact: dict[Hashable, StepCycles] = {}
         self._loads: dict[Hashable, tuple[tuple[int, float], ...]] = {}
         self._pairs: dict[Hashable, list[_Counted]] = {}
         self.along, self.down = (Memo(self._timer(False, partial(Broadcast, axis=axis))) for axis in AXES)
@@ -129,20 +132,15 @@ class Estimator:
         """All layers of the model of ``mapping``, as :func:`wsekern.inference.step_times.time_layers` does."""
         return self.kinds(*_numbers_of(mapping), tokens, max(1, slots))
 
-    def exact_layers(self, mapping: Mapping, tokens: int, slots: int) -> float:
+    def exact_layers(self, mapping: Mapping, tokens: int, slots: int) -> StepCycles:
         """As :func:`wsekern.inference.step_times.time_layers`, which is its reference, to the cycle."""
         halves, widths, height, *room = _numbers_of(mapping)
-        cycles = 0.0
+        found = NOTHING
         for count, kinds in self._kinds_of(mapping.config, tuple(halves)):
-            if len(widths) == 1:
-                cycles += count * self._exact_layer(kinds[0], (widths[0], height), *room, tokens, max(1, slots))
-                continue
-            both = 0.0
-            for kind, width in zip(kinds, widths, strict=True):
-                own = self._exact_layer(kind, (width, height), *room, tokens, max(1, slots))
-                both += own + self._lines.cycles(_arriving, kind, width, height, 1, 1, 0, tokens, 1)
-            cycles += count * both
-        return cycles
+            parts = [self._exact_layer(kind, (width, height), *room, tokens, max(1, slots), len(widths) > 1)
+                     for kind, width in zip(kinds, widths, strict=True)]
+            found += (parts[0] if len(parts) == 1 else sum(parts, NOTHING)).times(count)
+        return found
 
     def _kinds_of(self, config: ModelConfig, halves: tuple[tuple[LayerKind, ...], ...]) -> "list[_Counted]":
         """Of each kind of layer of a model: how many there are, and the kinds of its halves, or its own."""
@@ -198,17 +196,20 @@ class Estimator:
             found = self._loads[key] = expert_loads(grid, kind.block, tokens)
         return found
 
-    def _exact_layer(self, kind: LayerKind, sides: tuple[int, int], most: int, chunk: int, load: int, tokens: int,
-                     slots: int) -> float:
-        """As :meth:`layer`, to the cycle."""
+    def _exact_layer(self, kind: LayerKind, sides: tuple[int, int], most: int, chunk: int, load: int, tokens: int, slots: int,
+                     arrives: bool) -> StepCycles:
+        """A layer on a region of ``sides``, and the way to it where it ``arrives`` at columns of its own."""
         (width, height), (context, chunk) = sides, _seen(kind, sides[1], most, chunk)
-        key = kind.grid, width, height, context, chunk, load, tokens, slots
+        key = kind.grid, width, height, context, chunk, load, tokens, slots, arrives
         found = self._exact.get(key)
         if found is None:
-            parts = [share * cycles if share != 1.0 else cycles for experts, share in
+            parts = [cycles.times(share) if share != 1.0 else cycles for experts, share in
                      self._loads_of(kind, width, height, load, tokens) for cycles in
                      [self._lines.cycles(_whole, kind, width, height, context, chunk, experts, tokens, slots)]]
-            found = self._exact[key] = sum(parts[1:], parts[0])
+            found = sum(parts[1:], parts[0])
+            if arrives:
+                found += self._lines.cycles(_arriving, kind, width, height, 1, 1, 0, tokens, 1)
+            self._exact[key] = found
         return found
 
     def handover(self, mapping: Mapping, tokens: int) -> int:
@@ -281,9 +282,10 @@ class _Lines:
         self._of: dict[Hashable, Formulas] = {}
         self._kinds: dict[_Kind, int] = {}
         self._made: list[_Kind] = []
-        self._known: dict[tuple[Axis, int, int, tuple[int, ...]], int | None] = {}
+        self._local: dict[Hashable, tuple[Callable[..., int], ...]] = {}
+        self._known: dict[tuple[Axis, int, int, tuple[int, ...]], Causes | None] = {}
 
-    def cycles(self, listed: Callable[[Grid, int, int], Steps], kind: LayerKind, *numbers: int) -> int:
+    def cycles(self, listed: Callable[[Grid, int, int], Steps], kind: LayerKind, *numbers: int) -> StepCycles:
         """Of what ``listed`` lists for the ``numbers`` of a grid, tokens and slots."""
         formulas = self._of.get((listed, kind))
         if formulas is None:
@@ -291,32 +293,48 @@ class _Lines:
                 self._formulas[listed] = GridFormulas(
                     lambda grid, tokens, slots: self._listed(grid, listed(grid, tokens, slots)))
             formulas = self._of[listed, kind] = self._formulas[listed].of(kind.grid)
-        across, down, local, *sizes = formulas(*numbers[:-2], *kind.blocks, *numbers[-2:])
+        across, down, compute, overhead, *sizes = formulas(*numbers[:-2], *kind.blocks, *numbers[-2:])
         if across < 0:
             return self._together(listed, kind, *numbers)
         cut = sum(len(names) for _, names, _ in self._made[across])
         wide = self._along("x", numbers[0], across, tuple(sizes[:cut]))
         high = self._along("y", numbers[1], down, tuple(sizes[cut:]))
-        return self._together(listed, kind, *numbers) if wide is None or high is None else int(local) + wide + high
+        if wide is None or high is None:
+            return self._together(listed, kind, *numbers)
+        causes = along_both(int(compute), int(overhead), wide, high)
+        return StepCycles(sum(causes.values()), causes)
 
     def _listed(self, grid: Grid, steps: Steps) -> tuple[int, ...]:
-        """(kind along x, kind along y, cycles of local work, sizes of both); kinds are -1 where an operation has no axis."""
-        local, kinds, sizes = 0, dict[Axis, list[_Made]](x=[], y=[]), dict[Axis, list[int]](x=[], y=[])
+        """(kind along x, kind along y, compute and overhead of local work, sizes of both); kinds are -1 where an operation has
+        no axis."""
+        local, kinds, sizes = [0, 0], dict[Axis, list[_Made]](x=[], y=[]), dict[Axis, list[int]](x=[], y=[])
         for step in steps:
             if not isinstance(step, LayerStep):
                 continue
             operation, axis = step.operation, step.operation.axis
             if isinstance(operation, LocalOperation):
-                local += self._estimator.operation(operation, grid.width, grid.height)
+                local = [known + own for known, own in zip(local, self._work(operation), strict=True)]
             elif axis is None:
-                return -1, -1, 0
+                return -1, -1, 0, 0
             else:
-                held = {one.name: getattr(operation, one.name) for one in fields(operation) if one.init}
-                names = tuple(name for name, value in held.items() if is_traced(value))
-                rest = tuple((name, value) for name, value in held.items() if name not in names)
-                kinds[axis].append((type(operation), names, rest))
-                sizes[axis] += [held[name] for name in names]
-        return (*(self._number(tuple(kinds[axis])) for axis in ("x", "y")), local, *sizes["x"], *sizes["y"])
+                made, numbers = _made_of(operation)
+                kinds[axis].append(made)
+                sizes[axis] += numbers
+        return (*(self._number(tuple(kinds[axis])) for axis in ("x", "y")), *local, *sizes["x"], *sizes["y"])
+
+    def _work(self, operation: LocalOperation) -> tuple[int, ...]:
+        """(compute, overhead) of local work, as numbers that depend on those of the operation."""
+        known, (made, numbers) = self._estimator, _made_of(operation)
+        timing, (kind, names, rest) = kept_timing(known.machine, known.profile, known.precision), made
+        if not names:
+            return cycles_of(operation, timing)
+        found = attempted(lambda: operation.cycles(timing), *numbers)
+        if found is not None:
+            return found
+        if made not in self._local:
+            both = Formulas(lambda *own: kind(**dict(rest), **dict(zip(names, own, strict=True))).cycles(timing))
+            self._local[made] = tuple(opaque(Memo(lambda *own, part=part: int(both(*own)[part]))) for part in range(2))
+        return tuple(part(*numbers) for part in self._local[made])
 
     def _number(self, kind: "_Kind") -> int:
         found = self._kinds.setdefault(kind, len(self._made))
@@ -324,25 +342,32 @@ class _Lines:
             self._made.append(kind)
         return found
 
-    def _along(self, axis: Axis, length: int, kind: int, sizes: tuple[int, ...]) -> int | None:
+    def _along(self, axis: Axis, length: int, kind: int, sizes: tuple[int, ...]) -> Causes | None:
         """Of the operations along one axis; None where one of them looks at the other axis too."""
         key = axis, kind, length, sizes
         if key not in self._known:
             left, own = iter(sizes), self._estimator
             made = tuple(one(**dict(rest), **{name: next(left) for name in names}) for one, names, rest in self._made[kind])
-            found = time_along(own.machine, axis, length, own.precision, made, own.profile)
-            self._known[key] = None if found is None else sum(found)
+            self._known[key] = time_along(own.machine, axis, length, own.precision, made, own.profile)
         return self._known[key]
 
     def _together(self, listed: Callable[[Grid, int, int], Steps], kind: LayerKind, width: int, height: int, context: int,
-                  chunk: int, load: int, tokens: int, slots: int) -> int:
+                  chunk: int, load: int, tokens: int, slots: int) -> StepCycles:
         """Of operations that look at both axes, on the flow engine."""
         own, grid = self._estimator, replace(kind.grid, width=width, height=height, context=context, chunk=chunk,
                                              expert_load=load)
         engine = TimingEngine(own.machine, width, height, profile=own.profile, precision=own.precision)
         for step in listed(grid, tokens, slots):
             step.time(engine)
-        return int(engine.cycles)
+        return StepCycles(engine.cycles, engine.breakdown)
+
+
+def _made_of(operation: Operation) -> "tuple[_Made, list[int]]":
+    """An operation, and its numbers that depend on the grid."""
+    held = {one.name: getattr(operation, one.name) for one in fields(operation) if one.init}
+    names = tuple(name for name, value in held.items() if is_traced(value))
+    rest = tuple((name, value) for name, value in held.items() if name not in names)
+    return (type(operation), names, rest), [held[name] for name in names]
 
 
 _Counted = tuple[int, tuple[LayerKind, ...]]

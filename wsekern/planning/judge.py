@@ -14,16 +14,18 @@ from wsekern.inference.programs import Programs
 from wsekern.inference.step_times import expert_crossing_seconds
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
-from wsekern.ops.local.rows import Form
-from wsekern.planning._judge import Load, Part, Region, Regions, RunBytes
+from wsekern.planning._judge import Load, Part, Region, Regions
 from wsekern.planning.candidates import Candidate
-from wsekern.planning.estimator import estimator
+from wsekern.planning.estimator import Estimator, estimator
 from wsekern.planning.head_room import HeadRoom
 from wsekern.planning.layout import LEAST_INSIDE, TIMED, sides_of
 from wsekern.planning.region_bytes import region_bytes
 from wsekern.planning.regions import RegionShape, layers_of, shapes_of
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import PRECISIONS, Request
+
+_OF_REGIONS = ("activations", "weight_precision", "cache_precision", "expert_law")
+"""Of a load: what regions depend on."""
 
 
 class Room(NamedTuple):
@@ -34,12 +36,19 @@ class Room(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _sampled(config: ModelConfig, layers: int, precision: str, activations: Form | None, programs: Programs, wafers: int,
-             halved: bool, named: tuple[tuple[str, Any], ...]) -> tuple[Mapping, tuple[RunBytes, ...]]:
-    """A region on as few PEs as can be before one token, and the bytes of its halves: the same for all requests."""
-    sample = Mapping(config, 1 + halved, 1, precision, context=1, layers=layers, with_head=False, activations=activations,
-                     programs=programs, expert_wafers=wafers, feed_width=int(halved), **dict(named))
-    return sample, tuple(map(region_bytes, sample.halves))
+def _shapes(config: ModelConfig, layers: int, programs: Programs, wafers: int, halved: bool, quick: Estimator,
+            named: tuple[tuple[str, Any], ...]) -> tuple[tuple[Region, Mapping], ...]:
+    """Regions of each shape, and one of them on as few PEs as can be before one token: the same for all requests."""
+    def region(held: ModelConfig, shape: RegionShape) -> tuple[Region, Mapping]:
+        sample = Mapping(held, 1 + halved, 1, quick.precision, context=1, layers=shape.layers, with_head=False,
+                         programs=programs, expert_wafers=wafers, feed_width=int(halved), **dict(named))
+        parts = tuple(Part(region_bytes(half), tuple(map(quick.cycles_of, half.kinds)),
+                           tuple(kind.count for kind in half.kinds)) for half in sample.halves)
+        return Region(parts, shape.layers, held.layers, shape.count, sample.expert_load), sample
+
+    shapes = shapes_of(config, 1, 1, layers)
+    starts = accumulate((shape.held for shape in shapes), initial=0)
+    return tuple(region(layers_of(config, first, shape.held), shape) for first, shape in zip(starts, shapes, strict=False))
 
 
 class Judge:
@@ -54,33 +63,23 @@ class Judge:
         speculation, self._clock = load.get("speculation"), float(machine.clock)
         self._estimator = estimator(in_cycles(machine), load["profile"], request.precision)
         self._load = Load(sram=int(machine.core.sram), across=sides_of(machine)[0], clock=self._clock, hidden=config.hidden,
-                          context=request.context, batch=request.batch, prompt=request.prompt, unread=self.unread,
-                          output=request.output, checked=speculation.checked if speculation else 1, timed=TIMED,
-                          think=load.get("think_seconds", 0.0), along=self._estimator.along, down=self._estimator.down)
-        self._known: dict[tuple[Any, ...], tuple[Regions, list[Mapping]]] = {}
+                          context=request.context, shared=request.shared, batch=request.batch, prompt=request.prompt,
+                          unread=self.unread, output=request.output, checked=speculation.checked if speculation else 1,
+                          timed=TIMED, think=load.get("think_seconds", 0.0), along=self._estimator.along,
+                          down=self._estimator.down)
+        self._named = tuple((name, load[name]) for name in _OF_REGIONS if name in load)
+        self._known: dict[tuple[Any, ...], tuple[Regions, tuple[Mapping, ...]]] = {}
         self._crossings: dict[tuple[Regions, int], tuple[float, float]] = {}
 
     # -- regions -------------------------------------------------------------------------------------------------------
-    def _regions(self, candidate: Candidate) -> tuple[Regions, list[Mapping]]:
+    def _regions(self, candidate: Candidate) -> tuple[Regions, tuple[Mapping, ...]]:
         """The regions of a candidate, whatever their sides, and one of each shape on as few PEs as can be."""
-        key = candidate.layers, candidate.expert_wafers, candidate.programs, candidate.mixer_width > 0
+        key = candidate.layers, candidate.programs, candidate.expert_wafers, candidate.mixer_width > 0
         found = self._known.get(key)
         if found is None:
-            shapes = shapes_of(self.config, 1, 1, candidate.layers)
-            starts = accumulate((shape.held for shape in shapes), initial=0)
-            made = [self._region(layers_of(self.config, first, shape.held), shape, candidate)
-                    for first, shape in zip(starts, shapes, strict=False)]
-            found = self._known[key] = Regions(tuple(region for region, _ in made), self._load), [one for _, one in made]
+            shapes = _shapes(self.config, *key, self._estimator, self._named)
+            found = self._known[key] = Regions(tuple(one for one, _ in shapes), self._load), tuple(one for _, one in shapes)
         return found
-
-    def _region(self, config: ModelConfig, shape: RegionShape, candidate: Candidate) -> tuple[Region, Mapping]:
-        request, load = self.request, self.load
-        named = tuple((name, load[name]) for name in ("weight_precision", "cache_precision", "expert_law") if name in load)
-        sample, halves = _sampled(config, shape.layers, request.precision, load.get("activations"), candidate.programs,
-                                  candidate.expert_wafers, bool(candidate.mixer_width), named)
-        parts = tuple(Part(own.before(request.context, request.shared), tuple(map(self._estimator.cycles_of, half.kinds)),
-                           tuple(kind.count for kind in half.kinds)) for own, half in zip(halves, sample.halves, strict=True))
-        return Region(parts, shape.layers, config.layers, shape.count, sample.expert_load), sample
 
     # -- room ----------------------------------------------------------------------------------------------------------
     def holds(self, candidate: Candidate, chunk: int, inside: int) -> bool:
@@ -119,7 +118,7 @@ class Judge:
         """Seconds of the usual head."""
         return self.heads.cycles(self.heads.usual, self.load["profile"]) / self._clock
 
-    def _crossing(self, candidate: Candidate, samples: list[Mapping], wafers: int, tokens: int) -> float:
+    def _crossing(self, candidate: Candidate, samples: tuple[Mapping, ...], wafers: int, tokens: int) -> float:
         """In the links between wafers, all of which have regions."""
         crossings = wafers // candidate.expert_wafers - 1
         size = self.config.hidden * PRECISIONS[self.request.precision] * tokens

@@ -27,13 +27,12 @@ from wsekern.inference.step_times import (
     time_handover,
     time_head,
     time_layer,
-    time_layers,
 )
 from wsekern.machine import Machine
 from wsekern.machine.machine import in_cycles
 from wsekern.ops.local.rows import Form
 from wsekern.planning.drafting import DraftCosts
-from wsekern.planning.estimator import estimator
+from wsekern.planning.estimator import Estimator, estimator
 from wsekern.planning.head_part import head_region, with_share
 from wsekern.planning.regions import PlacedRegion, RegionShape, Size, layers_of, pack
 from wsekern.queueing import LineCosts, SteadyLine, steady_line
@@ -271,7 +270,7 @@ class Placement:
     def _pass(self, index: int, tokens: int, position: int) -> StepCycles:
         """``tokens`` tokens through all regions of a shape; cached positions of each up to ``position``."""
         mapping, count = self.mappings[index], self.shapes[index].count
-        layers = time_layers(in_cycles(self.machine), mapping, tokens, -(-position // mapping.height), self.profile)
+        layers = self._exact.exact_layers(mapping, tokens, -(-position // mapping.height))
         return layers + time_handover(in_cycles(self.machine), mapping, tokens, self.profile).times(count)
 
     @property
@@ -301,8 +300,13 @@ class Placement:
     def region_cycles(self, tokens: int, slots: int, index: int) -> float:
         """As :meth:`region_seconds`, to the cycle of the flow engine."""
         mapping, layers = self.mappings[index], self.shapes[index].layers
-        exact = estimator(in_cycles(self.machine), self.profile, self.request.precision)
-        return exact.exact_layers(mapping, tokens, slots) / mapping.config.layers * layers + exact.handover(mapping, tokens)
+        known = self._exact.exact_layers(mapping, tokens, slots).cycles / mapping.config.layers
+        return known * layers + self._exact.handover(mapping, tokens)
+
+    @property
+    def _exact(self) -> Estimator:
+        """What knows cycles."""
+        return estimator(in_cycles(self.machine), self.profile, self.request.precision)
 
     def head_cycles(self) -> float:
         """One token's embedding and logits, by the flow engine."""

@@ -7,8 +7,8 @@ from wsekern.workload.request import PRECISIONS
 
 
 def region_bytes(sample: Mapping) -> RunBytes:
-    """Those of the fullest PE of regions without a head that differ from ``sample`` in their sides, chunk and users alone;
-    :class:`Mapping` is the reference."""
+    """Those of the fullest PE of regions without a head that differ from ``sample`` in their sides, chunk, users and context
+    alone; :class:`Mapping` is the reference."""
     return RunBytes(tuple(map(formulas_of, sample.kinds)), tuple(kind.blocks for kind in sample.kinds),
-                    counted(runs_of(sample.config, sample.held_layers)), sample.context, sample.shared, sample.expert_load,
-                    PRECISIONS[sample.precision], code_bytes(sample))
+                    counted(runs_of(sample.config, sample.held_layers)), sample.expert_load, PRECISIONS[sample.precision],
+                    code_bytes(sample))
