@@ -202,6 +202,18 @@ def in_cycles(machine: Machine) -> Machine:
                                    system=msgspec.structs.replace(plain.system, **links))
 
 
+def turned(machine: Machine) -> Machine:
+    """The wafer turned by a quarter: its sides exchanged."""
+    fabric = machine.fabric
+    return msgspec.structs.replace(machine, fabric=msgspec.structs.replace(
+        fabric, width=fabric.height, height=fabric.width, user_width=fabric.user_height, user_height=fabric.user_width))
+
+
+def upright(machine: Machine) -> Machine:
+    """The wafer with its longer sides along y: links along x and y are alike, and so are cycles on it, turned or not."""
+    return turned(machine) if int(machine.fabric.user_width) > int(machine.fabric.user_height) else machine
+
+
 _LEFT_OUT = "left out"
 
 

@@ -22,6 +22,7 @@ from wsekern.inference.programs import Programs
 from wsekern.inference.step_times import StepCycles
 from wsekern.inference.steps import LayerStep, Steps
 from wsekern.machine import Machine
+from wsekern.machine.machine import upright
 from wsekern.ops import AllGather, AllReduce, Broadcast, Operation
 from wsekern.ops.engines.apart import Causes, OneLine, along_both, time_along
 from wsekern.ops.engines.flow import TimingEngine, cycles_of, kept_timing
@@ -379,8 +380,11 @@ _Kind = tuple[_Made, ...]
 
 @lru_cache(maxsize=64)
 def estimator(machine: Machine, profile: str, precision: str) -> Estimator:
-    """The estimator that all placements on ``machine`` share."""
-    return Estimator(machine, profile, precision)
+    """The estimator that all placements on ``machine`` share, turned by a quarter or not."""
+    return _of_upright(upright(machine), profile, precision)
+
+
+_of_upright = lru_cache(maxsize=64)(Estimator)
 
 
 def _seen(kind: LayerKind, height: int, most: int, chunk: int) -> tuple[int, int]:

@@ -14,7 +14,6 @@ from itertools import accumulate, pairwise
 from math import ceil
 from typing import TypeVar
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -483,13 +482,6 @@ class Placement:
 def sides_of(machine: Machine) -> tuple[int, int]:
     """PEs of a row and of a column of a wafer that a program may use."""
     return int(machine.fabric.user_width), int(machine.fabric.user_height)
-
-
-def turned(machine: Machine) -> Machine:
-    """The wafer turned by a quarter: its sides exchanged."""
-    fabric = machine.fabric
-    return msgspec.structs.replace(machine, fabric=msgspec.structs.replace(
-        fabric, width=fabric.height, height=fabric.width, user_width=fabric.user_height, user_height=fabric.user_width))
 
 
 AnyPlacement = TypeVar("AnyPlacement", bound=Placement)
