@@ -13,11 +13,12 @@ from wsekern.inference.grid import Grid
 from wsekern.inference.outer import head_steps, outer_tiles
 from wsekern.inference.steps import View
 from wsekern.machine import load_machine
+from wsekern.machine.machine import sides_of
 from wsekern.ops.engines.both import BothEngines
 from wsekern.planning import _strips, reference
 from wsekern.planning.bands import Bands
 from wsekern.planning.candidates import Demand
-from wsekern.planning.layout import Placement, sides_of
+from wsekern.planning.layout import Placement
 from wsekern.planning.placement import place_model, search_for
 from wsekern.planning.plan_file import load_plan, plan_text
 from wsekern.planning.regions import RegionShape, pack

@@ -19,7 +19,7 @@ from wsekern.inference.kinds import LayerKind
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
 from wsekern.machine import Machine
-from wsekern.machine.machine import in_cycles
+from wsekern.machine.machine import in_cycles, sides_of
 from wsekern.planning._judge import RunBytes
 from wsekern.planning.breakpoints import breakpoints
 from wsekern.planning.candidates import Demand
@@ -27,7 +27,7 @@ from wsekern.planning.estimate import QuickPlacement
 from wsekern.planning.estimator import Estimator, estimator
 from wsekern.planning.head_part import with_share
 from wsekern.planning.head_room import head_room
-from wsekern.planning.layout import filled, sides_of
+from wsekern.planning.layout import filled
 from wsekern.planning.region_bytes import region_bytes
 from wsekern.planning.regions import RegionShape, pack
 from wsekern.planning.strips import Strip, Strips, dealt
