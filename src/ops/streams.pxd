@@ -144,14 +144,14 @@ cdef inline void key_of_feeds(Key *key, const Feed *feed, int count, const Costs
     find_place(key, end - key.number)
 
 
-cdef inline int64_t take_again(Feed *feed, int count, const Costs *costs, int64_t ready) noexcept nogil:
+cdef inline int64_t take_again(Feed *feed, int count, const Costs *costs, int64_t ready, int *flags) noexcept nogil:
     # As take_all; the same streams take the same cycles whenever the first of them comes, and are gone through once. The streams
     # stay as they were, but for when their elements were taken.
     cdef Feed gone[FEEDS]
     cdef int64_t origin = INT64_MAX, end
     cdef int64_t lost[4 + FEEDS]
     cdef int64_t *found
-    cdef int i, flags = 0
+    cdef int i
     cdef Key key
     cdef Costs own
     for i in range(count):
@@ -160,18 +160,17 @@ cdef inline int64_t take_again(Feed *feed, int count, const Costs *costs, int64_
     found = found_at(costs.noted, &key)
     if found == NULL:
         own = costs[0]
-        own.flags = &flags
+        own.flags, flags[0] = flags, 0
         memcpy(gone, feed, count * sizeof(Feed))
         end = take_all(gone, count, &own, ready)
         found = new_place(costs.noted, &key, 4 + count)
         if found == NULL:       # no memory for it
             found = lost
-        found[0], found[1] = end - origin, flags
+        found[0], found[1] = end - origin, flags[0]
         found[2], found[3] = gone[count - 1].head_end - origin, gone[count - 1].tail_began - origin
         for i in range(count):
             found[4 + i] = gone[i].began - origin
-    if costs.flags != NULL:
-        costs.flags[0] |= <int>found[1]
+    flags[0] = <int>found[1]
     feed[count - 1].head_end, feed[count - 1].tail_began = found[2] + origin, found[3] + origin
     for i in range(count):
         feed[i].began = found[4 + i] + origin
@@ -192,16 +191,12 @@ cdef inline int64_t take_noted(Feed *feed, int count, const Costs *costs, int64_
     # order of the streams where anything is noted: the turn of the ramp stays with these once two of them meet.
     cdef int64_t end = 0, least = ready
     cdef int begin = 0, i, flags
-    cdef Costs own
     if costs.noted == NULL:
         return take_all(feed, count, costs, ready)
-    own = costs[0]
-    own.flags = &flags
     for i in range(count):
         least = max(least, feed[i].first + costs.down) + on_link(costs, costs.step_add, feed[i].words - 1)
         if come_later(feed, i + 1, count, least):
-            flags = 0
-            end = take_again(feed + begin, i + 1 - begin, &own, ready)
+            end = take_again(feed + begin, i + 1 - begin, costs, ready, &flags)
             if come_later(feed, i + 1, count, end):
                 if costs.flags != NULL:
                     costs.flags[0] |= flags | (TURNED if begin and flags & CONTENDED else 0)
