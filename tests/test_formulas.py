@@ -179,6 +179,13 @@ def test_a_memo_asks_once_for_each_numbers():
         memo(1)
 
 
+def test_a_memo_with_an_end_forgets():
+    asked = []
+    memo = Memo(lambda number: asked.append(number) or number * 3, 5)
+    assert [memo(number % 7) for number in range(100)] == [number % 7 * 3 for number in range(100)]
+    assert len(memo) <= 5 and len(asked) > 7
+
+
 def test_arguments_that_are_no_numbers_are_handed_on_as_they_are():
     @opaque
     def told(number: int, other: object = "unsaid") -> int:

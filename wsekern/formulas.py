@@ -28,15 +28,16 @@ def attempted(work: Callable[[], Any], *numbers: Any) -> Any:
     return account.attempt(work)
 
 
-def opaque(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function without side effects, of numbers, that formulas call instead of going through it."""
+def opaque(function: Callable[..., Any], most: int = 0) -> Callable[..., Any]:
+    """A function without side effects, of numbers, that formulas call instead of going through it. Of its answers they keep no
+    more than ``most``, or all."""
     @wraps(function)
     def called(*arguments: Any, **named: Any) -> Any:
         if named:                                                       # a formula keeps arguments by their places
             arguments = _in_order(function, arguments, named)
         for one in arguments:
             if is_traced(one):
-                return one.account.called(function, arguments)
+                return one.account.called(function, arguments, most)
         return function(*arguments)
     return called
 

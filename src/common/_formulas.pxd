@@ -35,6 +35,7 @@ cdef class Memo:
     cdef Number *rows           # of each answer: kinds of its numbers, these, and itself
     cdef signed char *kinds     # of the answers: 0 none, 1 whole, 2 another
     cdef Py_ssize_t room, used
+    cdef Py_ssize_t most        # answers that are kept; 0: all
     cdef int find(self, const Number *key, Number *answer) noexcept
     cdef Py_ssize_t place_of(self, const Number *key) noexcept
     cdef int keep(self, const Number *key, Number answer, int kind) except -1

@@ -8,7 +8,7 @@ from cpython.number cimport PyIndex_Check
 from libc.math cimport ceil, copysign, floor, fmod, isfinite, pow, rint
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 cdef extern from *:
     bint __builtin_add_overflow(int64_t, int64_t, int64_t *) nogil
@@ -47,9 +47,9 @@ cdef int put(object value, Number *to) except -2:
 
 
 cdef class Memo:
-    """A function of numbers without side effects, asked once for each."""
-    def __init__(self, function):
-        self.function = function
+    """A function of numbers without side effects, asked once for each; of more than ``most`` answers the earlier are forgotten."""
+    def __init__(self, function, Py_ssize_t most=0):
+        self.function, self.most = function, most
 
     def __dealloc__(self):
         free(self.rows)
@@ -115,6 +115,9 @@ cdef class Memo:
 
     cdef int keep(self, const Number *key, Number answer, int kind) except -1:
         cdef Py_ssize_t place
+        if self.most and self.used >= self.most:
+            memset(self.kinds, 0, self.room)
+            self.used = 0
         if 2 * (self.used + 1) > self.room:
             self.grow()
         place = self.place_of(key)

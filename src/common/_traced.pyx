@@ -109,11 +109,11 @@ cdef class Account:
         finally:
             self.attempts -= 1
 
-    def called(self, function, tuple arguments):
-        """What a function without side effects gives, as a number that depends on ``arguments``."""
+    def called(self, function, tuple arguments, Py_ssize_t most=0):
+        """What a function without side effects gives, as a number that depends on ``arguments``; ``most`` as of memos."""
         others = tuple([_NUMBER if is_number(one) else one for one in arguments])
         numbers = [one for one in arguments if is_number(one)]
-        memo = self.memo(function, others)
+        memo = self.memo(function, others, most)
         value = memo(*[plain(one) for one in numbers])
         taken = tuple([(self.at(one, False), not is_real(one)) for one in numbers])
         key = memo, taken
@@ -123,12 +123,12 @@ cdef class Account:
             self.calls.append((memo, not PyFloat_Check(value), taken))
         return value if self.closed else traced(self, self.known[key], value, 0)
 
-    cdef object memo(self, function, tuple others):
+    cdef object memo(self, function, tuple others, Py_ssize_t most):
         if isinstance(function, Memo) and all([one is _NUMBER for one in others]):
             return function
         key = function, others
         if key not in self.memos:
-            self.memos[key] = Memo(bound(function, others))
+            self.memos[key] = Memo(bound(function, others), most)
         return self.memos[key]
 
     def compiled(self, outputs):

@@ -13,7 +13,7 @@ from wsekern.cluster.parts import common_experts, common_heads
 from wsekern.cluster.precision import Precision
 from wsekern.cluster.scoped import kept_while_shipped
 from wsekern.cluster.serving import Served, serve_on
-from wsekern.cluster.steady import kept_state, steady_state
+from wsekern.cluster.steady import kept_measure, steady_state
 from wsekern.cluster.step import decode_step
 from wsekern.errors import InputError
 from wsekern.queueing import StepCosts
@@ -164,8 +164,8 @@ def _best_layout(alone: Deployment, request: Request, think_seconds: float, cach
         each = -(-request.batch // copies)
         if each < layout.dp or memory_of(deployment, request.context, each, request.shared).sequences < each:
             continue
-        state = kept_state(deployment, request.prompt, request.output, each, think_seconds, request.shared, cached)
-        seconds = state.measure.request_seconds
+        measure = kept_measure(deployment, request.prompt, request.output, each, think_seconds, request.shared, cached)
+        seconds = measure.request_seconds
         if best is None or (seconds, copies * layout.gpus) < best[:2]:
             best = (seconds, copies * layout.gpus, layout, copies)
     return None if best is None else best[2:]

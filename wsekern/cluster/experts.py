@@ -1,6 +1,6 @@
 """Rows and experts on the busiest of the GPUs that share a layer: they go in step, so the busiest sets the time."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from statistics import NormalDist
 
 import numpy as np
@@ -8,6 +8,9 @@ import numpy as np
 from wsekern.cluster.constants import constants
 from wsekern.formulas import opaque
 from wsekern.workload.popularity import popularity
+
+KEPT = 64
+"""Answers that each formula of a step keeps: those of a few points."""
 
 
 def in_service(tokens: float, chosen: int, experts: int, ranks: int, mean: bool = False) -> tuple[float, float]:
@@ -22,12 +25,12 @@ def in_service(tokens: float, chosen: int, experts: int, ranks: int, mean: bool 
     return _rows(*asked), _reached(*asked)
 
 
-@opaque
+@partial(opaque, most=KEPT)
 def _rows(exponent: float, tokens: float, chosen: int, experts: int, ranks: int, mean: bool) -> float:
     return _in_service(exponent, tokens, chosen, experts, ranks, mean)[0]
 
 
-@opaque
+@partial(opaque, most=KEPT)
 def _reached(exponent: float, tokens: float, chosen: int, experts: int, ranks: int, mean: bool) -> float:
     return _in_service(exponent, tokens, chosen, experts, ranks, mean)[1]
 

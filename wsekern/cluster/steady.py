@@ -1,6 +1,7 @@
 """Users who take turns on a deployment: the steady state of the closed queue, with what the GPUs do meanwhile."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from wsekern.cluster.layout import Deployment
 from wsekern.cluster.load import engines_of, ranks_of, turn_costs
@@ -54,6 +55,15 @@ class SteadyState(Shown):
         return max(0.0, self.measure.time_to_first_token_seconds - self.first_token_seconds)
 
 
+class _Measured(NamedTuple):
+    """The queue of all users, and what follows for each."""
+
+    measure: Measure
+    decode: StepTime
+    queue: ClosedQueue
+    costs: StepCosts
+
+
 def steady_state(
     deployment: Deployment, prompt: float, output: float, batch: float, sampled: bool = False, *, think_seconds: float = 0.0,
     bounded: bool = True, shared: float = 0.0, cached: float | None = None,
@@ -66,24 +76,8 @@ def steady_state(
     users, for callers who look at several numbers of them."""
     sampled, bounded = check_flag(sampled, "sampled"), check_flag(bounded, "bounded")
     cached = shared if cached is None else cached
-    engines = engines_of(deployment)
-    users = max(1.0, batch / engines)
-    if costs is None:
-        costs = turn_costs(deployment, prompt, output, users, sampled=sampled, cached=cached, shared=shared)
-    if not bounded:
-        costs = replace(costs, cache_tokens=UNBOUNDED)
-    lone = closed_queue(costs, 1.0, prompt - cached, output, think_seconds)
-    queue = closed_queue(costs, users, prompt - cached, output, think_seconds)
-    decode = decode_step(deployment, engines * queue.step_sequences, prompt + output / 2.0, sampled)
-    prefill = prefill_step(deployment, 1.0, prompt - cached, cached)
-    measure = Measure(
-        users=batch, prompt=prompt, output=output, time_to_first_token_seconds=queue.time_to_first_token_seconds,
-        time_per_output_token_seconds=decode.seconds / costs.kept + queue.stalled_seconds, think_seconds=think_seconds)
-    return SteadyState(
-        measure=measure, decode=decode, prefill=prefill, first_token_seconds=lone.time_to_first_token_seconds,
-        lone_token_seconds=lone.time_per_output_token_seconds, decoding_users=engines * queue.decoding_users,
-        activity=_activity(deployment, decode, prefill, queue, measure, costs),
-        breakdown=_breakdown(decode, prefill, queue.stalled_seconds, costs))
+    found = _measured(deployment, prompt, output, batch, sampled, think_seconds, bounded, shared, cached, costs)
+    return _whole(deployment, prompt - cached, cached, found)
 
 
 @kept_while_shipped(maxsize=4096)
@@ -91,8 +85,51 @@ def kept_state(deployment: Deployment, prompt: int, output: int, batch: int, thi
                cached: float | None, bounded: bool = True) -> SteadyState:
     """:func:`steady_state`, kept for who asks again: give it a deployment on a :func:`wsekern.cluster.hardware.timed` cluster,
     so that prices and power make no difference."""
-    return steady_state(deployment, prompt, output, batch, think_seconds=think_seconds, bounded=bounded, shared=shared,
-                        cached=cached)
+    cached = shared if cached is None else cached
+    found = _kept_measured(deployment, prompt, output, batch, think_seconds, bounded, shared, cached)
+    return _whole(deployment, prompt - cached, cached, found)
+
+
+def kept_measure(deployment: Deployment, prompt: int, output: int, batch: int, think_seconds: float, shared: int,
+                 cached: float | None) -> Measure:
+    """That of :func:`kept_state` alone."""
+    cached = shared if cached is None else cached
+    return _kept_measured(deployment, prompt, output, batch, think_seconds, True, shared, cached).measure
+
+
+@kept_while_shipped(maxsize=4096)
+def _kept_measured(deployment: Deployment, prompt: int, output: int, batch: int, think_seconds: float, bounded: bool,
+                   shared: int, cached: float) -> _Measured:
+    return _measured(deployment, prompt, output, batch, False, think_seconds, bounded, shared, cached, None)
+
+
+def _measured(deployment: Deployment, prompt: float, output: float, batch: float, sampled: bool, think_seconds: float,
+              bounded: bool, shared: float, cached: float, costs: StepCosts | None) -> _Measured:
+    engines = engines_of(deployment)
+    users = max(1.0, batch / engines)
+    if costs is None:
+        costs = turn_costs(deployment, prompt, output, users, sampled=sampled, cached=cached, shared=shared)
+    if not bounded:
+        costs = replace(costs, cache_tokens=UNBOUNDED)
+    queue = closed_queue(costs, users, prompt - cached, output, think_seconds)
+    decode = decode_step(deployment, engines * queue.step_sequences, prompt + output / 2.0, sampled)
+    measure = Measure(
+        users=batch, prompt=prompt, output=output, time_to_first_token_seconds=queue.time_to_first_token_seconds,
+        time_per_output_token_seconds=decode.seconds / costs.kept + queue.stalled_seconds, think_seconds=think_seconds)
+    return _Measured(measure, decode, queue, costs)
+
+
+def _whole(deployment: Deployment, unread: float, cached: float, found: _Measured) -> SteadyState:
+    """With a lone user, and with what the GPUs do."""
+    measure, decode, queue, costs = found
+    lone = closed_queue(costs, 1.0, unread, measure.output, measure.think_seconds)
+    prefill = prefill_step(deployment, 1.0, unread, cached)
+    return SteadyState(
+        measure=measure, decode=decode, prefill=prefill, first_token_seconds=lone.time_to_first_token_seconds,
+        lone_token_seconds=lone.time_per_output_token_seconds,
+        decoding_users=engines_of(deployment) * queue.decoding_users,
+        activity=_activity(deployment, decode, prefill, queue, measure, costs),
+        breakdown=_breakdown(decode, prefill, queue.stalled_seconds, costs))
 
 
 def _activity(

@@ -24,13 +24,15 @@ def with_blocks(candidate: Candidate, names: Iterable[str], score: Callable[[Can
 
 
 def _more(candidate: Candidate, names: Iterable[str], score: Callable[[Candidate], float]) -> Candidate:
+    known = score(candidate)
     for name in names:
         own = getattr(candidate.programs, name)
         for way in ([blocks for blocks in BLOCKS if blocks > own], [blocks for blocks in BLOCKS[::-1] if blocks < own]):
             failed = 0
             for blocks in way:
                 other = with_programs(candidate, **{name: blocks})
-                candidate, failed = (other, 0) if score(other) < score(candidate) else (candidate, failed + 1)
+                took = score(other)
+                candidate, known, failed = (other, took, 0) if took < known else (candidate, known, failed + 1)
                 if failed == PATIENCE:
                     break
     return candidate
