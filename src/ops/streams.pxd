@@ -135,8 +135,8 @@ cdef inline void key_of_feeds(Key *key, const Feed *feed, int count, const Costs
     end[0], end[1] = count, max(0, ready - origin)
     end += 2
     for i in range(count):
-        end[0], end[1], end[2] = feed[i].first - origin, feed[i].last - origin, feed[i].step
-        end += 3
+        end[0], end[1], end[2], end[3] = feed[i].first - origin, feed[i].last - origin, feed[i].step, feed[i].credits
+        end += 4        # the same stream may come through queues of other depths
         if costs.tail != NULL:
             end[0], end[1], end[2] = feed[i].tail_first - origin, feed[i].tail_last - origin, feed[i].tail_step
             end += 3
@@ -180,6 +180,7 @@ cdef inline int64_t take_again(Feed *feed, int count, const Costs *costs, int64_
 cdef inline int64_t take_noted(Feed *feed, int count, const Costs *costs, int64_t ready) noexcept nogil:
     # As take_all; a last stream that comes when the core is done with all others is one of its own.
     cdef int64_t end = 0
+    cdef int flags = costs.flags[0] if costs.flags != NULL else 0
     cdef int i
     if costs.noted == NULL:
         return take_all(feed, count, costs, ready)
@@ -189,6 +190,8 @@ cdef inline int64_t take_noted(Feed *feed, int count, const Costs *costs, int64_
         end = take_again(feed, count - 1, costs, ready)
         if feed[count - 1].first > end:
             return take_again(feed + count - 1, 1, costs, end + 1 + costs.setup_add)
+        if costs.flags != NULL:         # of the others without it, which is not what happens
+            costs.flags[0] = flags
     return take_again(feed, count, costs, ready)
 
 
