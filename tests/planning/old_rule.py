@@ -8,7 +8,8 @@ from wsekern.errors import BudgetError
 from wsekern.inference.programs import program_set
 from wsekern.inference.step_times import CHUNKS
 from wsekern.machine import Machine
-from wsekern.planning.layout import Placement, filled, sides_of
+from wsekern.machine.machine import sides_of
+from wsekern.planning.layout import Placement, filled
 from wsekern.planning.regions import equal_shapes
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request

@@ -18,10 +18,11 @@ from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import PROGRAM_SETS
 from wsekern.inference.step_times import time_layers
 from wsekern.machine import load_machine
+from wsekern.machine.machine import sides_of
 from wsekern.ops import AllGather, AllReduce, Broadcast, FlowEngine, Gemm, Local
 from wsekern.planning.estimate import QuickPlacement
 from wsekern.planning.estimator import estimator
-from wsekern.planning.layout import Placement, sides_of
+from wsekern.planning.layout import Placement
 from wsekern.planning.placement import front, place_model, place_service
 from wsekern.planning.regions import RegionShape, pack
 from wsekern.workload import Request, load_config

@@ -202,6 +202,11 @@ def in_cycles(machine: Machine) -> Machine:
                                    system=msgspec.structs.replace(plain.system, **links))
 
 
+def sides_of(machine: Machine) -> tuple[int, int]:
+    """PEs of a row and of a column of a wafer that a program may use."""
+    return int(machine.fabric.user_width), int(machine.fabric.user_height)
+
+
 def turned(machine: Machine) -> Machine:
     """The wafer turned by a quarter: its sides exchanged."""
     fabric = machine.fabric

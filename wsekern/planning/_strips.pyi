@@ -1,18 +1,10 @@
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-def fill(
-    cycles: NDArray[np.float64],
-    sizes: NDArray[np.int64],
-    layers: NDArray[np.int64],
-    each: NDArray[np.float64],
-    least: NDArray[np.int64],
-) -> None: ...
-def chosen(
-    cycles: NDArray[np.float64],
-    sizes: NDArray[np.int64],
-    layers: NDArray[np.int64],
-    each: NDArray[np.float64],
-    row: int,
-    length: int,
-) -> list[int]: ...
+class Sums:
+    def __init__(self, strips: Sequence[tuple[int, int, float, Any]], length: int, most: int) -> None: ...
+    def on(self, length: int) -> NDArray[np.float64]: ...
+    def chosen(self, row: int, length: int) -> list[int]: ...

@@ -19,7 +19,7 @@ from wsekern.inference.kinds import LayerKind
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
 from wsekern.machine import Machine
-from wsekern.machine.machine import in_cycles
+from wsekern.machine.machine import in_cycles, sides_of
 from wsekern.planning._judge import RunBytes
 from wsekern.planning.breakpoints import breakpoints
 from wsekern.planning.candidates import Demand
@@ -27,7 +27,7 @@ from wsekern.planning.estimate import QuickPlacement
 from wsekern.planning.estimator import Estimator, estimator
 from wsekern.planning.head_part import with_share
 from wsekern.planning.head_room import head_room
-from wsekern.planning.layout import filled, sides_of
+from wsekern.planning.layout import filled
 from wsekern.planning.region_bytes import region_bytes
 from wsekern.planning.regions import RegionShape, pack
 from wsekern.planning.strips import Strip, Strips, dealt
@@ -183,7 +183,7 @@ class Bands:
         across, regions = self._sides[0], [one for one in self._timed[height] if one.layers <= most]
         room = int(across * max(one.layers / one.size for one in regions)) + 1  # no row has more layers
         row = Strips(regions, across, min(room, self._most))
-        return [Strip(height, layers, cycles, (row, layers)) for layers, cycles in enumerate(row.cycles[:, -1].tolist())
+        return [Strip(height, layers, cycles, (row, layers)) for layers, cycles in enumerate(row.cycles(across).tolist())
                 if layers and math.isfinite(cycles)]
 
     @cached_property
@@ -227,7 +227,7 @@ class Bands:
     def _shapes_on(self, bands: Strips[Band], lengths: list[int]) -> tuple[RegionShape, ...]:
         """Regions for all layers on wafers of these heights, wafer by wafer; none where there is no room."""
         step = float(self.machine.system.io_latency) * float(self.machine.clock)
-        counts = dealt([bands.cycles[:, length] for length in lengths], self.config.layers, step)
+        counts = dealt([bands.cycles(length) for length in lengths], self.config.layers, step)
         chosen = (band.what for layers, length in zip(counts, lengths, strict=False) for band in bands.chosen(layers, length))
         return tuple(_grouped(region.what for row, layers in chosen for region in row.chosen(layers, row.length)))
 

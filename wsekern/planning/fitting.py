@@ -8,7 +8,7 @@ from typing import Any
 from wsekern.inference.formats import formats_of
 from wsekern.inference.programs import ProgramSet
 from wsekern.machine import Machine
-from wsekern.machine.machine import in_cycles
+from wsekern.machine.machine import in_cycles, sides_of
 from wsekern.planning.bound import stored_bytes
 from wsekern.planning.candidates import Candidate, Demand
 from wsekern.planning.causes import fewest_that
@@ -16,7 +16,7 @@ from wsekern.planning.chunks import SEARCHED_CHUNK, chunked
 from wsekern.planning.estimate import QuickPlacement
 from wsekern.planning.head_room import head_room
 from wsekern.planning.judge import Judge, Room, judges, mean_seconds
-from wsekern.planning.layout import Placement, sides_of
+from wsekern.planning.layout import Placement
 from wsekern.planning.limits import Limits
 from wsekern.planning.regions import expert_weights, shapes_of
 from wsekern.workload.config import ModelConfig

@@ -11,11 +11,11 @@ from wsekern.formulas import Formulas
 from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
 from wsekern.machine import Machine
+from wsekern.machine.machine import sides_of
 from wsekern.ops.local.rows import Form
 from wsekern.planning.candidates import Candidate
 from wsekern.planning.estimator import estimator
 from wsekern.planning.head_part import head_region, of_no_layer
-from wsekern.planning.layout import sides_of
 from wsekern.planning.regions import Size
 from wsekern.workload.config import ModelConfig
 

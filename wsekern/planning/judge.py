@@ -13,12 +13,12 @@ from wsekern.inference.mapping import Mapping
 from wsekern.inference.programs import Programs
 from wsekern.inference.step_times import expert_crossing_seconds
 from wsekern.machine import Machine
-from wsekern.machine.machine import in_cycles
+from wsekern.machine.machine import in_cycles, sides_of
 from wsekern.planning._judge import Load, Part, Region, Regions
 from wsekern.planning.candidates import Candidate
 from wsekern.planning.estimator import Estimator, estimator
 from wsekern.planning.head_room import HeadRoom
-from wsekern.planning.layout import LEAST_INSIDE, TIMED, sides_of
+from wsekern.planning.layout import LEAST_INSIDE, TIMED
 from wsekern.planning.region_bytes import region_bytes
 from wsekern.planning.regions import RegionShape, layers_of, shapes_of
 from wsekern.workload.config import ModelConfig

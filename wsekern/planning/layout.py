@@ -20,15 +20,9 @@ from numpy.typing import NDArray
 from wsekern.errors import BudgetError, InputError
 from wsekern.inference.mapping import Mapping, most_that
 from wsekern.inference.programs import PLAIN, Programs
-from wsekern.inference.step_times import (
-    StepCycles,
-    expert_crossing_seconds,
-    time_handover,
-    time_head,
-    time_layer,
-)
+from wsekern.inference.step_times import StepCycles, expert_crossing_seconds, time_handover, time_head, time_layer
 from wsekern.machine import Machine
-from wsekern.machine.machine import in_cycles
+from wsekern.machine.machine import in_cycles, sides_of
 from wsekern.ops.local.rows import Form
 from wsekern.planning.drafting import DraftCosts
 from wsekern.planning.estimator import Estimator, estimator
@@ -477,11 +471,6 @@ class Placement:
     def request_seconds(self) -> float:
         """Mean time of a whole request under the load of all users: the first token and all that follow it."""
         return self.first_token_seconds() + (self.request.output - 1) * self.token_seconds()
-
-
-def sides_of(machine: Machine) -> tuple[int, int]:
-    """PEs of a row and of a column of a wafer that a program may use."""
-    return int(machine.fabric.user_width), int(machine.fabric.user_height)
 
 
 AnyPlacement = TypeVar("AnyPlacement", bound=Placement)

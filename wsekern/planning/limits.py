@@ -4,9 +4,9 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from wsekern.machine import Machine
+from wsekern.machine.machine import sides_of
 from wsekern.machine.timing import Timing
 from wsekern.planning.breakpoints import breakpoints, first_from, widths_of
-from wsekern.planning.layout import sides_of
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.request import Request
 

@@ -15,7 +15,7 @@ from wsekern.inference.grid import Grid
 from wsekern.inference.layer import check_formats
 from wsekern.inference.programs import Programs, ProgramSet, program_set
 from wsekern.machine import Machine
-from wsekern.machine.machine import in_cycles, turned
+from wsekern.machine.machine import in_cycles, sides_of, turned
 from wsekern.ops.local.rows import Form
 from wsekern.planning.bands import Bands
 from wsekern.planning.candidates import Demand
@@ -23,7 +23,7 @@ from wsekern.planning.causes import too_large_part, unplaceable_part, why_not
 from wsekern.planning.chunks import SEARCHED_CHUNK
 from wsekern.planning.drafting import check_speculation
 from wsekern.planning.estimate import QuickPlacement
-from wsekern.planning.layout import LEAST_INSIDE, Placement, sides_of
+from wsekern.planning.layout import LEAST_INSIDE, Placement
 from wsekern.planning.search import Search
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.popularity import DEFAULT_LAW, ExpertLaw

@@ -20,8 +20,8 @@ from wsekern.inference.mapping import Mapping
 from wsekern.inference.packed import packed_memory
 from wsekern.inference.programs import Programs
 from wsekern.machine import Machine, bundled_machines, load_machine
-from wsekern.machine.machine import turned
-from wsekern.planning.layout import Placement, sides_of
+from wsekern.machine.machine import sides_of, turned
+from wsekern.planning.layout import Placement
 from wsekern.planning.regions import RegionShape
 from wsekern.planning.service import Offer, Service, Share
 from wsekern.workload import ModelConfig, bundled_models, load_config

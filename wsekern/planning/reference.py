@@ -1,7 +1,8 @@
 """The sums of :mod:`wsekern.planning._strips` in numpy, how narrow regions may be by the bytes of one layer, and what is free
 on a wafer as in :mod:`wsekern.planning._boxes`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,33 +11,33 @@ Box = tuple[int, int, int, int]
 """x, y, width, height."""
 
 
-def fill(cycles: NDArray[np.float64], sizes: NDArray[np.int64], layers: NDArray[np.int64], each: NDArray[np.float64],
-         least: NDArray[np.int64]) -> None:
-    """The fewest ``cycles`` of 0, 1, ... layers (rows; the first is 0, all others inf) on 0, 1, ... PEs by strips of ``sizes``
-    with ``layers`` that take ``each``; ``least`` (rows) becomes the fewest PEs."""
-    length = cycles.shape[1] - 1
-    least[0] = 0
-    for row in range(1, len(cycles)):
-        usable = np.flatnonzero(layers <= row)
-        fewest = least[row - layers[usable]] + sizes[usable]
-        least[row] = min(length + 1, *fewest, length + 1)
-        for strip, size in zip(usable, fewest, strict=True):
-            if size <= length:
-                found = cycles[row - layers[strip], size - sizes[strip]:length + 1 - sizes[strip]] + each[strip]
-                np.minimum(cycles[row, size:], found, out=cycles[row, size:])
+class Sums:
+    """As :class:`wsekern.planning._strips.Sums`, by a table of the fewest cycles of so many layers on so many PEs."""
 
+    def __init__(self, strips: Sequence[tuple[int, int, float, Any]], length: int, most: int) -> None:
+        self._strips, self._cycles = strips, np.full((most + 1, length + 1), np.inf)
+        self._cycles[0] = 0.0
+        for row in range(1, most + 1):
+            for size, layers, cycles, _ in strips:
+                if layers <= row and size <= length:
+                    found = self._cycles[row - layers, :length + 1 - size] + cycles
+                    np.minimum(self._cycles[row, size:], found, out=self._cycles[row, size:])
 
-def chosen(cycles: NDArray[np.float64], sizes: NDArray[np.int64], layers: NDArray[np.int64], each: NDArray[np.float64],
-           row: int, length: int) -> list[int]:
-    """Numbers of the strips whose ``cycles`` are those of ``row`` layers on ``length`` PEs: from the last on, of equally quick
-    ones the first."""
-    found: list[int] = []
-    while row:
-        usable = np.flatnonzero((layers <= row) & (sizes <= length))
-        before = cycles[row - layers[usable], length - sizes[usable]] + each[usable]
-        found.append(int(usable[np.flatnonzero(before == cycles[row, length])[0]]))
-        row, length = row - int(layers[found[-1]]), length - int(sizes[found[-1]])
-    return found
+    def on(self, length: int) -> NDArray[np.float64]:
+        """Cycles of 0, 1, ... layers on so many PEs; inf where there is no room."""
+        return self._cycles[:, length]
+
+    def chosen(self, row: int, length: int) -> list[int]:
+        """Numbers of the strips whose cycles are those of ``row`` layers on ``length`` PEs: from the last on, of equally quick
+        ones the first."""
+        found: list[int] = []
+        while row:
+            found.append(next(number for number, (size, layers, cycles, _) in enumerate(self._strips)
+                              if layers <= row and size <= length
+                              and self._cycles[row - layers, length - size] + cycles == self._cycles[row, length]))
+            size, layers, *_ = self._strips[found[-1]]
+            row, length = row - layers, length - size
+        return found
 
 
 def narrowest(by_use: Callable[[int], tuple[int, int, int]], sram: int, more: int, layers: int, widest: int) -> list[int]:

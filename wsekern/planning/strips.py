@@ -6,7 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wsekern.planning._strips import chosen, fill
+from wsekern.planning._strips import Sums
 
 What = TypeVar("What")
 
@@ -25,21 +25,15 @@ class Strips(Generic[What]):
     PEs."""
 
     def __init__(self, strips: Sequence[Strip[What]], length: int, most: int) -> None:
-        self.strips, self.length = strips, length
-        self.cycles: NDArray[np.float64] = np.full((most + 1, length + 1), np.inf)
-        """Of so many layers on so many PEs."""
-        self.cycles[0] = 0.0
-        sizes, layers = (np.array([strip[field] for strip in strips], np.int64) for field in (0, 1))
-        self._numbers = sizes, layers, np.array([strip.cycles for strip in strips], np.float64)
-        fill(self.cycles, *self._numbers, np.empty(most + 1, np.int64))
+        self.strips, self.length, self._sums = strips, length, Sums(strips, length, most)
 
-    def most(self, length: int) -> int:
-        """Layers for which there is room on so many PEs, as many as are asked for."""
-        return int(np.flatnonzero(np.isfinite(self.cycles[:, length])).max())
+    def cycles(self, length: int) -> NDArray[np.float64]:
+        """Of 0, 1, ... layers on so many PEs; inf where there is no room."""
+        return self._sums.on(length)
 
     def chosen(self, layers: int, length: int) -> list[Strip[What]]:
         """The strips that hold ``layers`` layers on ``length`` PEs, the largest first."""
-        found = [self.strips[number] for number in chosen(self.cycles, *self._numbers, layers, length)]
+        found = [self.strips[number] for number in self._sums.chosen(layers, length)]
         return sorted(found, key=lambda strip: (-strip.size, -strip.layers))
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from wsekern.planning.layout import Placement, sides_of
+from wsekern.machine.machine import sides_of
+from wsekern.planning.layout import Placement
 from wsekern.planning.regions import PlacedRegion
 from wsekern.report.pictures import new_figure, save_figure
 

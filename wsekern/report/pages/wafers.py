@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from wsekern.machine import Machine
+from wsekern.machine.machine import sides_of
 from wsekern.planning.binding import binding
 from wsekern.planning.bound import bound
 from wsekern.planning.journey import Journey, Visit
-from wsekern.planning.layout import Placement, sides_of
+from wsekern.planning.layout import Placement
 from wsekern.planning.regions import PlacedRegion
 from wsekern.report.floor import HEADER, MOST_WAFERS, alike_wafers, filled_share, floor_rows, free_share, label
 from wsekern.report.html import Lines, Mark, Part, Plot, Section, Span, Text, floor, lanes
