@@ -21,11 +21,18 @@ _NAMES = {<int>COMPUTE: "compute", <int>FABRIC: "fabric", <int>STAGES: "stages",
 CAUSE_NAMES = tuple([_NAMES[cause] for cause in range(CAUSES)])    # a list: generators would bring in machinery of their own
 
 
+cdef class Notes:
+    """What was found of streams that a PE takes."""
+    cdef Noted noted
+
+    def __dealloc__(self):
+        free(self.noted.numbers)
+
+
 cdef class LineCosts:
     """Whole-cycle constants of one operation: see wsekern.machine.timing for how each follows from the machine."""
     cdef Costs costs
-    cdef Noted *noted           # what was found of streams that a PE takes,
-    cdef LineCosts behind       # where these costs are those of a tail
+    cdef dict noted             # what was found of streams that a PE takes, by the costs of the tail
     cdef public bint notes      # whether anything is: streams are gone through anew otherwise, which is the reference
 
     def __init__(self, *, call, setup_send, setup_add, setup_receive, stage, hop, convert, stream_send, stream_add,
@@ -46,28 +53,17 @@ cdef class LineCosts:
             c.depth[i] = min(depths[i], QUEUE) if i < len(depths) else 0
             c.color[i], c.length[i] = i, 0
 
-    def __dealloc__(self):
-        self.forget()
-
-    cdef void forget(self) noexcept:
-        if self.noted != NULL:
-            free(self.noted.numbers)
-            free(self.noted)
-            self.noted = NULL
-
     cdef Costs with_tail(self, LineCosts tail) except *:
         """The costs with that tail or none, and what is known of streams of these."""
         cdef Costs costs = self.costs
         if tail is not None:
             costs.tail = &tail.costs
-        if not self.notes:
-            return costs
-        if self.noted == NULL or self.behind is not tail:
-            self.forget()
-            self.noted, self.behind = <Noted *>calloc(1, sizeof(Noted)), tail
-            if self.noted == NULL:
-                raise MemoryError
-        costs.noted = self.noted
+        if self.notes:
+            if self.noted is None:
+                self.noted = {}
+            if tail not in self.noted:
+                self.noted[tail] = Notes()
+            costs.noted = &(<Notes>self.noted[tail]).noted
         return costs
 
 

@@ -5,7 +5,7 @@ from libc.stdlib cimport realloc
 from libc.string cimport memcmp, memcpy, memset
 
 cdef enum:
-    PLACES = 512            # for what was found, by the numbers of which it was
+    PLACES = 512            # for what was found, by the numbers of which it was: as many as nine bits tell apart
     KEY = 64                # numbers at most
     ROOM = 1 << 14          # numbers noted at most: then all are forgotten
 
@@ -26,10 +26,9 @@ cdef inline void find_place(Key *key, int64_t count) noexcept nogil:
     cdef uint64_t mixed = 0
     cdef int i
     key.count = <int>count
-    for i in range(key.count):
-        mixed = (mixed ^ <uint64_t>key.number[i]) * 0x9E3779B97F4A7C15ULL
-        mixed ^= mixed >> 29
-    key.place = <int>(mixed % PLACES)
+    for i in range(key.count):          # products that do not wait for each other
+        mixed += <uint64_t>key.number[i] * (0x9E3779B97F4A7C15ULL * <uint64_t>(2 * i + 1))
+    key.place = <int>((mixed ^ mixed >> 32) * 0x9E3779B97F4A7C15ULL >> 55)
 
 
 cdef inline int64_t *found_at(const Noted *noted, const Key *key) noexcept nogil:

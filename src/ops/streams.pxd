@@ -4,8 +4,9 @@ from libc.stdint cimport INT64_MAX, int64_t
 from libc.string cimport memcpy
 
 from wsekern.ops.feeds cimport (
-    COMPUTE, EARLY, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, STREAM, TURNED, Costs, Feed, Path, Sum, add_sum, arrive, drained, grant,
-    in_turn, later, load, may_go, may_run, next_turn, on_link, plus, put_on_ramp, run_word, see_next, store, until_others)
+    COMPUTE, CONTENDED, EARLY, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, STREAM, TURNED, Costs, Feed, Path, Sum, add_sum, arrive,
+    drained, grant, in_turn, later, load, may_go, may_run, next_turn, on_link, plus, put_on_ramp, run_word, see_next, store,
+    until_others)
 from wsekern.ops.noted cimport Key, find_place, found_at, new_place
 
 cdef struct Round:
@@ -136,21 +137,21 @@ cdef inline void key_of_feeds(Key *key, const Feed *feed, int count, const Costs
     end += 2
     for i in range(count):
         end[0], end[1], end[2], end[3] = feed[i].first - origin, feed[i].last - origin, feed[i].step, feed[i].credits
-        end += 4        # the same stream may come through queues of other depths
+        end += 4
         if costs.tail != NULL:
             end[0], end[1], end[2] = feed[i].tail_first - origin, feed[i].tail_last - origin, feed[i].tail_step
             end += 3
     find_place(key, end - key.number)
 
 
-cdef inline int64_t take_again(Feed *feed, int count, const Costs *costs, int64_t ready) noexcept nogil:
+cdef inline int64_t take_again(Feed *feed, int count, const Costs *costs, int64_t ready, int *flags) noexcept nogil:
     # As take_all; the same streams take the same cycles whenever the first of them comes, and are gone through once. The streams
     # stay as they were, but for when their elements were taken.
     cdef Feed gone[FEEDS]
     cdef int64_t origin = INT64_MAX, end
     cdef int64_t lost[4 + FEEDS]
     cdef int64_t *found
-    cdef int i, flags = 0
+    cdef int i
     cdef Key key
     cdef Costs own
     for i in range(count):
@@ -159,40 +160,49 @@ cdef inline int64_t take_again(Feed *feed, int count, const Costs *costs, int64_
     found = found_at(costs.noted, &key)
     if found == NULL:
         own = costs[0]
-        own.flags = &flags
+        own.flags, flags[0] = flags, 0
         memcpy(gone, feed, count * sizeof(Feed))
         end = take_all(gone, count, &own, ready)
         found = new_place(costs.noted, &key, 4 + count)
         if found == NULL:       # no memory for it
             found = lost
-        found[0], found[1] = end - origin, flags
+        found[0], found[1] = end - origin, flags[0]
         found[2], found[3] = gone[count - 1].head_end - origin, gone[count - 1].tail_began - origin
         for i in range(count):
             found[4 + i] = gone[i].began - origin
-    if costs.flags != NULL:
-        costs.flags[0] |= <int>found[1]
+    flags[0] = <int>found[1]
     feed[count - 1].head_end, feed[count - 1].tail_began = found[2] + origin, found[3] + origin
     for i in range(count):
         feed[i].began = found[4 + i] + origin
     return found[0] + origin
 
 
-cdef inline int64_t take_noted(Feed *feed, int count, const Costs *costs, int64_t ready) noexcept nogil:
-    # As take_all; a last stream that comes when the core is done with all others is one of its own.
-    cdef int64_t end = 0
-    cdef int flags = costs.flags[0] if costs.flags != NULL else 0
+cdef inline int come_later(const Feed *feed, int taken, int count, int64_t end) noexcept nogil:
+    # Whether all streams behind those that were taken come when the core is done with these.
     cdef int i
+    for i in range(taken, count):
+        if feed[i].first <= end:
+            return 0
+    return 1
+
+
+cdef inline int64_t take_noted(Feed *feed, int count, const Costs *costs, int64_t ready) noexcept nogil:
+    # As take_all; streams that come when the core is done with all before are gone through by themselves. Colors are in the
+    # order of the streams where anything is noted: the turn of the ramp stays with these once two of them meet.
+    cdef int64_t end = 0, least = ready
+    cdef int begin = 0, i, flags
     if costs.noted == NULL:
         return take_all(feed, count, costs, ready)
-    for i in range(count - 1):
-        end = max(end, max(feed[i].last, feed[i].tail_last))
-    if count > 1 and feed[count - 1].first > end:
-        end = take_again(feed, count - 1, costs, ready)
-        if feed[count - 1].first > end:
-            return take_again(feed + count - 1, 1, costs, end + 1 + costs.setup_add)
-        if costs.flags != NULL:         # of the others without it, which is not what happens
-            costs.flags[0] = flags
-    return take_again(feed, count, costs, ready)
+    for i in range(count):
+        least = max(least, feed[i].first + costs.down) + on_link(costs, costs.step_add, feed[i].words - 1)
+        if come_later(feed, i + 1, count, least):
+            end = take_again(feed + begin, i + 1 - begin, costs, ready, &flags)
+            if come_later(feed, i + 1, count, end):
+                if costs.flags != NULL:
+                    costs.flags[0] |= flags | (TURNED if begin and flags & CONTENDED else 0)
+                begin, ready, least = i + 1, end + 1 + costs.setup_add, end
+        least += 1 + costs.setup_add
+    return end
 
 
 cdef inline Path feeds_of(Feed *feed, const Costs *costs, const Sum *sums, const int64_t *hops, int count, Path path) noexcept nogil:
