@@ -411,13 +411,13 @@ cdef class Regions:
                        int64_t position, bint whole) except -1:
         # Of 1 to `most` tokens, on straight lines between those that are timed; where only `whole` ones come, theirs.
         cdef double least, some, all = self.seconds_of(one, sides, width, chunk, most, position)
-        cdef int64_t tokens, timed = self.load.timed
-        if whole or most <= timed:
+        cdef int64_t tokens, timed = min(most, self.load.timed)
+        if whole or most == 1:
             for tokens in range(most):
                 costs[tokens] = all
             return 0
         least = self.seconds_of(one, sides, width, chunk, 1, position)
-        some = self.seconds_of(one, sides, width, chunk, timed, position)
+        some = self.seconds_of(one, sides, width, chunk, timed, position) if timed < most else all
         for tokens in range(1, timed):
             costs[tokens - 1] = (some - least) / <double>(timed - 1) * <double>(tokens - 1) + least
         for tokens in range(timed, most):

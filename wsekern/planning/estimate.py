@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from wsekern.machine.machine import in_cycles
 from wsekern.planning.estimator import Estimator, estimator
-from wsekern.planning.layout import TIMED, Placement
+from wsekern.planning.layout import Placement
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,6 @@ class QuickPlacement(Placement):
               whole: bool = False) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Seconds of the slowest region for 1 to ``most`` tokens, whatever their context."""
         slots, timed = round(slots), self.timed(most, whole)
-        if most <= TIMED:
-            return np.full(most, self.region_seconds(most, slots)), np.zeros(most)
         bases = [self.region_seconds(tokens, slots) for tokens in timed]
         return np.interp(np.arange(1, most + 1), timed, bases), np.zeros(most)
 

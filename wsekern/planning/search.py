@@ -44,6 +44,9 @@ STARTS = 2
 WORTH_VARYING = 1.1
 """How many times as long as with the best that is known requests may take where width and height begin to be varied."""
 
+STARTS_WITH_CHUNKS = 3, 4
+"""The best candidates, and the best cuts among them, whose sides are varied again where all prompt chunks count."""
+
 PATIENCE = 2
 """Numbers of layers in a region that are tried after the best one."""
 
@@ -149,10 +152,11 @@ class Search(Fitting):
 
     def _with_any_chunk(self, tried: list[Candidate], wafers: int) -> list[Candidate]:
         """What is met on the ways from the best of ``tried``, and of the cuts among them, where all prompt chunks count."""
+        best, best_cuts = STARTS_WITH_CHUNKS
         known = sorted((one._replace(any_chunk=True) for one in dict.fromkeys(tried) if self.fits(one, wafers)), key=self.score)
         cuts = [one for one in known if one._replace(any_chunk=False) in self._cuts]
         found: list[Candidate] = []
-        for start in dict.fromkeys((*known[:1], *cuts[:STARTS])):
+        for start in dict.fromkeys((*known[:best], *cuts[:best_cuts])):
             found += self.descend(start, wafers)
             found += self.descend(self._with_blocks(found[-1], wafers), wafers)
         return found
