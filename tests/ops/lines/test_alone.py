@@ -17,11 +17,12 @@ from wsekern.ops.operation import Operation
 machines = st.sampled_from([("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"),
                             ("wse3", "silicon")])
 precisions, lengths = st.sampled_from(PRECISIONS), st.one_of(st.integers(1, 12), st.integers(1, 700))
-GROUPS = st.one_of(st.integers(1, 40), st.sampled_from(["quickest", (), (7,), (9, 3), (60, 7), (81, 9), (105, 35, 7)]))
+GROUPS = st.one_of(st.integers(1, 40), st.sampled_from(["quickest", (), (7,), (9, 3), (60, 7), (81, 9)]), st.sampled_from(
+    [(27, 9, 3), (30, 6, 2), (50, 20, 4), (75, 25, 5), (105, 35, 7)]))      # members alike at all levels, and not
 words = st.one_of(st.integers(1, 9), st.integers(1, 1500))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(machine=machines, precision=precisions, lengths=st.lists(lengths, min_size=1, max_size=4), groups=GROUPS, elements=words,
        tail=st.sampled_from([0, 0, 1, 8]), own=st.sampled_from([None, "fp32"]))
 def test_an_all_reduce_of_pes_that_are_alike_takes_as_long_as_on_the_engine(machine, precision, lengths, groups, elements, tail,
