@@ -5,10 +5,10 @@ A line is an int64 array (PEs, CAUSES): the cycles on the critical path of each 
 the sum of its causes. Every operation is homogeneous in max-plus algebra (a line that starts c cycles later ends c cycles
 later), so the clock of PE (y, x) stays row[y] + column[x] and one line stands for all lines that are alike.
 """
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
-from wsekern.ops.alike cimport Alike, Streams, chain_alike, sum_of
+from wsekern.ops.alike cimport SHAPES, Alike, Streams, chain_alike, sum_of
 from wsekern.ops.feeds cimport (
     CAUSES, COMPUTE, CONTENDED, EARLY, FABRIC, FEEDS, HELD, OVERHEAD, QUEUE, QUEUED, SHALLOW, STAGES, TURNED, STREAM, Costs, Message,
     Path, Sum, add_sum, arrive, at_call, call, later, load, on_link, own_clock, plus, queued, receive, send, send_sum, store)
@@ -169,6 +169,8 @@ cdef void reduce_segment(int64_t *line, const Costs *costs, Py_ssize_t length, P
 
 cdef enum:
     LEVELS = FEEDS // 2     # of chains in an all-reduce, at most: the middle PE takes two streams of each
+    NO_SHAPE = -1
+    SHAPED = 40             # groups of PEs that a chain with a shape goes over, at most
 
 cdef struct Chains:
     # An all-reduce: the PEs of a line in groups, the middle ones of these in groups, and so on to a single one.
@@ -189,20 +191,55 @@ cdef Py_ssize_t place_of(const Chains *all, int level, Py_ssize_t member) noexce
     return member
 
 
-cdef void chain_of(Chains *all, int level, Py_ssize_t begin, Py_ssize_t end, Sum *sum) noexcept nogil:
+cdef int64_t shape_of(const Chains *all, int level, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    # A number that tells a chain over members of a level from all that are not alike: which of the groups of PEs it goes over
+    # have one PE more than the others. NO_SHAPE at the last level, over many groups, and where members differ in groups too.
+    cdef Py_ssize_t groups = all.members[1], each = groups // all.members[level], more = all.members[0] % groups
+    cdef Py_ssize_t count = (end - begin if end > begin else begin - end) * each, k
+    cdef Py_ssize_t rest = min(begin, end + 1) * each * more % groups
+    cdef int64_t larger = 0
+    if count > SHAPED or level == all.levels - 1:
+        return NO_SHAPE
+    for k in range(1, all.levels):
+        if all.members[k] % all.members[k + 1]:
+            return NO_SHAPE
+    for k in range(count):
+        rest += more
+        larger = 2 * larger + (rest >= groups)
+        rest -= groups if rest >= groups else 0
+    return ((larger * (SHAPED + 1) + count) * LEVELS + level) * 2 + (end > begin)
+
+
+cdef void chain_over(Chains *all, int level, Py_ssize_t begin, Py_ssize_t end, Sum *sum) noexcept nogil:
     # Running sum over members of a level from `begin` up to, not including, `end`, in either direction.
     cdef Py_ssize_t k = begin, place = 0, before
-    if level == 0 and all.alike == NULL:
-        chain(all.line, all.costs, begin, end, sum)
-        return
-    if level == 0:
-        sum_of(all.alike, end - begin if end > begin else begin - end, sum)
-        return
     sum.head.sent = 0
     while k != end:
         before, place = place, place_of(all, level, k)
         pass_on(all, level, k, sum, place - before if place > before else before - place)
         k += 1 if end > begin else -1
+
+
+cdef void chain_of(Chains *all, int level, Py_ssize_t begin, Py_ssize_t end, Sum *sum) noexcept nogil:
+    # As chain_over; chains over PEs that are alike are gone along once.
+    cdef int64_t shape
+    cdef int place
+    if all.alike == NULL:
+        if level:
+            chain_over(all, level, begin, end, sum)
+        else:
+            chain(all.line, all.costs, begin, end, sum)
+        return
+    if level == 0:
+        sum_of(all.alike, end - begin if end > begin else begin - end, sum)
+        return
+    shape = shape_of(all, level, begin, end)
+    place = <int>(<uint64_t>shape * 0x9E3779B97F4A7C15ULL >> 59)
+    if shape != NO_SHAPE and all.alike.shape[place] == shape:
+        sum[0] = all.alike.shaped[place]
+        return
+    chain_over(all, level, begin, end, sum)
+    all.alike.shape[place], all.alike.shaped[place] = shape, sum[0]
 
 
 cdef void streams_of(Chains *all, int level, Py_ssize_t member, Streams *streams) noexcept nogil:
@@ -319,6 +356,8 @@ def allreduce_alone(Py_ssize_t length, tuple groups, bint complete, LineCosts co
         alike.chain = <Sum *>malloc((length // all.members[1] + 2) * sizeof(Sum))
         if alike.chain == NULL:
             raise MemoryError
+        for k in range(SHAPES):
+            alike.shape[k] = NO_SHAPE
         all.alike = &alike
         found = allreduce_once(&all)
         free(alike.chain)

@@ -12,10 +12,15 @@ cdef struct Streams:
     int64_t hops[FEEDS]
 
 
+cdef enum:
+    SHAPES = 32                 # of chains over members of a level, at most: as many as five bits tell apart
+
 cdef struct Alike:
     Sum *chain                  # sums of so many PEs, one after the other,
     Py_ssize_t chained          # up to this many,
     int64_t pace                # and each further one so much later
+    int64_t shape[SHAPES]       # what tells chains over members of a level from others, or NO_SHAPE,
+    Sum shaped[SHAPES]          # and their sums
 
 
 cdef inline void move(Sum *sum, int64_t cycles) noexcept nogil:

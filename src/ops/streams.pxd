@@ -16,8 +16,7 @@ cdef struct Round:
     int64_t usable[QUEUE]
 
 
-cdef inline void look(const Feed *feed, int current, int64_t cycle, int64_t execute, int64_t run, const Costs *costs,
-                      Round *out) noexcept nogil:
+cdef inline void look(const Feed *feed, int current, int64_t cycle, int64_t execute, int64_t run, Round *out) noexcept nogil:
     # What is to come, counted from `cycle` on.
     cdef const Feed *own = feed + current
     cdef int64_t word
@@ -72,22 +71,21 @@ cdef inline int64_t take_all(Feed *feed, int count, const Costs *costs, int64_t 
     # round robin, each as far as its queue has room. `ready`: when the first instruction may execute. Returns the cycle of
     # the last element.
     cdef int64_t cycle = INT64_MAX, run = 0, execute = ready
-    cdef int64_t length = 0, others = 0, skip, wake
+    cdef int64_t length = costs.link_frame * feed.step, others = 0, skip, wake
     cdef int current = 0, start = 0, lone = 0, i, granted, looks
     cdef int turn[FEEDS]
     cdef Feed *own = feed
     cdef Round before, now
     in_turn(feed, count, turn)
-    before.current = -1
     for i in range(count):
         see_next(feed + i, costs)
         cycle = min(cycle, feed[i].first)
-    before.cycle = cycle
+    look(feed, current, cycle, execute, run, &before)
     while True:
         # A stream that goes on alike for a while is not stepped through; one of few more words is not looked at for that.
         looks = own.sent + 2 * costs.link_frame < own.head
         if looks and cycle >= before.cycle + length:
-            look(feed, current, cycle, execute, run, costs, &now)
+            look(feed, current, cycle, execute, run, &now)
             if cycle == before.cycle + length and goes_on(own, &before, &now, costs):
                 skip = skipped(feed, count, current, cycle, length, now.sent - before.sent, costs)
                 cycle, execute = cycle + skip, max(execute, cycle) + skip

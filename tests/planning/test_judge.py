@@ -57,6 +57,14 @@ def test_numbers_say_of_candidates_what_placements_say(model, load):
             assert seconds == pytest.approx(placed(search, candidate, any_room).request_seconds(), rel=1e-12)
 
 
+@pytest.mark.parametrize(("sides", "layers"), [((200, 300), 16), ((300, 200), 4), ((100, 100), 8)])
+def test_fewer_users_have_room_where_the_buffers_of_all_of_them_have_none(sides, layers):
+    search = search_for(load_config("llama3.2-1b"), Demand.of([(Request(100, 20, 20_000), 1.0)]), WSE3)
+    candidate = Candidate(*sides, layers, search.programs)
+    served = filled(placed(search, candidate, Room(1, None)), 0.0)
+    assert search.judge.room(candidate, 1, 0.0) == (None if served is None else Room(1, served.inside))
+
+
 @pytest.mark.parametrize("model", ["llama3-8b", "gpt-oss-120b", "gemma3-27b", "deepseek-v3"])
 @pytest.mark.parametrize("mix", [ONE, MANY, MIX], ids=["one", "many", "mix"])
 def test_room_and_seconds_are_those_of_the_placement(model, mix):

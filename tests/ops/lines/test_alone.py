@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from wsekern.machine import load_machine
 from wsekern.machine.timing import Timing
 from wsekern.ops import PRECISIONS, AllGather, AllReduce, Broadcast, FlowEngine, Gemm, Local
-from wsekern.ops._timing import allreduce_line
+from wsekern.ops._timing import LineCosts, allreduce_line
 from wsekern.ops.engines.flow import TimingEngine
 from wsekern.ops.lines.line import line_costs
 from wsekern.ops.local import numbers
@@ -17,11 +17,12 @@ from wsekern.ops.operation import Operation
 machines = st.sampled_from([("wse2", "vendor-simulator"), ("wse2", "silicon"), ("wse3", "vendor-simulator"),
                             ("wse3", "silicon")])
 precisions, lengths = st.sampled_from(PRECISIONS), st.one_of(st.integers(1, 12), st.integers(1, 700))
-GROUPS = st.one_of(st.integers(1, 40), st.sampled_from(["quickest", (), (7,), (9, 3), (60, 7), (81, 9), (105, 35, 7)]))
+GROUPS = st.one_of(st.integers(1, 40), st.sampled_from(["quickest", (), (7,), (9, 3), (60, 7), (81, 9)]), st.sampled_from(
+    [(27, 9, 3), (30, 6, 2), (50, 20, 4), (75, 25, 5), (105, 35, 7)]))      # members alike at all levels, and not
 words = st.one_of(st.integers(1, 9), st.integers(1, 1500))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(machine=machines, precision=precisions, lengths=st.lists(lengths, min_size=1, max_size=4), groups=GROUPS, elements=words,
        tail=st.sampled_from([0, 0, 1, 8]), own=st.sampled_from([None, "fp32"]))
 def test_an_all_reduce_of_pes_that_are_alike_takes_as_long_as_on_the_engine(machine, precision, lengths, groups, elements, tail,
@@ -100,3 +101,25 @@ def test_streams_that_come_again_are_not_gone_through_again(machine, length, seg
         clocks = line.copy()
         found.append((allreduce_line(clocks, segment, tuple(groups), complete, *costs), clocks.tolist()))
     assert found[0] == found[1] == found[2]
+
+
+def test_what_happens_to_streams_without_the_last_one_is_no_flag_of_all():
+    """The ramp of a PE is left with another stream's turn when two of its streams are taken, not when the third is too."""
+    timing, found = Timing(load_machine("wse1"), "vendor-simulator", "fp16"), []
+    costs = [line_costs.__wrapped__(timing, words, "allreduce_call") for words in (33, 8)]
+    for costs[0].notes in (True, False):
+        clocks = np.zeros((10, 5), np.int64)
+        clocks[:, 0] = 0, 130, 0, 209, 29, 0, 0, 251, 0, 0
+        found.append((allreduce_line(clocks, 10, (2,), True, *costs), clocks.tolist()))
+    assert found[0] == found[1]
+
+
+def test_the_same_streams_through_queues_of_other_depths_are_gone_through_anew():
+    costs, found = LineCosts(
+        call=18, setup_send=14, setup_add=8, setup_receive=24, stage=8, hop=2, convert=3, stream_send=19, stream_add=19,
+        paced_add=19, stream_broadcast=19, stream_receive=19, paced_broadcast=19, sums=20, step_send=1, step_add=1, down=5,
+        link=(1, 1), depths=[6, 2, 4, 3, 5, 4, 7, 3], output=4, sends=5, buffer=4), []
+    for costs.notes in (True, False):
+        lines = [np.zeros((length, 5), np.int64) for length in (3, 10, 29, 31, 50, 101)]
+        found.append([(allreduce_line(line, len(line), (13, 4), True, costs), line.tolist()) for line in lines])
+    assert found[0] == found[1]
