@@ -3,6 +3,7 @@
 import math
 import operator
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
@@ -240,3 +241,23 @@ def test_the_first_answers_are_those_of_the_function():
     assert [formulas(number)[0] for number in (1.0, 1.0, 2.0, 2.0, 1.0)] == [2.0, 2.0, 4.0, 4.0, 2.0]
     assert len(formulas.ways) == 1
     assert [formulas(number)[0] for number in (5.0, 6.0)] == [10.0, 12.0] and len(calls) == 3
+
+
+def in_another_thread(asked: Callable[[int], tuple[int, ...]], number: int) -> tuple[int, ...]:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asked, number).result()
+
+
+@pytest.mark.parametrize("ask", [lambda asked, number: asked(number), in_another_thread])
+def test_numbers_of_formulas_that_are_not_finished_are_plain_to_others(ask):
+    """A cache may hand a number that is being traced to formulas that are made meanwhile, or to another thread."""
+    shared: list[int] = []
+    inner = Formulas(lambda number: (number * shared[-1] + largest(number, shared[-1]), number < shared[-1]))
+
+    def outer(number: int) -> tuple[int, ...]:
+        shared.append(number)
+        return (number + 1, *ask(inner, 9))
+
+    formulas = Formulas(outer)
+    assert formulas(4) == (5, 9 * 4 + 9, False) and inner(2) == (2 * 4 + 4, True) and inner(7) == (7 * 4 + 7, False)
+    assert formulas(6)[0] == 7

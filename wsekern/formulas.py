@@ -14,7 +14,7 @@ from inspect import signature
 from typing import Any
 
 from wsekern._formulas import Memo, Ways
-from wsekern._traced import Account, Traced, is_traced, largest, smallest, traced
+from wsekern._traced import Account, Traced, account_of, is_traced, largest, smallest, traced
 
 __all__ = ["MAX_WAYS", "Formulas", "Memo", "attempted", "is_traced", "largest", "opaque", "smallest", "within"]
 
@@ -24,8 +24,8 @@ MAX_WAYS = 128
 
 def attempted(work: Callable[[], Any], *numbers: Any) -> Any:
     """What ``work`` makes of ``numbers``, some of them traced; None if it needs one as a plain number or compares two."""
-    account = next(one.account for one in numbers if is_traced(one))
-    return account.attempt(work)
+    account = account_of(numbers)
+    return work() if account is None else account.attempt(work)
 
 
 def opaque(function: Callable[..., Any], most: int = 0) -> Callable[..., Any]:
@@ -35,10 +35,8 @@ def opaque(function: Callable[..., Any], most: int = 0) -> Callable[..., Any]:
     def called(*arguments: Any, **named: Any) -> Any:
         if named:                                                       # a formula keeps arguments by their places
             arguments = _in_order(function, arguments, named)
-        for one in arguments:
-            if is_traced(one):
-                return one.account.called(function, arguments, most)
-        return function(*arguments)
+        account = account_of(arguments)
+        return function(*arguments) if account is None else account.called(function, arguments, most)
     return called
 
 

@@ -5,6 +5,7 @@ import math
 from cpython.float cimport PyFloat_Check
 from cpython.long cimport PyLong_Check
 from cpython.object cimport Py_EQ, Py_GE, Py_GT, Py_LE, Py_LT, Py_NE
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.string cimport memcpy
 
 from wsekern._formulas import FURTHER, REAL_KIND, SYMBOLS, Memo, Program
@@ -20,6 +21,8 @@ cdef int NEGATED[6]
 NEGATED[Py_LT], NEGATED[Py_LE], NEGATED[Py_EQ] = Py_GE, Py_GT, Py_NE
 NEGATED[Py_NE], NEGATED[Py_GT], NEGATED[Py_GE] = Py_EQ, Py_LE, Py_LT
 
+cdef Py_ssize_t accounts = 0
+
 _NUMBER = object()
 """Where a number stands among the other arguments of a function."""
 
@@ -30,7 +33,8 @@ class Undecided(Exception):
 
 cdef class Account:
     """What was done to some numbers: a list, each line of which makes a number in a place of its own, or asks how two compare.
-    Once its formulas are made it is closed: its numbers, which caches may still hold, are plain ones from then on."""
+    Once its formulas are made it is closed: its numbers, which caches may still hold, are plain ones from then on, and so they
+    always are for other threads and for accounts that were opened later."""
     cdef tuple inputs
     cdef Py_ssize_t places
     cdef list lines             # (what is done, place of what it makes or -1, places of one or two numbers)
@@ -38,11 +42,20 @@ cdef class Account:
     cdef dict known, constants, memos
     cdef set asked
     cdef int attempts
+    cdef long thread
+    cdef Py_ssize_t number
     cdef public bint closed
 
     def __init__(self, tuple inputs, dict memos):
+        global accounts
+        accounts += 1
+        self.thread, self.number = PyThread_get_thread_ident(), accounts
         self.inputs, self.places, self.memos = inputs, len(inputs), memos
         self.lines, self.calls, self.known, self.constants, self.asked = [], [], {}, {}, set()
+
+    cdef bint over(self) noexcept:
+        # Whether its numbers are plain ones.
+        return self.closed or self.thread != <long>PyThread_get_thread_ident()
 
     cdef object made(self, object value, int code, Py_ssize_t one, Py_ssize_t other, int sign):
         # A number that follows from others; the same is reckoned once.
@@ -67,7 +80,7 @@ cdef class Account:
         cdef long long bits
         if isinstance(value, Traced):
             own = <Traced>value
-            if not own.account.closed:
+            if own.account is self and not self.closed:
                 return self.placed(REAL, own.place, 0) if real and not own.real else own.place
             value = own.value
         if real or PyFloat_Check(value):
@@ -87,7 +100,7 @@ cdef class Account:
         # Lets the formulas hold only where this comparison does.
         cdef bint real
         cdef tuple line
-        if self.closed:
+        if self.over():
             return 0
         real = is_real(one) or is_real(other)
         line = (COMPARISONS[comparison] + REALS * real, self.at(one, real), self.at(other, real))
@@ -213,12 +226,11 @@ cdef int sign_by(int code, int one, int other) noexcept:
 
 cdef object arithmetic(Traced own, int code, object one, object other):
     # `own` is one of both; with what is no number, the plain one.
-    cdef Account account = own.account
     cdef object given = other if one is own else one
+    cdef Account account = newest(own, given)
     cdef bint real
-    if account.closed or not reckons(given):
-        if not account.closed:
-            own.fixed()
+    if account is None or not reckons(given):
+        own.fixed()
         return reckoned(code, own.value, given) if one is own else reckoned(code, given, own.value)
     if type(given) is int and (given == 1 if code == MUL else code == ADD and given == 0):
         return own
@@ -249,7 +261,7 @@ cdef class Traced:
         return self.value
 
     cdef object by(self, int code, object value, int sign):
-        if self.account.closed:
+        if self.account.over():
             return value
         cdef Py_ssize_t place = self.account.at(self, False)
         return self.account.made(value, code, place, place, sign)
@@ -257,9 +269,10 @@ cdef class Traced:
     def __richcmp__(self, other, int comparison):
         cdef Traced own = self
         cdef bint holds
-        if own.account.closed:
-            return compared(comparison, own.value, other)
-        if is_traced(other) and (<Traced>other).place == own.place:
+        cdef Account account = newest(own, other)
+        if account is None:
+            return compared(comparison, own.value, plain(other))
+        if is_traced(other) and (<Traced>other).account is own.account and (<Traced>other).place == own.place:
             return comparison == Py_LE or comparison == Py_GE or comparison == Py_EQ
         if not reckons(other):
             return compared(comparison, own.fixed(), other)
@@ -269,7 +282,7 @@ cdef class Traced:
             if comparison == (Py_LT if own.sign > 0 else Py_GT):
                 return False
         holds = compared(comparison, own.value, plain(other))
-        own.account.ask(comparison if holds else NEGATED[comparison], own, other)
+        account.ask(comparison if holds else NEGATED[comparison], own, other)
         return holds
 
     def __add__(self, other):
@@ -401,7 +414,24 @@ cdef bint compared(int comparison, object one, object other) except -1:
 
 cpdef bint is_traced(object value) noexcept:
     """Whether a value keeps account."""
-    return isinstance(value, Traced) and not (<Traced>value).account.closed
+    return isinstance(value, Traced) and not (<Traced>value).account.over()
+
+
+cdef Account newest(object one, object other):
+    # Of two numbers, the account that was opened last of those that are not over; None if none is.
+    cdef Account found = (<Traced>one).account if is_traced(one) else None
+    if is_traced(other) and (found is None or (<Traced>other).account.number > found.number):
+        found = (<Traced>other).account
+    return found
+
+
+cpdef Account account_of(tuple values):
+    """The account that keeps what is done with these values; None where all are plain."""
+    cdef Account found = None
+    for value in values:
+        if is_traced(value) and (found is None or (<Traced>value).account.number > found.number):
+            found = (<Traced>value).account
+    return found
 
 
 def largest(*numbers):
@@ -415,16 +445,13 @@ def smallest(*numbers):
 
 
 cdef object one_of(bint most, tuple numbers):
-    cdef Account account = None
+    cdef Account account
     cdef bint real
     cdef int one, two, sign
     if len(numbers) == 1:
         return numbers[0]
-    for number in numbers:
-        if is_traced(number):
-            account = (<Traced>number).account
-            break
-    else:
+    account = account_of(numbers)
+    if account is None:
         return max(*numbers) if most else min(*numbers)
     found = numbers[0]
     for other in numbers[1:]:
