@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wsekern.formulas import Formulas, Memo, attempted, is_traced, largest, opaque, smallest
@@ -143,6 +143,7 @@ def said(function: Callable[..., tuple[float, ...]], numbers: Sequence[int]) -> 
         return type(error)
 
 
+@example([("*", 0, 20, -0.125), ("+", 0, 2, 0), ("+", 2, 20, 0)], [(0, 0)])     # 0 + -0.0 is 0.0
 @given(STEPS, st.lists(st.tuples(*[st.one_of(st.integers(0, 30), st.integers(0, 1 << 62))] * 2), min_size=1, max_size=6))
 def test_the_kernel_reckons_as_python_does(steps, asked):
     """Quotients and rests of either sign, whole numbers that have no room in 64 bits or no exact neighbor among the others."""

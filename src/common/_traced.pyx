@@ -4,6 +4,7 @@ import math
 
 from cpython.float cimport PyFloat_Check
 from cpython.long cimport PyLong_Check
+from cpython.number cimport PyNumber_Add
 from cpython.object cimport Py_EQ, Py_GE, Py_GT, Py_LE, Py_LT, Py_NE
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.string cimport memcpy
@@ -201,7 +202,7 @@ cdef int sign_of(object value) except -2:
 
 cdef object reckoned(int code, object one, object other):
     if code == ADD:
-        return one + other
+        return PyNumber_Add(one, other)                         # Cython 3.3's own `+` has 0 + -0.0 = -0.0
     if code == SUB:
         return one - other
     if code == MUL:
@@ -232,7 +233,7 @@ cdef object arithmetic(Traced own, int code, object one, object other):
     if account is None or not reckons(given):
         own.fixed()
         return reckoned(code, own.value, given) if one is own else reckoned(code, given, own.value)
-    if type(given) is int and (given == 1 if code == MUL else code == ADD and given == 0):
+    if type(given) is int and (given == 1 if code == MUL else code == ADD and given == 0 and not own.real):
         return own
     real = code == DIVIDE or code == POWER or is_real(one) or is_real(other)
     value = reckoned(code, plain(one), plain(other))
