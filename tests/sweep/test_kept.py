@@ -48,3 +48,13 @@ def test_all_batches_of_a_model_follow_one_another():
     plan = plan_of(Spec(grid={"cluster": ["h100x8", "b200x8"], "model": ["llama3-8b", "qwen3-4b"], "batch": [1, 2]}))
     models = [point.inputs["model"] for batch in batches(plan.points, 1) for point in batch]
     assert len(list(groupby(models))) == 2
+
+
+def test_a_worker_stays_with_its_model():
+    """Whoever is done goes on with the model that it knows, and begins one at which nobody else is."""
+    plan = plan_of(Spec(grid={"model": ["llama3-8b", "qwen3-4b", "yi-6b"], "batch": [1, 2]}))
+    there, waiting, taken = processes.Processes(2), [[point] for point in plan.points], list[str]()
+    for number, done in enumerate(("", "", "llama3-8b", "qwen3-4b", "qwen3-4b", "llama3-8b")):
+        taken.append(str(there._taken(waiting, done)[0].inputs["model"]))
+        there._workers[number % 2] = processes._Worker(None, model=taken[-1])
+    assert taken == ["llama3-8b", "qwen3-4b", "llama3-8b", "qwen3-4b", "yi-6b", "yi-6b"] and not waiting

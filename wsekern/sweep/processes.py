@@ -56,10 +56,15 @@ def _attempted(inputs: Inputs) -> Any:
         return error
 
 
+def _model_of(batch: list[Point]) -> str:
+    return str(batch[0].inputs.get("model"))
+
+
 @dataclass
 class _Worker:
     process: BaseProcess
     running: deque[Point] = field(default_factory=deque)
+    model: str = ""  # of the points that are running
 
 
 class Processes:
@@ -73,10 +78,10 @@ class Processes:
     def records(self, batches: list[list[Point]]) -> Iterator[dict[str, Any]]:
         """The record of every point, in the order in which they are done. A worker that ends (for want of memory, say) is
         replaced, and its points go on."""
-        waiting, failed = deque(batches), 0
+        waiting, failed = list(batches), 0
         try:
             for _ in range(min(self._jobs, len(batches))):
-                self._start(waiting.popleft())
+                self._start(self._taken(waiting))
             while self._workers:
                 for connection in wait(list(self._workers)):
                     worker = self._workers[connection]
@@ -109,14 +114,20 @@ class Processes:
         self._give(here, batch)
 
     def _give(self, connection: Connection, batch: list[Point]) -> None:
-        self._workers[connection].running = deque(batch)
+        self._workers[connection].running, self._workers[connection].model = deque(batch), _model_of(batch)
         with contextlib.suppress(OSError):  # of one that has ended, the next reading says so
             connection.send([point.inputs for point in batch])
 
-    def _next(self, connection: Connection, waiting: deque[list[Point]]) -> None:
+    def _taken(self, waiting: list[list[Point]], done: str = "") -> list[Point]:
+        """The batch that goes best to a worker: of the model that it has ``done``, else of one at which no other is."""
+        elsewhere = {worker.model for worker in self._workers.values()}
+        models = [_model_of(batch) for batch in waiting]
+        return waiting.pop(min(range(len(waiting)), key=lambda at: (models[at] != done, models[at] in elsewhere)))
+
+    def _next(self, connection: Connection, waiting: list[list[Point]]) -> None:
         """The next batch for a worker that is done, or its end."""
         if waiting:
-            self._give(connection, waiting.popleft())
+            self._give(connection, self._taken(waiting, self._workers[connection].model))
         else:
             worker = self._workers.pop(connection)
             connection.close()
