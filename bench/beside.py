@@ -264,7 +264,7 @@ CASES: dict[str, Case] = {
                                      "PE-cycles/s", (1,), ratio=1, bound=CORES),
     "MeshGEMV 64x64, every wavelet": Case(lambda: mesh_gemv(64), "PE-cycles/s", (1,), ratio=1, bound=CORES),
     "placements judged, 8B": Case(judged, "placements/s", (1,), ratio=100,
-                                  bound="the interpreter, and streams of all-reduces, word by word"),
+                                  bound="streams of all-reduces that are new, word by word"),
     "first clocks of the slowest operation, 750x994": Case(first_clocks, "s", (1,), seconds=0.008,
                                                            bound="the interpreter, which plants a tree and writes its rows: "
                                                                  "2.5 us a PE of a line, half of the time by process clock"),

@@ -22,7 +22,7 @@ def performance(root: Path) -> dict[str, Callable[[], str]]:
             "performance-flames": partial(flames, root / "docs"),
             "performance-token": partial(whole_token, figures.get("whole_token"), figures.get("whole_token_by_wavelet")),
             "performance-peers": partial(peers, figures.get("peers", {})),
-            "performance-sweeps": partial(sweeps, figures.get("sweeps"))}
+            "performance-sweeps": partial(sweeps, figures.get("whole_sweep"), figures.get("sweeps"))}
 
 
 def beside(found: dict[str, Any]) -> str:
@@ -95,12 +95,12 @@ def peers(found: dict[str, Any]) -> str:
         for row in found["rows"]])
 
 
-def sweeps(found: dict[str, Any] | None) -> str:
-    """What a sweep took on two processes, and what Dask takes more."""
-    if not found:
+def sweeps(whole: dict[str, Any] | None, found: dict[str, Any] | None) -> str:
+    """What a sweep of all models took on two processes, one of some models there, and what Dask takes more."""
+    if not whole or not found:
         return "Not measured yet."
-    each = found["seconds"] / found["points"]
-    return (f"{found['points']:,} points of {', '.join(found['models'])} (lengths of prompts by users) took "
-            f"{found['seconds']:.0f} s on two processes, {found['processor_seconds']:.0f} s of work ({found['machine']}): "
-            f"{each * 1e3:.0f} ms a point, {each * 1e4 / 60:.1f} minutes for 10,000. On two workers of Dask the same took "
-            f"{found['dask_over_processes']:.2f} times as long.")
+    return (f"{whole['points']:,} points of the {whole['models']} models that are shipped (lengths of prompts by users) took "
+            f"{whole['seconds'] / 60:.1f} minutes on two processes, {whole['processor_seconds']:.0f} s of work "
+            f"({whole['machine']}). {found['points']:,} points of {', '.join(found['models'])} took "
+            f"{found['seconds']:.0f} s, {found['processor_seconds'] / found['points'] * 1e3:.0f} ms of work each; on two "
+            f"workers of Dask {found['dask_over_processes']:.2f} times as long.")
