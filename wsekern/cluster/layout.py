@@ -11,6 +11,7 @@ from wsekern.cluster.parts import common_heads, parts_of
 from wsekern.cluster.precision import Precision
 from wsekern.cluster.scoped import kept_while_shipped
 from wsekern.errors import BudgetError, InputError
+from wsekern.hashed import HashedOnce
 from wsekern.shown import Shown, Tabled
 from wsekern.workload.config import ModelConfig
 from wsekern.workload.decoder import LatentAttention
@@ -56,7 +57,7 @@ class Layout(Tabled):
 
 
 @dataclass(frozen=True, repr=False)
-class Deployment(Shown):
+class Deployment(HashedOnce, Shown):
     """A model on GPUs, ready to be timed: every name resolved, every degree chosen (:func:`wsekern.cluster.deploy`).
 
     ``precision`` becomes what the GPU can compute (:meth:`wsekern.cluster.precision.Precision.on`), ``engine`` what stands in

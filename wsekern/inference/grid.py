@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from wsekern.errors import InputError
+from wsekern.hashed import HashedOnce
 from wsekern.inference.formats import check_cache, form_of, formats_of
 from wsekern.inference.programs import PLAIN, Programs
 from wsekern.ops.local.packing import Packing
@@ -36,7 +37,7 @@ DEFAULT_ACTIVATIONS: dict[str, Form] = {"fp32": "vector", "fp16": "vector", "fp1
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(HashedOnce):
     """``width`` x ``height`` PEs with room for ``context`` tokens of a model, fed with chunks of up to ``chunk`` tokens.
 
     ``layers`` layers lie on the grid (all of them unless the model is cut over several regions or wafers);

@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from typing import Literal, get_args, get_type_hints
 
 from wsekern.errors import InputError
+from wsekern.hashed import HashedOnce
 from wsekern.ops.local.rows import Form
 
 MAX_BLOCKS = 4096
@@ -16,7 +17,7 @@ MAX_BLOCKS = 4096
 
 
 @dataclass(frozen=True)
-class Programs:
+class Programs(HashedOnce):
     """The choices, by what they change. The defaults compute every value where it is needed and reduce it on its own."""
 
     norms: Literal["apart", "folded"] = "apart"

@@ -7,6 +7,7 @@ from math import ceil
 
 from wsekern.errors import InputError
 from wsekern.garbage import lasting
+from wsekern.hashed import HashedOnce
 from wsekern.machine.machine import Machine, load_machine
 from wsekern.shown import Shown
 
@@ -37,7 +38,7 @@ def _fraction(value: float) -> Fraction:
 
 
 @dataclass(frozen=True, repr=False)
-class Timing(Shown):
+class Timing(HashedOnce, Shown):
     """What things cost on ``machine`` under ``profile`` for ``precision``, in whole cycles.
 
     The rules are those of ``docs/machine-model.md``: an instruction issued at ``s`` executes its first element at

@@ -6,12 +6,13 @@ from functools import cached_property
 from typing import Any
 
 from wsekern.errors import check_flag, check_flags
+from wsekern.hashed import HashedOnce
 from wsekern.shown import Shown
 from wsekern.workload.decoder import Attention, Block, FeedForward, LatentAttention, Mixture, Norm, Recurrent, Rotary
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class ModelConfig(Shown):
+class ModelConfig(HashedOnce, Shown):
     """A decoder: ``blocks`` between an embedding and an LM head. All sizes are element counts.
 
     ``embedding_size``: width of the embedding where a projection stands behind it; 0: ``hidden``. ``learned_positions``: rows
